@@ -1,0 +1,63 @@
+"""atonce: semantic segmentation with fully convolutional networks (FCN-32s, FCN-16s, FCN-8s on VGG-16).
+
+>>> import atonce
+>>> segment = atonce.load("runs/x/model.safetensors")
+>>> result = segment("street.jpg")
+>>> result.labels, result.probabilities, result.classes, result.overlay()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from atonce.data import open_dataset
+    from atonce.errors import UserError
+    from atonce.labels import LabelSpec
+    from atonce.model import FCN
+    from atonce.predict import Predictor, Result
+    from atonce.recipe import FCNConfig, Recipe, load_recipe
+
+__version__ = "0.1.0"
+__all__ = [
+    "FCN",
+    "FCNConfig",
+    "LabelSpec",
+    "Predictor",
+    "Recipe",
+    "Result",
+    "UserError",
+    "load",
+    "load_recipe",
+    "open_dataset",
+]
+
+_HOMES = {
+    "FCN": "atonce.model",
+    "FCNConfig": "atonce.recipe",
+    "LabelSpec": "atonce.labels",
+    "Predictor": "atonce.predict",
+    "Recipe": "atonce.recipe",
+    "Result": "atonce.predict",
+    "UserError": "atonce.errors",
+    "load_recipe": "atonce.recipe",
+    "open_dataset": "atonce.data",
+}
+
+
+def load(path: str | Path, device: str | None = None) -> Predictor:
+    """A model file -> a Predictor. Raises UserError when the file is not a model of atonce."""
+    from atonce.predict import Predictor
+
+    return Predictor.from_file(path, device)
+
+
+def __getattr__(name: str) -> Any:
+    # Names load with their first use: `import atonce` and `atonce --help` do not wait for torch.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'atonce' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

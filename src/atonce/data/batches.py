@@ -1,0 +1,149 @@
+"""Training batches: which picture comes when, decoded ahead in threads."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from atonce.data.samples import Dataset, Item
+from atonce.data.sizes import InputSize
+from atonce.labels import IGNORE_INDEX
+
+Size = tuple[int, int]
+
+_AHEAD = 2
+"""Batches that are being decoded while one is trained on."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Decoded samples on one canvas, as large as the largest of them.
+
+    Attributes:
+        images: uint8 (N, 3, H, W) RGB; outside a picture 0.
+        masks: uint8 (N, H, W); outside a picture 255.
+        sizes: height and width of each picture on the canvas.
+        targets: height and width at which the network is meant to see each picture, before augmentation.
+        positions: place of each sample in the run's endless order; whatever is random about a sample follows it.
+    """
+
+    images: Tensor
+    masks: Tensor
+    sizes: tuple[Size, ...]
+    targets: tuple[Size, ...]
+    positions: tuple[int, ...]
+
+    def part(self, start: int, stop: int) -> Batch:
+        cut = slice(start, stop)
+        return Batch(self.images[cut], self.masks[cut], self.sizes[cut], self.targets[cut], self.positions[cut])
+
+
+class BatchStream:
+    """The endless order of training samples, and this process's share of every batch.
+
+    Each epoch is a permutation that follows from the seed and the epoch alone. So a step's batch is the same
+    however many processes share it and wherever a run resumes.
+
+    Args:
+        batch_size: over all processes; a multiple of `world`.
+        max_zoom: largest zoom of the augmentation; pictures are decoded no larger than it can use.
+        workers: threads that decode; Pillow and zlib leave Python's lock while they work.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        items: Sequence[Item],
+        batch_size: int,
+        seed: int,
+        input_size: InputSize,
+        max_zoom: float = 1.0,
+        rank: int = 0,
+        world: int = 1,
+        workers: int = 2,
+    ) -> None:
+        self.dataset, self.items, self.batch_size, self.seed = dataset, items, batch_size, seed
+        self.input_size, self.max_zoom = input_size, max_zoom
+        self.share = batch_size // world
+        self.offset = rank * self.share
+        self.workers = max(1, workers)
+        self.waited = 0.0
+        """Seconds that the consumer has waited for data so far."""
+
+    def item(self, position: int) -> Item:
+        """The sample at a place of the endless order."""
+        epoch, index = divmod(position, len(self.items))
+        return self.items[np.random.default_rng((self.seed, epoch)).permutation(len(self.items))[index]]
+
+    def batches(self, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
+        """Pairs of step and batch for the steps start..stop-1. Raises DataError when a sample cannot be read."""
+        ahead: deque[tuple[int, list[Future[_Decoded]]]] = deque()
+        with ThreadPoolExecutor(self.workers, "decode") as pool:
+            try:
+                for step in range(start, stop):
+                    ahead.append((step, [pool.submit(self._decode, p) for p in self._positions(step)]))
+                    if len(ahead) > _AHEAD:
+                        yield self._take(*ahead.popleft())
+                while ahead:
+                    yield self._take(*ahead.popleft())
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def _take(self, step: int, futures: list[Future[_Decoded]]) -> tuple[int, Batch]:
+        began = time.perf_counter()
+        samples = [future.result() for future in futures]
+        self.waited += time.perf_counter() - began
+        return step, _collate(samples)
+
+    def _positions(self, step: int) -> range:
+        first = step * self.batch_size + self.offset
+        return range(first, first + self.share)
+
+    def _decode(self, position: int) -> _Decoded:
+        sample = self.dataset.load(self.item(position))
+        assert sample.mask is not None, f"{sample.name} has no mask"
+        height, width = sample.mask.shape
+        target = self.input_size.apply(height, width)
+        size = (min(height, round(target[0] * self.max_zoom)), min(width, round(target[1] * self.max_zoom)))
+        return _Decoded(position, *_resize(sample.image, sample.mask, size), target)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    position: int
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    target: Size
+
+
+def _resize(
+    image: NDArray[np.uint8], mask: NDArray[np.uint8], size: Size
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Shrink a picture with antialiasing and its mask by picking values: ids are never mixed."""
+    if mask.shape == size:
+        return image, mask
+    extent = (size[1], size[0])
+    smaller = Image.fromarray(image).resize(extent, Image.Resampling.BILINEAR)
+    return np.asarray(smaller), np.asarray(Image.fromarray(mask).resize(extent, Image.Resampling.NEAREST))
+
+
+def _collate(samples: Sequence[_Decoded]) -> Batch:
+    height = max(s.mask.shape[0] for s in samples)
+    width = max(s.mask.shape[1] for s in samples)
+    images = torch.zeros(len(samples), 3, height, width, dtype=torch.uint8)
+    masks = torch.full((len(samples), height, width), IGNORE_INDEX, dtype=torch.uint8)
+    for row, sample in enumerate(samples):
+        h, w = sample.mask.shape
+        images[row, :, :h, :w] = torch.from_numpy(sample.image.copy()).permute(2, 0, 1)
+        masks[row, :h, :w] = torch.from_numpy(sample.mask.copy())
+    sizes = tuple((s.mask.shape[0], s.mask.shape[1]) for s in samples)
+    return Batch(images, masks, sizes, tuple(s.target for s in samples), tuple(s.position for s in samples))

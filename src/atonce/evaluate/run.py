@@ -1,0 +1,149 @@
+"""Evaluate a network on a split: one confusion matrix over all pictures, at the pictures' own size."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from atonce.data.samples import Dataset, Item, Sample
+from atonce.errors import DataError, WeightsError
+from atonce.evaluate.confusion import ConfusionMatrix
+from atonce.labels import IGNORE_INDEX, LabelSpec
+from atonce.predict.predictor import Predictor, Result, blend
+from atonce.storage import make_folder, write_text
+
+_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class PictureScore:
+    """One picture's own scores; NaN where nothing in it is labelled."""
+
+    name: str
+    mean_iou: float
+    pixel_accuracy: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of a split. `confusion` covers all pictures; `pictures` are in the order of the data set."""
+
+    labels: LabelSpec
+    confusion: ConfusionMatrix
+    pictures: tuple[PictureScore, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, NaN as None."""
+        scores = self.confusion.scores(self.labels)
+        scores["confusion"] = self.confusion.matrix.tolist()
+        scores["pictures"] = [
+            {"name": p.name, "mean_iou": _number(p.mean_iou), "pixel_accuracy": _number(p.pixel_accuracy)}
+            for p in self.pictures
+        ]
+        return scores
+
+    def save(self, folder: Path) -> None:
+        """evaluation.json, classes.csv and pictures.csv. Raises StorageError."""
+        make_folder(folder)
+        data = self.to_json()
+        write_text(folder / "evaluation.json", json.dumps(data, indent=1))
+        write_text(folder / "classes.csv", _csv(data["classes"]))
+        write_text(folder / "pictures.csv", _csv(data["pictures"]))
+
+
+def evaluate(
+    predictor: Predictor,
+    dataset: Dataset,
+    items: Sequence[Item],
+    progress: Callable[[int, int], None] | None = None,
+    on_picture: Callable[[Sample, Result, PictureScore], None] | None = None,
+) -> Evaluation:
+    """Predict every item and count its pixels.
+
+    Args:
+        items: of one split; each must have a mask.
+        on_picture: called with each sample, its result and scores, for those who want to draw or keep them.
+
+    Raises:
+        WeightsError: the network knows other classes than the data.
+        DataError: an item without mask, or one that cannot be read.
+    """
+    require_same_classes(predictor.labels, dataset)
+    total = ConfusionMatrix(predictor.labels.num_classes)
+    scores = []
+    for done, sample in enumerate(_load_ahead(dataset, items), 1):
+        if sample.mask is None:
+            raise DataError(f"{sample.name} has no mask", "a split with ground truth", "choose another --split")
+        result = predictor(sample.image)
+        single = ConfusionMatrix(predictor.labels.num_classes)
+        single.add(sample.mask, result.labels)
+        total.merge(single)
+        scores.append(PictureScore(sample.name, single.mean_iou, single.pixel_accuracy))
+        if on_picture:
+            on_picture(sample, result, scores[-1])
+        if progress:
+            progress(done, len(items))
+    return Evaluation(predictor.labels, total, tuple(scores))
+
+
+def require_same_classes(labels: LabelSpec, dataset: Dataset) -> None:
+    """Raises WeightsError when a network's classes are not those of the data."""
+    if labels.names != dataset.labels.names:
+        raise WeightsError(
+            f"the model knows {labels.num_classes} classes ({_some(labels.names)})",
+            f"those of {dataset.root}: {dataset.labels.num_classes} ({_some(dataset.labels.names)})",
+            "use a model that was trained on data with these classes",
+        )
+
+
+def panel(image: NDArray[np.uint8], truth: NDArray[np.uint8] | None, predicted: NDArray[np.uint8], labels: LabelSpec) -> Image.Image:
+    """Picture, ground truth and prediction side by side, uint8 (H, W, ...) each; void stays as the picture."""
+    parts = [image]
+    for ids in (truth, predicted):
+        if ids is not None:
+            parts.append(blend(image, labels.colour(ids), 0.65))
+    if truth is not None:
+        parts[2] = np.where((truth == IGNORE_INDEX)[..., None], parts[2] // 2, parts[2])
+    return Image.fromarray(np.concatenate(parts, axis=1))
+
+
+def _load_ahead(dataset: Dataset, items: Sequence[Item]) -> Iterator[Sample]:
+    """Decode the next few pictures in a thread while one is predicted; never more, whatever the data set's size."""
+    pending: deque[Future[Sample]] = deque()
+    with ThreadPoolExecutor(1, "decode") as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(dataset.load, item))
+                if len(pending) > _AHEAD:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,68 @@
+"""Writing files so that a reader, a crash or a full disk never meets half of one."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from atonce.errors import StorageError
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "free some space or choose another folder",
+    errno.EROFS: "choose a folder that can be written",
+    errno.EACCES: "choose a folder that you may write",
+    errno.EPERM: "choose a folder that you may write",
+    errno.ENOTDIR: "choose a folder, not a file",
+    errno.EEXIST: "choose a folder, not a file",
+}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what the system says when `path` cannot be written into a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "check the disk")
+        raise StorageError(f"cannot write {path}: {error.strerror or error}", remedy=remedy) from error
+    except SafetensorError as error:
+        if "I/O" not in str(error) and "os error" not in str(error):
+            raise
+        raise StorageError(f"cannot write {path}: {error}", remedy="free some space or check the folder") from error
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder and its parents. Raises StorageError."""
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` with a temporary path beside `path`, flush it to the disk, then rename it over `path`.
+
+    Raises StorageError; then `path` is as it was before and the temporary file is gone.
+    """
+    # The process id keeps two writers apart; the suffix stays, since libraries choose formats by it.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    with storage_errors(path):
+        try:
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically. Raises StorageError."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))

@@ -1,0 +1,64 @@
+"""Running means over the last steps, for log.jsonl and the progress bar."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from atonce.evaluate.confusion import ConfusionMatrix
+from atonce.train.events import Listener, StepRecord
+from atonce.train.setup import Run
+
+
+class Journal:
+    """Collects what each step measured and writes a line every `train.log_every` steps."""
+
+    def __init__(self, run: Run, listener: Listener) -> None:
+        self.run, self.listener = run, listener
+        self._start()
+
+    def _start(self) -> None:
+        self.values: list[tuple[float, float, float]] = []
+        self.confusion = ConfusionMatrix(self.run.model.num_classes)
+        self.began, self.waited = time.perf_counter(), self.run.stream.waited
+
+    @torch.no_grad()
+    def count(self, labels: Tensor, logits: Tensor) -> None:
+        """Training crops, labels int64 (N, H, W) and logits (N, C, H, W); only this process's."""
+        predicted = logits.detach().argmax(1).to(torch.uint8).cpu().numpy()
+        self.confusion.add(labels.to(torch.uint8).cpu().numpy(), predicted)
+
+    def step(self, cross_entropy: float, l2: float, grad_norm: float) -> None:
+        """After each update; writes and starts anew when a line is due."""
+        run, knobs = self.run, self.run.recipe.train
+        self.values.append((cross_entropy, l2, grad_norm))
+        self.listener.stepped(run.progress.step, knobs.steps, cross_entropy + l2)
+        if run.progress.step % knobs.log_every:
+            return
+        record = self._record()
+        if run.main:
+            data = {k: v if not isinstance(v, float) or math.isfinite(v) else None for k, v in asdict(record).items()}
+            run.folder.append_log(data)
+        self.listener.recorded(record)
+        self._start()
+
+    def _record(self) -> StepRecord:
+        mean = np.mean(self.values, axis=0)
+        seconds = time.perf_counter() - self.began
+        return StepRecord(
+            step=self.run.progress.step,
+            loss=float(mean[0] + mean[1]),
+            cross_entropy=float(mean[0]),
+            l2=float(mean[1]),
+            lr=max(group["lr"] for group in self.run.optimizer.param_groups),
+            grad_norm=float(mean[2]),
+            train_mean_iou=self.confusion.mean_iou,
+            pictures_per_second=len(self.values) * self.run.recipe.train.batch_size / seconds,
+            waited=(self.run.stream.waited - self.waited) / seconds,
+            seconds=self.run.progress.seconds,
+        )

@@ -1,0 +1,85 @@
+"""The loss: cross entropy over the class axis, and the L2 term that is really added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from atonce.errors import RecipeError
+from atonce.labels import IGNORE_INDEX
+from atonce.recipe.schema import LossConfig
+
+
+def cross_entropy_sum(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Sum over the valid pixels, each times its class's weight.
+
+    Args:
+        logits: float (N, C, H, W).
+        labels: int64 (N, H, W), 255 void.
+        class_weights: float (C,).
+    """
+    return F.cross_entropy(logits.float(), labels, class_weights, ignore_index=IGNORE_INDEX, reduction="sum")
+
+
+def valid_weight(labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """What the sum is divided by for a mean: valid pixels, each times its class's weight; float64 scalar.
+
+    Taken over the global batch, because void is not spread evenly over processes and parts.
+    """
+    valid = labels[labels != IGNORE_INDEX]
+    if class_weights is None:
+        return torch.tensor(valid.numel(), dtype=torch.float64, device=labels.device)
+    counts = torch.bincount(valid, minlength=len(class_weights))
+    return (counts.double() * class_weights.double()).sum()
+
+
+def kernels(model: nn.Module) -> Iterator[nn.Parameter]:
+    """Trainable convolution kernels: all but biases; fixed upsampling has no parameter."""
+    return (p for p in model.parameters() if p.ndim == 4 and p.requires_grad)
+
+
+def l2_penalty(model: nn.Module, coefficient: float) -> Tensor:
+    """coefficient / 2 * sum of squares of all kernels; its gradient is coefficient * kernel, Caffe's weight_decay."""
+    weights = list(kernels(model))
+    if coefficient == 0 or not weights:
+        return torch.zeros(())
+    return coefficient / 2 * torch.stack([w.square().sum() for w in weights]).sum()
+
+
+def class_weights(config: LossConfig, pixels: NDArray[np.int64], pixels_where_present: NDArray[np.int64]) -> Tensor | None:
+    """Weights of the classes, float (C,), or None where all are 1.
+
+    Median frequency balancing: a class's frequency is its pixels over all valid pixels of the pictures that
+    show it, its weight the median frequency over its own (Eigen and Fergus, ICCV 2015, section 6.3.2).
+    Classes that never occur get weight 1: nothing is multiplied by it.
+
+    Args:
+        pixels: (C,) pixels of each class in the training masks.
+        pixels_where_present: (C,) valid pixels of the pictures in which the class occurs.
+
+    Raises:
+        RecipeError: given weights are not one per class.
+    """
+    rule = config.class_weights
+    if rule == "none":
+        return None
+    if not isinstance(rule, str):
+        return _given(rule, len(pixels))
+    present = pixels > 0
+    frequency = pixels[present] / pixels_where_present[present]
+    weights = np.ones(len(pixels))
+    weights[present] = np.median(frequency) / frequency
+    if rule == "sqrt-median-frequency":
+        weights = np.sqrt(weights)
+    return torch.from_numpy(np.minimum(weights, config.max_class_weight)).float()
+
+
+def _given(weights: Sequence[float], classes: int) -> Tensor:
+    if len(weights) != classes:
+        raise RecipeError(f"loss.class_weights holds {len(weights)} weights", f"{classes}, one per class of the data")
+    return torch.tensor(weights)

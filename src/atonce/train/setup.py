@@ -1,0 +1,204 @@
+"""From a recipe and a folder of data to everything that a training run is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from atonce.bundle import Bundle
+from atonce.data import open_dataset
+from atonce.data.batches import BatchStream
+from atonce.data.check import CheckReport, check, fingerprint, raise_for_problems
+from atonce.data.samples import Dataset, Item
+from atonce.data.sizes import InputSize
+from atonce.errors import DataError, RecipeError
+from atonce.model import FCN, initialise
+from atonce.recipe import Recipe
+from atonce.train.events import Listener
+from atonce.train.folder import RunFolder
+from atonce.train.loss import class_weights
+from atonce.train.optim import MovingAverage, build_optimizer
+from atonce.train.state import Progress, load_state, save_state
+from atonce.weights import load_weights
+
+
+@dataclass
+class Run:
+    """The parts of a training run, handed to the loop.
+
+    Attributes:
+        model: the network itself.
+        wrapped: the same, as accelerate wants it called (over several processes, say).
+        rank: this process; 0 writes.
+    """
+
+    recipe: Recipe
+    folder: RunFolder
+    dataset: Dataset
+    accelerator: Accelerator
+    model: FCN
+    wrapped: nn.Module
+    optimizer: Any
+    average: MovingAverage | None
+    stream: BatchStream
+    class_weights: Tensor | None
+    progress: Progress
+    about_data: dict[str, Any]
+
+    @property
+    def rank(self) -> int:
+        return int(self.accelerator.process_index)
+
+    @property
+    def main(self) -> bool:
+        return self.rank == 0
+
+    @property
+    def world(self) -> int:
+        return int(self.accelerator.num_processes)
+
+    @property
+    def val_items(self) -> Sequence[Item]:
+        return self.dataset.split("val")
+
+    def bundle(self, scores: dict[str, Any]) -> Bundle:
+        """The network as it stands, as a model file would hold it."""
+        size = InputSize(self.recipe.data.scale, self.recipe.data.max_side)
+        recipe = self.recipe.model_dump(mode="json")
+        return Bundle(self.model, self.dataset.labels, size, self.about_data, recipe, scores)
+
+    def agree(self, value: float) -> float:
+        """The first process's number, so that all processes decide alike."""
+        if self.world == 1:
+            return value
+        number = torch.tensor(value if self.main else 0.0, dtype=torch.float64, device=self.accelerator.device)
+        return float(self.accelerator.reduce(number, "sum"))
+
+    def save_state(self) -> None:
+        """Every process may call it, the first one writes. Raises StorageError."""
+        if self.main:
+            save_state(self.folder.state, self.progress, self.model, _plain(self.optimizer), self.average)
+
+
+def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listener) -> Run:
+    """Check the data, build the network, fill it, and create the run directory or read its state.
+
+    Raises:
+        UserError: of the kind that fits; nothing has been trained or overwritten then.
+    """
+    accelerator = _accelerator(recipe)
+    _require_divisible(recipe, accelerator.num_processes)
+    dataset, report = _read_data(recipe, data, listener)
+    torch.manual_seed(recipe.train.seed)
+    model = initialise(FCN(recipe.model, dataset.labels.num_classes))
+    if recipe.weights and not resume:
+        loaded = load_weights(model, recipe.weights, listener.downloading)
+        listener.note(f"weights: {loaded.layout}, {len(loaded.loaded)} layers; fresh: {', '.join(loaded.fresh)}")
+    model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = MovingAverage(model, recipe.optim.ema_decay) if recipe.optim.ema_decay else None
+    optimizer = build_optimizer(model, recipe.optim)
+    folder, progress = RunFolder(out), Progress()
+    if resume:
+        progress = load_state(folder.state, model, optimizer, average)
+        if accelerator.is_main_process:
+            folder.truncate_log(progress.step)
+    elif accelerator.is_main_process:
+        folder.create(recipe)
+    accelerator.wait_for_everyone()
+    wrapped, prepared = accelerator.prepare(model, optimizer)
+    counts = report.statistics["train"]
+    weights = class_weights(recipe.loss, counts.pixel_count, counts.pixels_of_pictures_with_class)
+    stream = BatchStream(
+        dataset,
+        dataset.split("train"),
+        recipe.train.batch_size,
+        recipe.train.seed,
+        InputSize(recipe.data.scale, recipe.data.max_side),
+        max_zoom=recipe.augment.scale[1],
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+        workers=recipe.data.workers,
+    )
+    return Run(
+        recipe,
+        folder,
+        dataset,
+        accelerator,
+        model,
+        wrapped,
+        prepared,
+        average,
+        stream,
+        None if weights is None else weights.to(accelerator.device),
+        progress,
+        describe_data(dataset),
+    )
+
+
+def describe_data(dataset: Dataset) -> dict[str, Any]:
+    """What a model file says of the data behind it."""
+    return {
+        "format": dataset.format,
+        "fingerprint": fingerprint(dataset),
+        "pictures": {split: len(items) for split, items in dataset.splits.items()},
+        "notes": list(dataset.notes),
+        **dict(dataset.extras),
+    }
+
+
+def _read_data(recipe: Recipe, data: Path, listener: Listener) -> tuple[Dataset, CheckReport]:
+    config = recipe.data
+    dataset = open_dataset(
+        data,
+        config.format,
+        ground_truth=config.ground_truth,
+        seed=config.split_seed,
+        val_fraction=config.val_fraction,
+    )
+    report = check(dataset, progress=listener.checking)
+    raise_for_problems(report.problems, dataset)
+    for split in ("train", "val"):
+        without = [item.name for item in dataset.split(split) if item.mask is None]
+        if without:
+            raise DataError(f"{len(without)} pictures of split '{split}' have no mask: {', '.join(without[:5])}")
+    for note in dataset.notes:
+        listener.note(note)
+    return dataset, report
+
+
+def _accelerator(recipe: Recipe) -> Accelerator:
+    precision = recipe.train.precision
+    mixed = {"fp32": "no", "auto": "bf16" if has_bf16() else "no"}.get(precision, precision)
+    if mixed == "fp16" and not torch.cuda.is_available():
+        raise RecipeError("train.precision = fp16 without a GPU", "fp32, bf16 or auto", "fp16 needs CUDA")
+    return Accelerator(mixed_precision=mixed)
+
+
+def has_bf16() -> bool:
+    """Whether the hardware multiplies bf16 faster than fp32: recent GPUs, CPUs with AVX512-BF16 or AMX."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(probe()) for name in probes if (probe := getattr(torch.cpu, name, None)) is not None)
+
+
+def _require_divisible(recipe: Recipe, processes: int) -> None:
+    parts = processes * recipe.train.accumulate
+    if recipe.train.batch_size % parts:
+        raise RecipeError(
+            f"train.batch_size = {recipe.train.batch_size} over {processes} processes in {recipe.train.accumulate} parts",
+            f"a multiple of {parts}",
+        )
+
+
+def _plain(optimizer: Any) -> torch.optim.Optimizer:
+    """The torch optimiser inside accelerate's wrapper."""
+    inner = getattr(optimizer, "optimizer", optimizer)
+    assert isinstance(inner, torch.optim.Optimizer)
+    return inner

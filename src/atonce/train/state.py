@@ -1,0 +1,100 @@
+"""All that a run needs to go on exactly where it was: one safetensors file, replaced atomically, no pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from atonce.errors import TrainingError
+from atonce.model.fcn import FCN
+from atonce.storage import write_atomically
+from atonce.train.optim import MovingAverage
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: updates made.
+        seconds: time spent training, over all sessions of the run.
+        best_mean_iou: of the validations so far; -1 before the first.
+        validations: rows of metrics.csv.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    best_mean_iou: float = -1.0
+    best_step: int = 0
+    validations: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save_state(
+    path: Path, progress: Progress, model: FCN, optimizer: torch.optim.Optimizer, average: MovingAverage | None
+) -> None:
+    """Write the state. Dropout, data order and augmentation follow from seed and step: they need no state.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written; the state before is kept.
+    """
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            if value is not None:
+                tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
+    if average:
+        tensors |= {f"average.{i}": tensor for i, tensor in enumerate(average.weights)}
+    metadata = {"progress": json.dumps(asdict(progress)), "averages": str(average.updates if average else 0)}
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, lambda temporary: save_file(plain, temporary, metadata))
+
+
+def load_state(
+    path: Path, model: FCN, optimizer: torch.optim.Optimizer, average: MovingAverage | None
+) -> Progress:
+    """Put a saved state into freshly built parts. Raises TrainingError: none there, damaged, or of another run."""
+    if not path.is_file():
+        raise TrainingError(f"{path} does not exist", "the state of a run to resume", "start it without --resume")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        progress = Progress(**json.loads(metadata["progress"]))
+    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError):
+        raise TrainingError(f"{path} is damaged or not a training state", "the state of a run") from None
+    try:
+        _restore(tensors, model, optimizer, average)
+    except (RuntimeError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TrainingError(f"{path} does not fit this recipe: {reason}", "the recipe the run began with") from None
+    if average:
+        average.updates = int(metadata["averages"])
+    return progress
+
+
+def _restore(
+    tensors: dict[str, Tensor], model: FCN, optimizer: torch.optim.Optimizer, average: MovingAverage | None
+) -> None:
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            parameter = parameters[int(index)]
+            if tensor.shape == parameter.shape:
+                # Fused optimisers walk memory: moments must lie in it as their weights do (channels-last).
+                tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+            slots.setdefault(int(index), {})[key] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": slots, "param_groups": groups})
+    if average:
+        for index, weight in enumerate(average.weights):
+            weight.copy_(tensors[f"average.{index}"])
