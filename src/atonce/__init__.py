@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from atonce.version import __version__
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from atonce.predict import Predictor, Result
     from atonce.recipe import FCNConfig, Recipe, load_recipe
 
-__version__ = "0.1.0"
 __all__ = [
     "FCN",
     "FCNConfig",
@@ -29,6 +30,7 @@ __all__ = [
     "Recipe",
     "Result",
     "UserError",
+    "__version__",
     "load",
     "load_recipe",
     "open_dataset",

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from atonce import __version__
 from atonce.data.sizes import InputSize
 from atonce.errors import WeightsError
 from atonce.labels import LabelSpec
 from atonce.model import FCN
 from atonce.recipe import FCNConfig
 from atonce.storage import write_atomically
+from atonce.version import __version__
 
 FORMAT_VERSION = 1
 _KEY = "atonce"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.model.torchfcn_peer import copy_weights, load_network, randomise
 
 from atonce.model import FCN, Preprocessing
 from atonce.recipe import FCNConfig
+from tests.model.torchfcn_peer import copy_weights, load_network, randomise
 
 PLAIN = Preprocessing(mean=(0.0, 0.0, 0.0), std=(100.0, 100.0, 100.0))
 

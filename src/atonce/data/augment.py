@@ -58,14 +58,17 @@ def _placement(rng: np.random.Generator, size: Size, target: Size, config: Augme
     angle = math.radians(rng.uniform(-config.rotate, config.rotate))
     height, width = target[0] * zoom, target[1] * zoom
     # A picture larger than the crop is cut anywhere, a smaller one is put anywhere.
-    left = rng.uniform(*sorted((0.0, width - crop[1])))
-    top = rng.uniform(*sorted((0.0, height - crop[0])))
+    left = rng.random() * (width - crop[1])
+    top = rng.random() * (height - crop[0])
     scale = np.diag([width / size[1], height / size[0], 1.0])
     mirror = np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]]) if mirrored else np.eye(3)
     turn = np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
     centre = _shift(width / 2, height / 2)
     # Pixel i covers i to i + 1, its centre is i + 0.5; warping counts centres as whole numbers.
-    return _shift(-left - 0.5, -top - 0.5) @ centre @ turn @ np.linalg.inv(centre) @ mirror @ scale @ _shift(0.5, 0.5)
+    placed: Matrix = (
+        _shift(-left - 0.5, -top - 0.5) @ centre @ turn @ np.linalg.inv(centre) @ mirror @ scale @ _shift(0.5, 0.5)
+    )
+    return placed
 
 
 def _shift(x: float, y: float) -> Matrix:

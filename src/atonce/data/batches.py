@@ -82,7 +82,8 @@ class BatchStream:
     def item(self, position: int) -> Item:
         """The sample at a place of the endless order."""
         epoch, index = divmod(position, len(self.items))
-        return self.items[np.random.default_rng((self.seed, epoch)).permutation(len(self.items))[index]]
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.items))
+        return self.items[int(order[index])]
 
     def batches(self, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
         """Pairs of step and batch for the steps start..stop-1. Raises DataError when a sample cannot be read."""

@@ -107,7 +107,9 @@ def require_same_classes(labels: LabelSpec, dataset: Dataset) -> None:
         )
 
 
-def panel(image: NDArray[np.uint8], truth: NDArray[np.uint8] | None, predicted: NDArray[np.uint8], labels: LabelSpec) -> Image.Image:
+def panel(
+    image: NDArray[np.uint8], truth: NDArray[np.uint8] | None, predicted: NDArray[np.uint8], labels: LabelSpec
+) -> Image.Image:
     """Picture, ground truth and prediction side by side, uint8 (H, W, ...) each; void stays as the picture."""
     parts = [image]
     for ids in (truth, predicted):

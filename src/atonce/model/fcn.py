@@ -43,6 +43,7 @@ class FCN(nn.Module):
         self.trunk = Trunk(config.width, first_padding=100 if self.caffe else 1, ceil_pooling=self.caffe)
         channels = self.trunk.channels
         self.head = Head(channels[4], config.head_width, config.dropout, padding=0 if self.caffe else 3)
+        self.head_scale = 1.0 if config.head_scale == "calibrate" else config.head_scale
         scales = dict(zip((4, 3), resolve_scales(config), strict=True))
         # FCN-16s adds pool4 to FCN-32s, FCN-8s adds pool3 to that.
         self.scales = {pool: scales[pool] for pool in (4, 3) if 2**pool >= config.stride}
@@ -57,7 +58,7 @@ class FCN(nn.Module):
         """Images (N, 3, H, W), RGB 0..255, uint8 or float, any size from 1x1 -> logits (N, C, H, W)."""
         height, width = images.shape[-2:]
         pools = self.trunk(self.pad(self.normalise(images)))
-        scores: Tensor = self.score_fc7(self.head(pools[5] * self.config.head_scale))
+        scores: Tensor = self.score_fc7(self.head(pools[5] * self.head_scale))
         for pool, scale in self.scales.items():
             scores = self.up_pools[f"pool{pool}"](scores)
             # The scale keeps a skip from drowning the coarser scores while all of them are learned at once.
@@ -80,6 +81,13 @@ class FCN(nn.Module):
         for layer in self.score_pools.values():
             assert isinstance(layer, nn.Conv2d)
             yield layer
+
+    def set_scales(self, config: FCNConfig) -> None:
+        """Take over the factors of a config that gives them as numbers, and the config with them."""
+        self.config = config
+        self.head_scale = float(config.head_scale)
+        resolved = dict(zip((4, 3), resolve_scales(config), strict=True))
+        self.scales = {pool: resolved[pool] for pool in self.scales}
 
     def seed_dropout(self, seeds: list[int] | None) -> None:
         """Tie the dropout masks of the next batch to its samples; see SampleDropout."""

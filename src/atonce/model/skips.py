@@ -13,8 +13,8 @@ AT_ONCE = (0.01, 0.0001)
 
 
 def resolve_scales(config: FCNConfig) -> tuple[float, float]:
-    """Factors on (pool4, pool3) as numbers."""
-    named = {"at-once": AT_ONCE, "unit": (1.0, 1.0)}
+    """Factors on (pool4, pool3) as numbers; 1 where they are yet to be calibrated."""
+    named = {"at-once": AT_ONCE, "unit": (1.0, 1.0), "calibrate": (1.0, 1.0)}
     return named[config.skip_scales] if isinstance(config.skip_scales, str) else config.skip_scales
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from atonce.bundle import Bundle, load_bundle
 from atonce.data.pictures import read_picture, to_rgb
+from atonce.data.sizes import InputSize
 from atonce.errors import DataError
 from atonce.labels import LabelSpec
 
@@ -68,9 +69,7 @@ class Predictor:
         autocast: multiply in bf16.
     """
 
-    def __init__(
-        self, bundle: Bundle, device: str | torch.device | None = None, autocast: bool = False
-    ) -> None:
+    def __init__(self, bundle: Bundle, device: str | torch.device | None = None, autocast: bool = False) -> None:
         self.bundle, self.labels = bundle, bundle.labels
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.autocast = autocast
@@ -98,17 +97,23 @@ class Predictor:
     def logits(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """uint8 (H, W, 3) RGB -> float32 (C, H, W) logits on the CPU."""
         height, width = image.shape[:2]
-        size = self.bundle.input_size.apply(height, width)
-        # A copy: Pillow hands out arrays that must not be written to, and torch warns of those.
-        batch = torch.tensor(image).to(self.device).permute(2, 0, 1)[None]
-        if size != (height, width):
-            batch = F.interpolate(batch.float(), size, mode="bilinear", align_corners=False, antialias=True)
+        batch = network_input(image, self.bundle.input_size, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             scores: torch.Tensor = self.model(batch.contiguous(memory_format=torch.channels_last))
         logits = scores.float()
-        if size != (height, width):
+        if logits.shape[-2:] != (height, width):
             logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
         return logits[0].cpu()
+
+
+def network_input(image: NDArray[np.uint8], input_size: InputSize, device: torch.device | None = None) -> torch.Tensor:
+    """uint8 (H, W, 3) RGB -> (1, 3, h, w), 0..255, at the size that the network sees."""
+    # A copy: Pillow hands out arrays that must not be written to, and torch warns of those.
+    batch = torch.tensor(image).to(device).permute(2, 0, 1)[None]
+    size = input_size.apply(*image.shape[:2])
+    if size == image.shape[:2]:
+        return batch
+    return F.interpolate(batch.float(), size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def as_rgb(picture: Picture) -> NDArray[np.uint8]:

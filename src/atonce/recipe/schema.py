@@ -26,10 +26,11 @@ class FCNConfig(Section):
     """Pixels between scores before the last upsampling: FCN-32s, FCN-16s or FCN-8s."""
     alignment: Literal["same", "caffe"] = "same"
     """same: pad to a multiple of 32, no waste. caffe: the published nets' geometry (pad by 100, crop)."""
-    skip_scales: Literal["at-once", "unit"] | tuple[Positive, Positive] = "at-once"
-    """Factors on (pool4, pool3) before they are scored; at-once is (0.01, 0.0001), unit is (1, 1)."""
-    head_scale: Positive = 1.0
-    """Factor on pool5 before fc6: 1 with pretrained fc6 and fc7, about 1 / its deviation where fc6 is fresh."""
+    skip_scales: Literal["at-once", "unit", "calibrate"] | tuple[Positive, Positive] = "at-once"
+    """Factors on (pool4, pool3) before they are scored: at-once is (0.01, 0.0001), made for the original VGG-16;
+    unit is (1, 1); calibrate measures them from the weights and the training pictures at hand."""
+    head_scale: Positive | Literal["calibrate"] = 1.0
+    """Factor on pool5 before fc6: 1 with pretrained fc6 and fc7; calibrate where they start fresh."""
     upsampling: Literal["fixed", "learned"] = "fixed"
     """fixed: bilinear, as in the authors' release. learned: transposed convolutions that start bilinear."""
     width: Positive = 1.0

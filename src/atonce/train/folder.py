@@ -31,7 +31,9 @@ class RunFolder:
         """Start a new run. Raises TrainingError when one is there already, StorageError when it cannot be written."""
         if self.recipe.exists() or self.state.exists():
             raise TrainingError(
-                f"{self.path} already holds a run", "a new folder", "add --resume to go on with it, or choose another --out"
+                f"{self.path} already holds a run",
+                "a new folder",
+                "add --resume to go on with it, or choose another --out",
             )
         make_folder(self.state.parent)
         make_folder(self.pictures)

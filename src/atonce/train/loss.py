@@ -51,7 +51,9 @@ def l2_penalty(model: nn.Module, coefficient: float) -> Tensor:
     return coefficient / 2 * torch.stack([w.square().sum() for w in weights]).sum()
 
 
-def class_weights(config: LossConfig, pixels: NDArray[np.int64], pixels_where_present: NDArray[np.int64]) -> Tensor | None:
+def class_weights(
+    config: LossConfig, pixels: NDArray[np.int64], pixels_where_present: NDArray[np.int64]
+) -> Tensor | None:
     """Weights of the classes, float (C,), or None where all are 1.
 
     Median frequency balancing: a class's frequency is its pixels over all valid pixels of the pictures that

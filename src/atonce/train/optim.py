@@ -23,13 +23,17 @@ def parameter_groups(model: FCN, config: OptimConfig) -> list[dict[str, Any]]:
             chosen = [
                 p
                 for name, p in model.named_parameters()
-                if p.requires_grad and name.startswith("trunk.") == (place == "trunk") and (p.ndim == 1) == (kind == "biases")
+                if p.requires_grad
+                and name.startswith("trunk.") == (place == "trunk")
+                and (p.ndim == 1) == (kind == "biases")
             ]
             lr = config.lr * (config.trunk_lr_multiplier if place == "trunk" else 1.0)
             lr *= config.bias_lr_multiplier if kind == "biases" else 1.0
             decay = config.weight_decay if kind == "kernels" else 0.0
             if chosen:
-                groups.append({"name": f"{place} {kind}", "params": chosen, "lr": lr, "weight_decay": decay, "peak_lr": lr})
+                groups.append(
+                    {"name": f"{place} {kind}", "params": chosen, "lr": lr, "weight_decay": decay, "peak_lr": lr}
+                )
     return groups
 
 
@@ -53,7 +57,7 @@ def learning_rate_factor(config: OptimConfig, step: int, progress: float) -> flo
         return (step + 1) / (config.warmup_steps + 1)
     rest = max(0.0, 1.0 - progress)
     if config.schedule == "poly":
-        return rest**config.poly_power
+        return math.pow(rest, config.poly_power)
     if config.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * (1 - rest)))
     return 1.0

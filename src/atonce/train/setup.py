@@ -19,6 +19,8 @@ from atonce.data.samples import Dataset, Item
 from atonce.data.sizes import InputSize
 from atonce.errors import DataError, RecipeError
 from atonce.model import FCN, initialise
+from atonce.model.calibration import calibrate
+from atonce.predict.predictor import network_input
 from atonce.recipe import Recipe
 from atonce.train.events import Listener
 from atonce.train.folder import RunFolder
@@ -26,6 +28,8 @@ from atonce.train.loss import class_weights
 from atonce.train.optim import MovingAverage, build_optimizer
 from atonce.train.state import Progress, load_state, save_state
 from atonce.weights import load_weights
+
+_CALIBRATION_PICTURES = 16
 
 
 @dataclass
@@ -103,13 +107,16 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
     model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = MovingAverage(model, recipe.optim.ema_decay) if recipe.optim.ema_decay else None
     optimizer = build_optimizer(model, recipe.optim)
-    folder, progress = RunFolder(out), Progress()
+    folder = RunFolder(out)
     if resume:
         progress = load_state(folder.state, model, optimizer, average)
         if accelerator.is_main_process:
             folder.truncate_log(progress.step)
-    elif accelerator.is_main_process:
-        folder.create(recipe)
+    else:
+        if accelerator.is_main_process:
+            folder.create(recipe)
+        _calibrate(model, dataset, recipe, listener)
+        progress = Progress(model.config.model_dump(mode="json"))
     accelerator.wait_for_everyone()
     wrapped, prepared = accelerator.prepare(model, optimizer)
     counts = report.statistics["train"]
@@ -172,6 +179,18 @@ def _read_data(recipe: Recipe, data: Path, listener: Listener) -> tuple[Dataset,
     return dataset, report
 
 
+def _calibrate(model: FCN, dataset: Dataset, recipe: Recipe, listener: Listener) -> None:
+    """Measure the scales that the recipe leaves open, on the same pictures in every process."""
+    if "calibrate" not in (recipe.model.skip_scales, recipe.model.head_scale):
+        return
+    items = dataset.split("train")
+    chosen = [items[i * len(items) // _CALIBRATION_PICTURES] for i in range(min(len(items), _CALIBRATION_PICTURES))]
+    size = InputSize(recipe.data.scale, recipe.data.max_side)
+    config = calibrate(model, (network_input(dataset.load(item).image, size) for item in chosen))
+    scales = ", ".join(f"pool{pool} x {scale:.3g}" for pool, scale in model.scales.items())
+    listener.note(f"calibrated on {len(chosen)} pictures: {scales}, pool5 x {float(config.head_scale):.3g}")
+
+
 def _accelerator(recipe: Recipe) -> Accelerator:
     precision = recipe.train.precision
     mixed = {"fp32": "no", "auto": "bf16" if has_bf16() else "no"}.get(precision, precision)
@@ -192,7 +211,7 @@ def _require_divisible(recipe: Recipe, processes: int) -> None:
     parts = processes * recipe.train.accumulate
     if recipe.train.batch_size % parts:
         raise RecipeError(
-            f"train.batch_size = {recipe.train.batch_size} over {processes} processes in {recipe.train.accumulate} parts",
+            f"train.batch_size = {recipe.train.batch_size} for {processes} processes x {recipe.train.accumulate} parts",
             f"a multiple of {parts}",
         )
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from atonce.errors import TrainingError
 from atonce.model.fcn import FCN
+from atonce.recipe import FCNConfig
 from atonce.storage import write_atomically
 from atonce.train.optim import MovingAverage
 
@@ -23,12 +24,14 @@ class Progress:
     """Where a run stands.
 
     Attributes:
+        model: the network's config, calibrated scales included.
         step: updates made.
         seconds: time spent training, over all sessions of the run.
         best_mean_iou: of the validations so far; -1 before the first.
         validations: rows of metrics.csv.
     """
 
+    model: dict[str, Any]
     step: int = 0
     seconds: float = 0.0
     best_mean_iou: float = -1.0
@@ -46,9 +49,8 @@ def save_state(
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
-        for key, value in values.items():
-            if value is not None:
-                tensors[f"optimizer.{index}.{key}"] = torch.as_tensor(value)
+        slots = {key: torch.as_tensor(value) for key, value in values.items() if value is not None}
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in slots.items()}
     if average:
         tensors |= {f"average.{i}": tensor for i, tensor in enumerate(average.weights)}
     metadata = {"progress": json.dumps(asdict(progress)), "averages": str(average.updates if average else 0)}
@@ -56,9 +58,7 @@ def save_state(
     write_atomically(path, lambda temporary: save_file(plain, temporary, metadata))
 
 
-def load_state(
-    path: Path, model: FCN, optimizer: torch.optim.Optimizer, average: MovingAverage | None
-) -> Progress:
+def load_state(path: Path, model: FCN, optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> Progress:
     """Put a saved state into freshly built parts. Raises TrainingError: none there, damaged, or of another run."""
     if not path.is_file():
         raise TrainingError(f"{path} does not exist", "the state of a run to resume", "start it without --resume")
@@ -67,13 +67,15 @@ def load_state(
             metadata = file.metadata() or {}
             tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         progress = Progress(**json.loads(metadata["progress"]))
-    except (SafetensorError, OSError, KeyError, TypeError, json.JSONDecodeError):
+        config = FCNConfig.model_validate(progress.model)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         raise TrainingError(f"{path} is damaged or not a training state", "the state of a run") from None
     try:
         _restore(tensors, model, optimizer, average)
     except (RuntimeError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise TrainingError(f"{path} does not fit this recipe: {reason}", "the recipe the run began with") from None
+    model.set_scales(config)
     if average:
         average.updates = int(metadata["averages"])
     return progress

@@ -1,0 +1,48 @@
+# make demo   a trained FCN-8s and a report on a fresh machine
+# make test   the tests
+# make lint   style, types, architecture
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "atonce needs Python 3.10 or later")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.user: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing atonce into $(VENV)"
+	@$(PIP) --editable .
+	@touch $@
+
+# torchfcn is the tests' oracle; what it requires (chainer and more) is not needed for its networks.
+$(VENV)/.developer: $(VENV)/.user
+	@echo "installing the developer's tools"
+	@$(PIP) --editable '.[dev]'
+	@$(PIP) --no-deps torchfcn
+	@touch $@
+
+demo: $(VENV)/.user
+	$(BIN)/atonce demo --out runs/demo
+
+test: $(VENV)/.developer
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.developer
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.developer
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) runs/demo .pytest_cache .ruff_cache .mypy_cache .hypothesis

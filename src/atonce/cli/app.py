@@ -1,0 +1,30 @@
+"""The application that the commands hang on."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    name="atonce",
+    help="Semantic segmentation with fully convolutional networks (FCN-32s, FCN-16s, FCN-8s on VGG-16).",
+    no_args_is_help=True,
+    add_completion=False,
+    # Our own mistakes are to show a plain traceback that can be pasted into an issue.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        from atonce.version import __version__
+
+        typer.echo(f"atonce {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Semantic segmentation with fully convolutional networks (FCN-32s, FCN-16s, FCN-8s on VGG-16)."""

@@ -1,0 +1,88 @@
+"""After training: the best model's scores, its best and worst pictures, and the report."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from atonce.cli.show import print_scores, progress_of, results
+from atonce.data.samples import Dataset
+from atonce.evaluate.gallery import Gallery
+from atonce.evaluate.run import Evaluation, evaluate
+from atonce.predict.predictor import Predictor
+from atonce.report import write_report
+from atonce.storage import make_folder, write_text
+from atonce.train import Run
+from atonce.version import __version__
+
+
+def finish(run: Run) -> Evaluation:
+    """Evaluate the best model in full precision, write everything into the run directory, print the result."""
+    folder, progress = run.folder, run.progress
+    predictor = Predictor.from_file(folder.model, run.accelerator.device)
+    minutes = progress.seconds / 60
+    about = {"minutes": round(minutes, 2), "data": run.about_data, "best_step": progress.best_step}
+    evaluation = evaluate_into(folder.path, predictor, run.dataset, "val", about)
+    print_scores(evaluation.to_json(), f"{run.dataset.root} (val)")
+    lines = (
+        f"{progress.step} steps in {minutes:.1f} minutes, best at step {progress.best_step}",
+        f"mean IoU {evaluation.confusion.mean_iou:.4f}, pixel accuracy {evaluation.confusion.pixel_accuracy:.4f}",
+        f"model    {folder.model}",
+        f"report   {folder.path / 'report.html'}",
+    )
+    results.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    return evaluation
+
+
+def evaluate_into(
+    folder: Path, predictor: Predictor, dataset: Dataset, split: str, about: dict[str, Any]
+) -> Evaluation:
+    """Scores, gallery, circumstances and report of a model on a split, into a folder."""
+    items = dataset.split(split)
+    gallery = Gallery()
+    make_folder(folder)
+    with progress_of("evaluating") as progress:
+        evaluation = evaluate(predictor, dataset, items, progress, gallery)
+    evaluation.save(folder)
+    write_text(folder / "gallery.json", json.dumps(gallery.save(folder), indent=1))
+    write_text(folder / "run.json", json.dumps({**circumstances(predictor), **about, "split": split}, indent=1))
+    write_report(folder)
+    return evaluation
+
+
+def circumstances(predictor: Predictor) -> dict[str, Any]:
+    """Versions, device and command: what somebody needs to get the same numbers."""
+    return {
+        "atonce": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": str(predictor.device),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "command": shlex.join(["atonce", *sys.argv[1:]]),
+        "commit": _commit(),
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "parameters": sum(p.numel() for p in predictor.model.parameters()),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the source tree that this package runs from, if it runs from one."""
+    here = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=10"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None

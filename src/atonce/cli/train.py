@@ -1,0 +1,88 @@
+"""atonce train"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from atonce.cli.app import app
+
+if TYPE_CHECKING:
+    from atonce.recipe import Recipe
+
+Data = Annotated[Path, typer.Argument(help="Folder of KITTI road, CamVid, Cityscapes, VOC, or images/ and masks/.")]
+Format = Annotated[str | None, typer.Option(help="The data's format; recognised from the folder by default.")]
+
+_RECIPES = {"camvid": "camvid", "kitti-road": "kitti-road", "voc": "voc"}
+
+
+@app.command()
+def train(
+    data: Data,
+    recipe: Annotated[
+        str | None, typer.Option(help="A shipped recipe's name or a YAML file; by the data's format.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run directory; runs/<data>-<recipe> by default.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change the recipe: section.key=value. May be repeated.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Pretrained VGG-16: a file or a name; 'none' starts afresh.")
+    ] = None,
+    format: Format = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Stop after this time at the latest.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all that is random.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """Train a network on a folder of data and report on it."""
+    overrides = list(set_ or [])
+    overrides += [f"train.max_minutes={max_minutes}"] if max_minutes is not None else []
+    overrides += [f"train.seed={seed}"] if seed is not None else []
+    overrides += [f"data.format={format}"] if format is not None else []
+    overrides += [f"weights={'null' if weights == 'none' else weights}"] if weights is not None else []
+    folder, chosen = _resolve(data, recipe, out, overrides, resume)
+    run(chosen, data, folder, resume)
+
+
+def _resolve(data: Path, name: str | None, out: Path | None, overrides: list[str], resume: bool) -> tuple[Path, Recipe]:
+    """The run directory and the recipe; a resumed run keeps its own, changed by --set."""
+    from atonce.errors import TrainingError
+    from atonce.recipe import load_recipe
+
+    if resume and out and (out / "recipe.yaml").is_file():
+        if name is not None:
+            raise TrainingError(
+                f"--resume with --recipe {name}", f"the recipe of the run, {out / 'recipe.yaml'}", "leave out --recipe"
+            )
+        return out, load_recipe(out / "recipe.yaml", overrides)
+    if name is None:
+        name = _RECIPES.get(_format(data, overrides), "folder")
+    folder = out or Path("runs") / f"{data.resolve().name}-{Path(name).stem}"
+    if resume and not (folder / "recipe.yaml").is_file():
+        raise TrainingError(f"{folder} holds no run", "a run directory to resume", "name it with --out")
+    return folder, load_recipe(folder / "recipe.yaml" if resume else name, overrides)
+
+
+def _format(data: Path, overrides: list[str]) -> str:
+    from atonce.data import open_dataset
+
+    given = [o.partition("=")[2] for o in overrides if o.startswith("data.format=")]
+    return given[-1] if given else open_dataset(data).format
+
+
+def run(recipe: Recipe, data: Path, folder: Path, resume: bool) -> None:
+    """Train, evaluate the best model, report; prints where things are."""
+    from atonce.cli.finish import finish
+    from atonce.cli.show import console, watching
+    from atonce.train import train as train_network
+
+    try:
+        with watching() as watcher:
+            trained = train_network(recipe, data, folder, resume, watcher)
+    except KeyboardInterrupt:
+        console.print(f"stopped; the state is kept, go on with: atonce train {data} --out {folder} --resume")
+        raise typer.Exit(130) from None
+    if trained.main:
+        finish(trained)

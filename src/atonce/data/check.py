@@ -1,0 +1,228 @@
+"""Read a whole data set before anything is trained on it: every problem in one message, and the statistics."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atonce.data.pictures import FileError, Problem, read_picture
+from atonce.data.samples import Dataset, Item, require_same_size
+from atonce.errors import DataError
+from atonce.labels import IGNORE_INDEX
+
+Counts = NDArray[np.int64]
+
+_SHOWN_PER_KIND = 20
+_FINGERPRINT_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class DataStatistics:
+    """Counts over the masks of a split that could be read, with C classes.
+
+    Attributes:
+        pictures: items of the split, broken ones included.
+        masks: masks that were counted.
+        pixel_count: int64 (C,), pixels of each class.
+        pixels_of_pictures_with_class: int64 (C,), all pixels (void included) of the pictures in which the class
+            occurs: pixel_count over this is the frequency of median frequency balancing (Eigen and Fergus 2015).
+        pictures_with_class: int64 (C,), in how many masks the class occurs.
+        void_count: pixels that are void.
+        sizes: (width, height) of the pictures -> how many.
+    """
+
+    pictures: int
+    masks: int
+    pixel_count: Counts
+    pixels_of_pictures_with_class: Counts
+    pictures_with_class: Counts
+    void_count: int
+    sizes: Mapping[tuple[int, int], int]
+
+    @property
+    def share(self) -> NDArray[np.float64]:
+        """float64 (C,): share of the labelled pixels; NaN where nothing is labelled."""
+        total = int(self.pixel_count.sum())
+        return self.pixel_count / total if total else np.full(self.pixel_count.shape, np.nan)
+
+    @property
+    def void_share(self) -> float:
+        """Share of all pixels that is void; NaN where there is no mask."""
+        total = int(self.pixel_count.sum()) + self.void_count
+        return self.void_count / total if total else float("nan")
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All problems (those found on opening first), and statistics per split that was checked."""
+
+    problems: tuple[Problem, ...]
+    statistics: Mapping[str, DataStatistics]
+
+
+@dataclass(frozen=True)
+class _Finding:
+    problems: tuple[Problem, ...]
+    size: tuple[int, int] | None = None
+    counts: Counts | None = None
+
+
+def check(
+    dataset: Dataset,
+    splits: Sequence[str] = ("train", "val"),
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CheckReport:
+    """Decode every picture and mask of the splits, in parallel, and collect all that is wrong.
+
+    Args:
+        dataset: as `open_dataset` returns it.
+        splits: those that the data set does not have are left out.
+        workers: threads (decoding releases the interpreter's lock); None: one per core, at most 16.
+        progress: called from this thread with (done, total) after each item.
+    """
+    present = [split for split in splits if dataset.splits.get(split)]
+    items = [item for split in present for item in dataset.splits[split]]
+    findings: list[_Finding] = []
+    pool = ThreadPoolExecutor(workers or min(16, _cores()))
+    try:
+        for finding in pool.map(lambda item: _inspect(dataset, item), items):
+            findings.append(finding)
+            if progress is not None:
+                progress(len(findings), len(items))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    problems = [*dataset.problems, *(problem for finding in findings for problem in finding.problems)]
+    statistics: dict[str, DataStatistics] = {}
+    start = 0
+    for split in present:
+        part = findings[start : start + len(dataset.splits[split])]
+        start += len(part)
+        statistics[split] = _statistics(part, dataset.labels.num_classes)
+        problems += _nothing_labelled(dataset, split, statistics[split])
+    # What opening saw by a file's name, reading may have found again.
+    return CheckReport(tuple(dict.fromkeys(problems)), statistics)
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows
+        return os.cpu_count() or 1
+
+
+def _inspect(dataset: Dataset, item: Item) -> _Finding:
+    """Both files are read even if one is broken: each problem is reported in the first run."""
+    problems: list[Problem] = []
+    image = mask = None
+    try:
+        image = read_picture(item.image)
+    except FileError as error:
+        problems.append(error.problem)
+    if item.mask is not None:
+        try:
+            mask = dataset.read_mask(item.mask)
+            if image is not None:
+                require_same_size(item, image, mask)
+        except FileError as error:
+            problems.append(error.problem)
+    size = None if image is None else (image.shape[1], image.shape[0])
+    if mask is None or item.mask is None or problems:
+        return _Finding(tuple(problems), size)
+    counts = np.bincount(mask.ravel(), minlength=IGNORE_INDEX + 1).astype(np.int64)
+    if counts[IGNORE_INDEX] == mask.size:
+        problems.append(
+            Problem("void", item.mask, "is void everywhere", "a labelled pixel", "remove the pair", severity="warning")
+        )
+    return _Finding(tuple(problems), size, counts)
+
+
+def _statistics(findings: Iterable[_Finding], classes: int) -> DataStatistics:
+    findings = list(findings)
+    counted = [finding.counts for finding in findings if finding.counts is not None]
+    table = np.stack(counted) if counted else np.zeros((0, IGNORE_INDEX + 1), np.int64)
+    per_class = table[:, :classes]
+    occurs = per_class > 0
+    return DataStatistics(
+        pictures=len(findings),
+        masks=len(counted),
+        pixel_count=per_class.sum(axis=0),
+        pixels_of_pictures_with_class=(occurs * table.sum(axis=1, keepdims=True)).sum(axis=0),
+        pictures_with_class=occurs.sum(axis=0),
+        void_count=int(table[:, IGNORE_INDEX].sum()),
+        sizes=Counter(finding.size for finding in findings if finding.size is not None),
+    )
+
+
+def _nothing_labelled(dataset: Dataset, split: str, statistics: DataStatistics) -> list[Problem]:
+    """Masks that are all void are odd one by one, but a split of nothing else cannot be trained or scored on."""
+    if statistics.masks == 0 or statistics.pixel_count.any():
+        return []
+    found = f"has no labelled pixel in split '{split}' ({statistics.masks} masks)"
+    return [Problem("void", dataset.root, found, "masks with classes", "look at what the masks' values mean")]
+
+
+def raise_for_problems(problems: Iterable[Problem], dataset: Dataset, shown_per_kind: int = _SHOWN_PER_KIND) -> None:
+    """One DataError with a line for each problem of severity "error"; nothing happens where there is none.
+
+    At most `shown_per_kind` lines of a kind, then how many more there are.
+    """
+    wrong = [problem for problem in problems if problem.severity == "error"]
+    if not wrong:
+        return
+    if len(wrong) == 1:
+        only = wrong[0]
+        raise DataError(f"{only.path} {only.found}", only.expected, only.remedy)
+    lines = [f"{len(wrong)} problems in {dataset.root}:"]
+    for kind in dict.fromkeys(problem.kind for problem in wrong):
+        lines += _lines([problem for problem in wrong if problem.kind == kind], dataset.root, shown_per_kind)
+    raise DataError("\n".join(lines))
+
+
+def _lines(problems: list[Problem], root: Path, limit: int) -> list[str]:
+    """Lines for problems of one kind; what to do is said once where it is the same for all."""
+    remedies = {problem.remedy for problem in problems}
+    lines = [f"  {problem.line(root, remedy=len(remedies) > 1)}" for problem in problems[:limit]]
+    if len(problems) > limit:
+        lines.append(f"  ... and {len(problems) - limit} more of this kind ({problems[0].kind})")
+    remedy = next(iter(remedies))
+    return [*lines, f"  -> {remedy}"] if len(remedies) == 1 and remedy else lines
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Hexadecimal sha256 that tells one data set from another, wherever it lies; kept in the model file.
+
+    Goes into it: format, class names, and for each item its split and, for picture and mask, path relative to
+    the root, size, and the first and last 4 KiB. A change in the middle of a file that leaves its size alone
+    is not seen: reading 11 GB of Cityscapes for that would take minutes before each training.
+    """
+    digest = hashlib.sha256()
+    for text in (dataset.format, *dataset.labels.names):
+        digest.update(f"{text}\0".encode())
+    for split in sorted(dataset.splits):
+        for item in sorted(dataset.splits[split], key=lambda item: item.name):
+            digest.update(f"{split}\0{item.name}\0".encode())
+            for path in (item.image, item.mask):
+                digest.update(b"-" if path is None else _file_mark(path, dataset.root))
+    return digest.hexdigest()
+
+
+def _file_mark(path: Path, root: Path) -> bytes:
+    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    try:
+        with path.open("rb") as file:
+            head = file.read(_FINGERPRINT_BYTES)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _FINGERPRINT_BYTES))
+            tail = file.read()
+    except OSError:
+        return f"{name}\0missing\0".encode()
+    return hashlib.sha256(f"{name}\0{size}\0".encode() + head + tail).digest()

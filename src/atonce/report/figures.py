@@ -1,0 +1,171 @@
+"""Curves as inline SVG that takes its colours and fonts from the page, so that it fits a light and a dark one.
+
+No text from a file ever enters a figure: names and legends are HTML around it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+# Matplotlib draws with these; the SVG then says var(--...) in their place.
+INK, MUTED, GRID = "#010203", "#010204", "#010205"
+SERIES = ("#010206", "#010207", "#010208")
+_VARIABLES = {INK: "ink", MUTED: "muted", GRID: "line", SERIES[0]: "one", SERIES[1]: "two", SERIES[2]: "three"}
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
+
+_MOST_POINTS = 600
+_ROUND = (1, 2, 5, 10)
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "atonce",
+    "text.parse_math": False,
+    "axes.facecolor": "none",
+    "axes.edgecolor": GRID,
+    "axes.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.axisbelow": True,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.major.size": 3,
+    "ytick.major.size": 0,
+    "font.size": 9.5,
+    "lines.linewidth": 1.7,
+    "lines.solid_capstyle": "round",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """Values over steps; NaN leaves a gap."""
+
+    steps: Sequence[float]
+    values: Sequence[float]
+
+    @property
+    def empty(self) -> bool:
+        return not any(math.isfinite(value) for value in self.values)
+
+
+def curve(lines: Sequence[Line], alt: str, mark: tuple[float, float] | None = None, top: float | None = None) -> str:
+    """One plot of up to three lines over steps, 500 x 260.
+
+    Args:
+        alt: what a reader who cannot see it should know.
+        mark: (step, value) of the validation that was kept.
+        top: where the scale of shares ends (1.0); None lets the values choose, from 0 where they come near it.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.0, 2.6))
+        axes = figure.add_axes((0.1, 0.13, 0.87, 0.83))
+        axes.grid(axis="y", color=GRID, linewidth=0.8)
+        for line, colour, dash in zip(lines, SERIES, DASHES, strict=False):
+            x, y = _thin(line)
+            marker = "o" if len(x) < 12 else ""
+            axes.plot(x, y, color=colour, linestyle=dash, marker=marker, markersize=3.5)
+        _scale(axes, lines, top)
+        if mark:
+            axes.axvline(mark[0], color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)))
+            axes.plot(*mark, "o", color=SERIES[0], markersize=8, markerfacecolor="none", markeredgewidth=1.7)
+        return _to_svg(figure, alt)
+
+
+def sparkline(line: Line, alt: str, best: float | None) -> str:
+    """A small plot of a share, 0..1, over steps, 200 x 90; the step that was kept carries a dot."""
+    with matplotlib.rc_context({**_STYLE, "lines.linewidth": 1.5}):
+        figure = Figure(figsize=(2.0, 0.9))
+        axes = figure.add_axes((0.02, 0.06, 0.96, 0.88))
+        for height in (0.0, 0.5, 1.0):
+            axes.axhline(height, color=GRID, linewidth=0.7)
+        x, y = _thin(line)
+        axes.plot(x, y, color=SERIES[0], marker="o" if len(x) < 4 else "", markersize=3)
+        kept = [value for step, value in zip(line.steps, line.values, strict=True) if step == best]
+        if best is not None and kept and math.isfinite(kept[0]):
+            axes.plot(best, kept[0], "o", color=SERIES[0], markersize=4.5)
+        axes.set_axis_off()
+        axes.set_ylim(-0.04, 1.04)
+        _widen(axes, line.steps)
+        return _to_svg(figure, alt)
+
+
+def _thin(line: Line) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """No more points than a screen can show, the first and the last among them."""
+    x, y = np.asarray(line.steps, np.float64), np.asarray(line.values, np.float64)
+    if len(x) > _MOST_POINTS:
+        keep = np.linspace(0, len(x) - 1, _MOST_POINTS).astype(int)
+        x, y = x[keep], y[keep]
+    return x, y
+
+
+def _scale(axes: Axes, lines: Sequence[Line], top: float | None) -> None:
+    values = [value for line in lines for value in line.values if math.isfinite(value)]
+    high = top or max(values, default=1.0) * 1.05 or 1.0
+    axes.set_ylim(min(0.0, min(values, default=0.0)), high)
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=_ROUND))
+    axes.yaxis.set_major_formatter(FuncFormatter(_short))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=_ROUND, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(_short))
+    _widen(axes, [step for line in lines for step in line.steps])
+
+
+def _widen(axes: Axes, steps: Sequence[float]) -> None:
+    """Room at both ends; also for a single validation, where matplotlib would warn of an empty range."""
+    low, high = min(steps), max(steps)
+    margin = (high - low) * 0.03 or 1.0
+    axes.set_xlim(low - margin, high + margin)
+
+
+def _short(value: float, _: object = None) -> str:
+    """6000 as 6k, 0.0003 as 3e-4, plain in between."""
+    if value and abs(value) < 0.001:
+        digits, exponent = f"{value:.1e}".split("e")
+        return f"{digits.removesuffix('.0')}e{int(exponent)}"
+    if abs(value) >= 1000:
+        return f"{value / 1000:g}k"
+    return f"{value:g}"
+
+
+def _to_svg(figure: Figure, alt: str) -> str:
+    """The bare <svg>: no size of its own, no metadata, no namespace addresses, no style that would leak."""
+    stream = io.StringIO()
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = stream.getvalue()
+    box = re.search(r'viewBox="([\d. ]+)"', text)
+    body = text[text.index(">", text.index("<svg")) + 1 :]
+    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
+    # The page's background shows through, and its font is used at matplotlib's size.
+    body = re.sub(r'<g id="patch_1">.*?</g>', "", body, count=1, flags=re.DOTALL)
+    body = re.sub(r"font: [^;\"]*?([\d.]+px)[^;\"]*", r"font-size: \1", body)
+    body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
+    body = _own_ids(re.sub(r"\n\s*", "\n", body), alt)
+    for colour, name in _VARIABLES.items():
+        body = body.replace(colour, f"var(--{name})")
+    return f'<svg viewBox="{box[1] if box else ""}" role="img" aria-label="{escape(alt)}">{body}'
+
+
+def _own_ids(svg: str, alt: str) -> str:
+    """Drop ids nobody refers to and tell the others apart from those of the page's other figures."""
+    used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', svg))
+    # Not hash(): the same run gives the same report in every process.
+    prefix = f"f{zlib.crc32(alt.encode()):08x}"
+    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}{m[1]}"' if m[1] in used else "", svg)
+    return re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}", svg)
