@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -18,16 +19,16 @@ def streets(
     out: Annotated[Path, typer.Argument(help="Folder for train/, val/ and classes.yaml.")],
     train: Annotated[int, typer.Option(min=1, help="Training scenes.")] = DEMO_TRAIN,
     val: Annotated[int, typer.Option(min=1, help="Validation scenes.")] = DEMO_VAL,
-    seed: Annotated[int, typer.Option(help="Other seeds, other streets.")] = 0,
-    height: Annotated[int, typer.Option(min=16, help="Of the pictures, in pixels.")] = _SIZE[0],
-    width: Annotated[int, typer.Option(min=16, help="Of the pictures, in pixels.")] = _SIZE[1],
+    seed: Annotated[int, typer.Option(min=0, help="Other seeds, other streets.")] = 0,
+    height: Annotated[int, typer.Option(min=32, help="Of the pictures, in pixels.")] = _SIZE[0],
+    width: Annotated[int, typer.Option(min=32, help="Of the pictures, in pixels.")] = _SIZE[1],
 ) -> None:
     """Generate street scenes with exact masks in CamVid's eleven classes, as a folder of images/ and masks/."""
     from atonce.cli.show import progress_of
     from atonce.data.streets import write_streets
 
     with progress_of("drawing streets") as progress:
-        write_streets(out, train, val, seed, (height, width), progress)
+        write_streets(out, train, val, seed, (height, width), progress, workers=os.cpu_count() or 1)
     typer.echo(f"{train} training and {val} validation scenes in {out}")
 
 
@@ -36,7 +37,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Run directory; a demo that is there already is gone on with.")] = Path(
         "runs/demo"
     ),
-    seed: Annotated[int, typer.Option(help="Of the scenes and of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the scenes and of the training.")] = 0,
 ) -> None:
     """Generate streets, train a small FCN-8s on them, evaluate it on unseen ones, draw overlays, report."""
     from atonce.cli.train import run

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,21 @@ from atonce.data.samples import Dataset, Item, Sample
 from atonce.errors import DataError, WeightsError
 from atonce.evaluate.confusion import ConfusionMatrix
 from atonce.labels import IGNORE_INDEX, LabelSpec
-from atonce.predict.predictor import Predictor, Result, blend
+from atonce.predict.predictor import Result, blend
 from atonce.storage import make_folder, write_text
 
 _AHEAD = 4
+
+
+class Segmenter(Protocol):
+    """What can be evaluated: a `Predictor`, or whatever else turns pictures into results of the same size."""
+
+    @property
+    def labels(self) -> LabelSpec:
+        """The classes that its results speak of."""
+
+    def __call__(self, picture: NDArray[np.uint8], /) -> Result:
+        """uint8 (H, W, 3) RGB -> logits (C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,23 @@ class PictureScore:
     pixel_accuracy: float
 
 
+Observer = Callable[[Sample, Result, PictureScore], None]
+"""Is shown every picture with its mask, the result and the scores, once, in order; it must not keep the pixels."""
+
+
+class Measure(Protocol):
+    """A number beyond the confusion matrix: an `Observer` that adds what it counted to the scores.
+
+    What it keeps per picture must be a few numbers, so that memory does not depend on the pictures' size.
+    """
+
+    def __call__(self, sample: Sample, result: Result, score: PictureScore, /) -> None:
+        """Count one picture."""
+
+    def add_to(self, scores: dict[str, Any]) -> None:
+        """Extend `Evaluation.to_json`, whose "classes" and "pictures" are rows in order; NaN as None."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Scores of a split. `confusion` covers all pictures; `pictures` are in the order of the data set."""
@@ -42,15 +70,20 @@ class Evaluation:
     labels: LabelSpec
     confusion: ConfusionMatrix
     pictures: tuple[PictureScore, ...]
+    measures: tuple[Measure, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Everything, NaN as None."""
         scores = self.confusion.scores(self.labels)
+        scores["palette"] = [list(colour) for colour in self.labels.palette]
+        scores["palette"] = [list(colour) for colour in self.labels.palette]
         scores["confusion"] = self.confusion.matrix.tolist()
         scores["pictures"] = [
-            {"name": p.name, "mean_iou": _number(p.mean_iou), "pixel_accuracy": _number(p.pixel_accuracy)}
+            {"name": p.name, "mean_iou": number(p.mean_iou), "pixel_accuracy": number(p.pixel_accuracy)}
             for p in self.pictures
         ]
+        for measure in self.measures:
+            measure.add_to(scores)
         return scores
 
     def save(self, folder: Path) -> None:
@@ -63,17 +96,19 @@ class Evaluation:
 
 
 def evaluate(
-    predictor: Predictor,
+    predictor: Segmenter,
     dataset: Dataset,
     items: Sequence[Item],
     progress: Callable[[int, int], None] | None = None,
-    on_picture: Callable[[Sample, Result, PictureScore], None] | None = None,
+    on_picture: Observer | None = None,
+    measures: Sequence[Measure] = (),
 ) -> Evaluation:
     """Predict every item and count its pixels.
 
     Args:
         items: of one split; each must have a mask.
-        on_picture: called with each sample, its result and scores, for those who want to draw or keep them.
+        on_picture: for those who want to draw or keep pictures.
+        measures: new ones, whose numbers become part of the evaluation.
 
     Raises:
         WeightsError: the network knows other classes than the data.
@@ -90,11 +125,11 @@ def evaluate(
         single.add(sample.mask, result.labels)
         total.merge(single)
         scores.append(PictureScore(sample.name, single.mean_iou, single.pixel_accuracy))
-        if on_picture:
-            on_picture(sample, result, scores[-1])
+        for observe in (*measures, *((on_picture,) if on_picture else ())):
+            observe(sample, result, scores[-1])
         if progress:
             progress(done, len(items))
-    return Evaluation(predictor.labels, total, tuple(scores))
+    return Evaluation(predictor.labels, total, tuple(scores), tuple(measures))
 
 
 def require_same_classes(labels: LabelSpec, dataset: Dataset) -> None:
@@ -147,5 +182,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
-def _number(value: float) -> float | None:
+def number(value: float) -> float | None:
+    """For JSON, which knows no NaN."""
     return None if np.isnan(value) else float(value)

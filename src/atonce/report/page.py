@@ -203,7 +203,11 @@ def _plain(value: object) -> str:
         return f"{value:,}"
     if isinstance(value, dict):
         return ", ".join(f"{k} {_plain(v)}" for k, v in value.items()) or "–"
-    text = value if isinstance(value, str) else json.dumps(value) if value else "–"
+    if isinstance(value, list):
+        value = "; ".join(map(_plain, value))
+    text = value if isinstance(value, str) else json.dumps(value)
+    if text in ("", "null"):
+        return "–"
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 
 

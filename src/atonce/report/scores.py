@@ -101,7 +101,8 @@ def confusion_table(source: Source) -> str:
         f'<th scope="col" title="{escape(n)}"><span>{swatch(source.palette, n)}{escape(n)}</span></th>' for n in names
     )
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}{swatch(source.palette, name)}</th>{_cells(shares[i], i)}</tr>'
+        f'<tr><th scope="row" title="{escape(name)}">{escape(name)}{swatch(source.palette, name)}</th>'
+        f"{_cells(shares[i], i)}</tr>"
         for i, name in enumerate(names)
     )
     density = "few" if len(names) <= 6 else "many" if len(names) > 14 else "some"

@@ -98,5 +98,5 @@ def _restore(
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
     if average:
-        for index, weight in enumerate(average.weights):
-            weight.copy_(tensors[f"average.{index}"])
+        for position, weight in enumerate(average.weights):
+            weight.copy_(tensors[f"average.{position}"])
