@@ -22,8 +22,8 @@ def write_evaluation(folder, names=NAMES, palette=True):
         counts[3], counts[:, 3] = 0, 0
     scores = (PictureScore("a", 0.25, 0.5), PictureScore("b", float("nan"), float("nan")))
     Evaluation(labels, ConfusionMatrix.from_matrix(counts), scores).save(folder)
-    if palette:
-        change(folder / "evaluation.json", palette=[list(colour) for colour in labels.palette])
+    if not palette:
+        change(folder / "evaluation.json", palette=None)
 
 
 def write_gallery(folder, name="a"):

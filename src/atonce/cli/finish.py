@@ -7,6 +7,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 import torch
 
 from atonce.cli.show import print_scores, progress_of, results
-from atonce.data.samples import Dataset
+from atonce.data.samples import Dataset, Item
 from atonce.evaluate.gallery import Gallery
-from atonce.evaluate.run import Evaluation, evaluate
+from atonce.evaluate.measures import usual_measures
+from atonce.evaluate.run import Evaluation, Measure, Segmenter, evaluate
 from atonce.predict.predictor import Predictor
 from atonce.report import write_report
 from atonce.storage import make_folder, write_text
@@ -29,8 +31,9 @@ def finish(run: Run) -> Evaluation:
     folder, progress = run.folder, run.progress
     predictor = Predictor.from_file(folder.model, run.accelerator.device)
     minutes = progress.seconds / 60
-    about = {"minutes": round(minutes, 2), "data": run.about_data, "best_step": progress.best_step}
-    evaluation = evaluate_into(folder.path, predictor, run.dataset, "val", about)
+    about = {"split": "val", "minutes": round(minutes, 2), "data": run.about_data, "best_step": progress.best_step}
+    measures = usual_measures(predictor.labels)
+    evaluation = run_evaluation(predictor, predictor, run.dataset, run.val_items, measures, folder.path, about)
     print_scores(evaluation.to_json(), f"{run.dataset.root} (val)")
     lines = (
         f"{progress.step} steps in {minutes:.1f} minutes, best at step {progress.best_step}",
@@ -42,19 +45,32 @@ def finish(run: Run) -> Evaluation:
     return evaluation
 
 
-def evaluate_into(
-    folder: Path, predictor: Predictor, dataset: Dataset, split: str, about: dict[str, Any]
+def run_evaluation(
+    predictor: Predictor,
+    segmenter: Segmenter,
+    dataset: Dataset,
+    items: Sequence[Item],
+    measures: Sequence[Measure],
+    folder: Path | None,
+    about: Mapping[str, Any],
 ) -> Evaluation:
-    """Scores, gallery, circumstances and report of a model on a split, into a folder."""
-    items = dataset.split(split)
-    gallery = Gallery()
-    make_folder(folder)
+    """Evaluate items; with a folder, leave scores, gallery, circumstances and report there.
+
+    Args:
+        segmenter: the predictor, or the predictor as a metric sees it.
+        about: what run.json says beside versions and device.
+    """
+    gallery = Gallery() if folder else None
+    if folder:
+        make_folder(folder)
     with progress_of("evaluating") as progress:
-        evaluation = evaluate(predictor, dataset, items, progress, gallery)
-    evaluation.save(folder)
-    write_text(folder / "gallery.json", json.dumps(gallery.save(folder), indent=1))
-    write_text(folder / "run.json", json.dumps({**circumstances(predictor), **about, "split": split}, indent=1))
-    write_report(folder)
+        evaluation = evaluate(segmenter, dataset, items, progress, gallery, measures)
+    if folder and gallery:
+        evaluation.save(folder)
+        write_text(folder / "gallery.json", json.dumps(gallery.save(folder), indent=1))
+        data = {"format": dataset.format, "folder": str(dataset.root), "pictures": len(items)}
+        write_text(folder / "run.json", json.dumps({**circumstances(predictor), "data": data, **about}, indent=1))
+        write_report(folder)
     return evaluation
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from atonce.train.events import Listener, StepRecord
 
@@ -62,7 +63,8 @@ class Watcher(Listener):
         self._bar("validating", done, total)
 
     def note(self, text: str) -> None:
-        console.print(f"[dim]{text}[/dim]", highlight=False, markup=True)
+        # Paths and class names may hold what rich takes for markup.
+        console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     def stepped(self, step: int, steps: int, loss: float) -> None:
         running = loss if math.isnan(self.running[0]) else 0.95 * self.running[0] + 0.05 * loss
@@ -99,14 +101,14 @@ def print_scores(scores: Mapping[str, Any], title: str) -> None:
 
 
 def _scores_table(scores: Mapping[str, Any], title: str) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for column in ("class", "IoU", "accuracy", "precision", "pixels"):
         table.add_column(column, justify="left" if column == "class" else "right")
     total = max(1, int(scores["pixels"]))
     for row in scores["classes"]:
         share = f"{100 * row['pixels'] / total:.2f} %"
         iou = "absent" if row["iou"] is None else _share(row["iou"])
-        table.add_row(str(row["name"]), iou, _share(row["accuracy"]), _share(row["precision"]), share)
+        table.add_row(Text(str(row["name"])), iou, _share(row["accuracy"]), _share(row["precision"]), share)
     table.add_section()
     table.add_row("mean", _share(scores["mean_iou"]), _share(scores["mean_accuracy"]), "", "")
     table.add_row("frequency-weighted", _share(scores["frequency_weighted_iou"]), "", "", "")

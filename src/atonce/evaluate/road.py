@@ -194,6 +194,21 @@ class RoadEvaluator:
         )
 
 
+def confidence_bytes(probability: ArrayLike) -> NDArray[np.uint8]:
+    """Float in 0..1 of any shape -> the bytes that a submission holds: the highest k with k / 255 <= probability.
+
+    Rounded down, not to the nearest: the bytes then reach exactly the thresholds that the float reaches, and the
+    benchmark finds in the file the same counts as `RoadEvaluator` in the probabilities.
+
+    Raises:
+        ValueError: no float, NaN or outside 0..1.
+    """
+    chance = np.asarray(probability)
+    if chance.dtype.kind != "f":
+        raise ValueError(f"probability is {chance.dtype}; expected float in 0..1")
+    return _level(chance)
+
+
 def _level(chance: NDArray[Any]) -> NDArray[np.uint8]:
     """The highest k with k / 255 <= chance, compared in float64, for finite values in 0..1.
 

@@ -76,7 +76,6 @@ class Evaluation:
         """Everything, NaN as None."""
         scores = self.confusion.scores(self.labels)
         scores["palette"] = [list(colour) for colour in self.labels.palette]
-        scores["palette"] = [list(colour) for colour in self.labels.palette]
         scores["confusion"] = self.confusion.matrix.tolist()
         scores["pictures"] = [
             {"name": p.name, "mean_iou": number(p.mean_iou), "pixel_accuracy": number(p.pixel_accuracy)}

@@ -106,6 +106,32 @@ def sparkline(line: Line, alt: str, best: float | None) -> str:
         return _to_svg(figure, alt)
 
 
+def shares(
+    lines: Sequence[Line], alt: str, axes_names: tuple[str, str], mark: tuple[float, float] | None = None
+) -> str:
+    """One plot of shares over shares, both 0..1, 500 x 340; `steps` of a line are its x.
+
+    Args:
+        axes_names: of x and y; our own words, never text from a file.
+        mark: a point to point out.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.0, 3.4))
+        axes = figure.add_axes((0.1, 0.13, 0.87, 0.84))
+        axes.grid(color=GRID, linewidth=0.8)
+        for line, colour, dash in zip(lines, SERIES, DASHES, strict=False):
+            known = [math.isfinite(x) and math.isfinite(y) for x, y in zip(line.steps, line.values, strict=True)]
+            x, y = np.asarray(line.steps, np.float64)[known], np.asarray(line.values, np.float64)[known]
+            axes.plot(x, y, color=colour, linestyle=dash, marker="o" if 2 < len(x) < 30 else "", markersize=3.5)
+        if mark:
+            axes.plot(*mark, "o", color=SERIES[0], markersize=8, markerfacecolor="none", markeredgewidth=1.7)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04), xlabel=axes_names[0], ylabel=axes_names[1])
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(6, steps=_ROUND))
+            axis.set_major_formatter(FuncFormatter(_short))
+        return _to_svg(figure, alt)
+
+
 def _thin(line: Line) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """No more points than a screen can show, the first and the last among them."""
     x, y = np.asarray(line.steps, np.float64), np.asarray(line.values, np.float64)

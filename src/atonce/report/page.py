@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from atonce.report.curves import classes_over_steps, curves_section
 from atonce.report.pictures import gallery_section, progress_section
+from atonce.report.road import calibration_section, road_lead, road_section
 from atonce.report.scores import class_table, confusion_table, legend, mistakes
 from atonce.report.source import MEANS, Source, number
 from atonce.report.words import duration, listing, score
@@ -19,6 +20,8 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """The browser itself then sees to it that nothing is loaded and no script is run."""
 _MEAN_NAMES = dict(zip(MEANS, ("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU"), strict=True))
 _ABOUT = {
+    "model": "model",
+    "split": "split",
     "atonce": "atonce",
     "torch": "PyTorch",
     "python": "Python",
@@ -28,6 +31,7 @@ _ABOUT = {
     "commit": "commit",
 }
 _LONGEST = 300
+_SURENESS = "Of the pixels whose most likely class has a given probability, how many are right."
 
 
 class Section(NamedTuple):
@@ -79,6 +83,8 @@ def _sections(source: Source) -> list[Section]:
     colours = legend(source) if source.gallery else ""
     worst, best, progress = gallery_section(source, "worst"), gallery_section(source, "best"), progress_section(source)
     return [
+        # Only some evaluations have these two, and nobody misses them elsewhere.
+        *_if_any(Section("road", "Road, as KITTI scores it", road_lead(source), road_section(source), "")),
         Section("classes", "Classes", "", class_table(source) if scored else "", "evaluation.json"),
         Section("curves", "Curves", "", _wrap("plots", curves_section(source)), "log.jsonl, metrics.csv"),
         Section(
@@ -95,12 +101,17 @@ def _sections(source: Source) -> list[Section]:
             mistakes(source) + confusion_table(source) if scored else "",
             "evaluation.json",
         ),
+        *_if_any(Section("calibration", "How sure, how right", _SURENESS, calibration_section(source), "")),
         Section("worst", "Worst pictures", "The lowest mean IoU first.", worst and colours + worst, "gallery.json"),
         Section("best", "Best pictures", "The highest mean IoU first.", best and colours + best, "gallery.json"),
         Section("progress", "How predictions changed", "From validation to validation.", progress, "pictures/"),
         Section("recipe", "Recipe", "", _recipe(source), "recipe.yaml"),
         Section("versions", "Versions and command", "", _about(source.about), "run.json"),
     ]
+
+
+def _if_any(section: Section) -> list[Section]:
+    return [section] if section.body else []
 
 
 def _framed(section: Section) -> str:
@@ -135,6 +146,9 @@ def _title(source: Source) -> str:
 
 def _headline(source: Source) -> str:
     tiles = [(name, score(number(source.scores[key]))) for key, name in _MEAN_NAMES.items() if key in source.scores]
+    beyond = [(name, score(value)) for name, value in _beyond(source.evaluation).items()]
+    # The first tile is the largest: on KITTI road, the number that the benchmark ranks by.
+    tiles = beyond + tiles if source.evaluation.get("road") else tiles + beyond
     if not tiles and source.log:
         last = source.log[-1]
         tiles = [
@@ -158,6 +172,17 @@ def _headline(source: Source) -> str:
         tiles.append(("pictures", f"{len(pictures):,}"))
     items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in tiles)
     return f'{_gist(source)}<dl class="tiles">{items}</dl>'
+
+
+def _beyond(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """The headline numbers that only some evaluations have."""
+    wanted = {
+        "MaxF of road": ("road", "pooled", "max_f"),
+        "boundary F1": ("boundary", "mean_f1"),
+        "calibration error": ("calibration", "expected_calibration_error"),
+    }
+    values = {name: number(_dig(evaluation, *keys)) for name, keys in wanted.items()}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def _gist(source: Source) -> str:

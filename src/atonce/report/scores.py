@@ -6,7 +6,7 @@ HTML rather than pictures: real headers, text that can be searched and copied, a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -44,23 +44,26 @@ def class_table(source: Source) -> str:
     classes = source.evaluation["classes"]
     total = sum(c.get("pixels") or 0 for c in classes)
     ranked = sorted(classes, key=lambda c: -number(c.get("iou")) if c.get("iou") is not None else math.inf)
-    rows = "".join(_class_row(c, total, source.palette) for c in ranked)
-    head = "".join(
-        f'<th scope="col">{title}</th>' for title in ("Class", "IoU", "Accuracy", "Precision", "Share of pixels")
-    )
+    columns = {"accuracy": "Accuracy", "precision": "Precision"}
+    if any("boundary_f1" in c for c in classes):
+        columns["boundary_f1"] = "Boundary F1"
+    rows = "".join(_class_row(c, tuple(columns), total, source.palette) for c in ranked)
+    titles = ("Class", "IoU", *columns.values(), "Share of pixels")
+    head = "".join(f'<th scope="col">{title}</th>' for title in titles)
     return (
         f'<div class="scroll"><table class="classes"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
         f"{_remarks(source.evaluation)}"
     )
 
 
-def _class_row(c: Mapping[str, Any], total: int, palette: Mapping[str, Colour]) -> str:
+def _class_row(c: Mapping[str, Any], columns: Sequence[str], total: int, palette: Mapping[str, Colour]) -> str:
     name = f'<th scope="row">{swatch(palette, c["name"])}{escape(c["name"])}</th>'
     if c.get("iou") is None:
-        return f'<tr class="absent">{name}<td colspan="4">absent: no pixel in truth or prediction</td></tr>'
+        told = f'<td colspan="{len(columns) + 2}">absent: no pixel in truth or prediction</td>'
+        return f'<tr class="absent">{name}{told}</tr>'
     iou = number(c["iou"])
     bar = f'<span class="bar" style="--v:{min(max(iou, 0), 1):.4f}"></span>'
-    others = "".join(f"<td>{score(number(c.get(key)))}</td>" for key in ("accuracy", "precision"))
+    others = "".join(f"<td>{score(number(c.get(key)))}</td>" for key in columns)
     part = share((c.get("pixels") or 0) / total) if total else "–"
     return f'<tr>{name}<td class="iou"><b>{score(iou)}</b>{bar}</td>{others}<td>{part}</td></tr>'
 

@@ -1,0 +1,175 @@
+"""atonce evaluate, word for word as a user gives it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from atonce.data import open_dataset
+from atonce.evaluate.road import RoadEvaluator
+from atonce.evaluate.kitti import read_raw
+from atonce.labels import CAMVID, KITTI_ROAD, LabelSpec
+from atonce.predict import Predictor
+from tests.cli.commands import atonce, save_model
+from tests.data import trees
+from tests.evaluate.fakes import street
+
+NAMES = [f"{group}_{i:06}" for group in ("um", "umm", "uu") for i in range(3)]
+
+
+@pytest.fixture
+def data(tmp_path):
+    return street(tmp_path / "data_road", "training", NAMES)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return save_model(tmp_path / "model.safetensors")
+
+
+def found_by(capsys, monkeypatch, *words):
+    assert atonce(monkeypatch, "evaluate", *words, "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys, monkeypatch, *words):
+    assert atonce(monkeypatch, "evaluate", *words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1, "one line"
+    return said.err
+
+
+def test_road_scores_per_category(capsys, monkeypatch, data, model):
+    found = found_by(capsys, monkeypatch, model, data, "--metric", "road")
+    assert {name: row["pictures"] for name, row in found["road"]["categories"].items()} == {
+        "um_road": 1,
+        "umm_road": 1,
+        "uu_road": 1,
+    }
+    expected, predictor = RoadEvaluator(), Predictor.from_file(model)
+    for item in open_dataset(data).split("val"):
+        expected.add(predictor(item.image).probabilities[1], read_raw(item.mask))
+    assert found["road"]["pooled"].items() >= expected.scores().to_json().items()
+    assert (found["split"], found["road"]["view"]) == ("val", "picture")
+    assert {"boundary", "calibration", "confusion", "classes"} <= found.keys()
+
+
+def test_all_is_train_and_val_and_only_picks_by_name(capsys, monkeypatch, data, model):
+    found = found_by(capsys, monkeypatch, model, data, "--metric", "road", "--split", "all", "--birdseye")
+    assert found["road"]["pooled"]["pictures"] == 9
+    assert found["road"]["view"] == "above"
+    found = found_by(capsys, monkeypatch, model, data, "--split", "all", "--only", "um_*", "--only", "uu_000001")
+    assert sorted(row["name"] for row in found["pictures"]) == ["um_000000", "um_000001", "um_000002", "uu_000001"]
+    assert "road" not in found
+
+
+def test_the_table_fits_a_terminal(capsys, monkeypatch, data, model):
+    assert atonce(monkeypatch, "evaluate", model, data, "--metric", "road", "--boundary", "2") == 0
+    lines = capsys.readouterr().out.splitlines()
+    head = next(line for line in lines if "MaxF" in line)
+    assert head.split() == ["category", "pictures", "MaxF", "AP", "PRE", "REC", "FPR", "FNR", "threshold"]
+    assert [line.split()[0] for line in lines if line.startswith((" u", " pooled"))] == [
+        "um_road",
+        "umm_road",
+        "uu_road",
+        "pooled",
+    ]
+    assert lines[-1].startswith("boundary F1 0.")
+    assert "(within 2 pixels), calibration error 0." in lines[-1]
+
+
+def test_out_holds_everything(capsys, monkeypatch, data, model, tmp_path):
+    out = tmp_path / "new" / "out"
+    assert atonce(monkeypatch, "evaluate", model, data, "--metric", "road", "--split", "all", "--out", out) == 0
+    said = capsys.readouterr().out
+    assert str(out / "report.html") in said.replace("\n", "")
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "evaluation.json",
+        "classes.csv",
+        "pictures.csv",
+        "gallery",
+        "gallery.json",
+        "run.json",
+        "report.html",
+    }
+    page = (out / "report.html").read_text("utf-8")
+    assert page.count("Precision over recall of ") == 4, "three categories and all of them pooled"
+    for told in (
+        "MaxF of road",
+        "Road, as KITTI scores it",
+        "Reliability diagram",
+        "Boundary F1",
+        "Scores on kitti-road",
+    ):
+        assert told in page
+    about = json.loads((out / "run.json").read_text())
+    assert (about["split"], about["data"]["pictures"]) == ("all", 9)
+    assert len((out / "pictures.csv").read_text().splitlines()) == 10
+    assert len(json.loads((out / "gallery.json").read_text())) == 9
+
+
+def test_a_camvid_model_knows_a_road(capsys, monkeypatch, data, tmp_path):
+    model = save_model(tmp_path / "camvid.safetensors", CAMVID, format="camvid", ground_truth=None)
+    found = found_by(capsys, monkeypatch, model, data, "--metric", "road")
+    assert [row["name"] for row in found["classes"]] == ["background", "road"]
+    expected, predictor = RoadEvaluator(), Predictor.from_file(model)
+    for item in open_dataset(data).split("val"):
+        expected.add(predictor(item.image).probabilities[3], read_raw(item.mask))
+    assert found["road"]["pooled"]["average_precision"] == pytest.approx(expected.scores().average_precision, abs=1e-3)
+    assert "11 classes" in refused(capsys, monkeypatch, model, data)
+    cats = save_model(tmp_path / "cats.safetensors", LabelSpec.from_names(["cat", "dog"]))
+    assert "0 of them named road" in refused(capsys, monkeypatch, cats, data, "--metric", "road")
+
+
+def test_the_ground_truth_is_what_the_model_learned(capsys, monkeypatch, tmp_path):
+    data = street(tmp_path / "data_road", "training", NAMES[:3], ("road", "lane"))
+    lanes = {"ground_truth": "lane", "split_seed": 0, "val_fraction": 0.4}
+    model = save_model(tmp_path / "lanes.safetensors", KITTI_ROAD, **lanes)
+    assert list(found_by(capsys, monkeypatch, model, data, "--metric", "road")["road"]["categories"]) == ["um_lane"]
+    words = (model, data, "--metric", "road", "--ground-truth", "road", "--quick")
+    found = found_by(capsys, monkeypatch, *words)
+    assert list(found["road"]["categories"]) == ["um_road"]
+    assert not {"boundary", "calibration"} & found.keys()
+    assert "boundary_f1" not in found["pictures"][0]
+
+
+def test_users_mistakes_are_one_line(capsys, monkeypatch, data, model, tmp_path):
+    def told(*words):
+        return refused(capsys, monkeypatch, *words)
+
+    assert "expected --metric road" in told(model, data, "--birdseye")
+    assert "expected one of them" in told(model, data, "--quick", "--boundary", "3")
+    assert "no picture of split 'val' is named x*" in told(model, data, "--only", "x*")
+    assert "--split all" not in told(model, data, "--split", "all", "--only", "x*")
+    assert "no pictures in split 'test'" in told(model, data, "--split", "test")
+    assert "metric" in told(model, data, "--metric", "dice")
+    camvid = trees.camvid(tmp_path / "camvid")
+    assert "format camvid; expected data_road" in told(model, camvid, "--metric", "road")
+    assert "ground_truth was given" in told(model, camvid, "--ground-truth", "lane")
+    for name in NAMES:
+        (data / f"training/calib/{name}.txt").unlink()
+    line = told(model, data, "--metric", "road", "--birdseye")
+    assert "3 of 3 pictures have no calibration file" in line
+    assert "--only" in line
+
+
+def test_testing_pictures_have_no_ground_truth(capsys, monkeypatch, data, model):
+    street(data, "testing", ["um_000000"])
+    line = refused(capsys, monkeypatch, model, data, "--metric", "road", "--split", "test", "--birdseye")
+    assert "um_000000 has no mask" in line
+    assert "--split" in line
+
+
+def test_classes_of_any_data(capsys, monkeypatch, tmp_path):
+    """What the other formats give: every class, outlines, calibration."""
+    data = trees.camvid(tmp_path / "camvid")
+    model = save_model(tmp_path / "model.safetensors", CAMVID)
+    found = found_by(capsys, monkeypatch, model, data)
+    assert [row["name"] for row in found["classes"]] == list(CAMVID.names)
+    assert {"boundary_f1", "boundary_precision", "boundary_recall"} <= found["classes"][0].keys()
+    assert {"boundary_f1", "expected_calibration_error"} <= found["pictures"][0].keys()
+    assert np.isclose(sum(one["pixels"] for one in found["calibration"]["bins"]), found["pixels"])
+    assert atonce(monkeypatch, "evaluate", model, data) == 0
+    assert "0.75 % of the diagonal" in capsys.readouterr().out
