@@ -1,41 +1,127 @@
-"""Opening files of tensors: safetensors, and pickles that are never allowed to run code."""
+"""Opening files of tensors: safetensors, HDF5, and pickles that are never allowed to run code."""
 
 from __future__ import annotations
 
+import codecs
 import pickle
+import tarfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from atonce.errors import WeightsError
+from atonce.weights.hdf5 import read_hdf5
+
+_EXPECTED = "a weights file (.pth, .safetensors or .h5)"
+_WRAPPERS = ("state_dict", "model_state_dict")
+
+# Training scripts, pytorch-fcn's among them, save their best score beside the weights, as a NumPy number.
+# Making one calls these, which do nothing else; NumPy 1 and 2 call the first by different names.
+_MAKE_NUMBER = np.float64(0).__reduce__()[0]
+_NUMBERS: list[Any] = [
+    (_MAKE_NUMBER, "numpy.core.multiarray.scalar"),
+    (_MAKE_NUMBER, "numpy._core.multiarray.scalar"),
+    (codecs.encode, "_codecs.encode"),
+    np.dtype,
+    type(np.dtype(np.float64)),
+]
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """.pth, .pt, .bin or .safetensors -> name and tensor, on the CPU.
+@dataclass(frozen=True)
+class WeightsFile:
+    """What a file holds.
 
-    A pickle is read with weights_only=True: tensors and plain containers, no code.
-    A dict nested under "state_dict" or "model_state_dict" is unwrapped.
+    Attributes:
+        tensors: by the names that the file gives them, on the CPU.
+        metadata: texts of a safetensors file; empty for other formats.
+    """
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def open_weights(path: Path) -> WeightsFile:
+    """Read a file of tensors; its first bytes tell the format, not its name.
+
+    A pickle is read with weights_only=True: tensors, numbers and plain containers, no code.
+    A dict nested under "state_dict" or "model_state_dict" is unwrapped, a leading "module." dropped.
 
     Raises:
-        WeightsError: missing, broken, with code inside, or without tensors.
+        WeightsError: missing, of another kind, damaged, with code inside, or without tensors.
     """
+    if path.is_dir():
+        raise WeightsError(f"{path} is a folder", _EXPECTED)
     if not path.is_file():
-        raise WeightsError(f"{path} does not exist", "a weights file (.pth or .safetensors)")
+        raise WeightsError(f"{path} does not exist", _EXPECTED)
     try:
-        data = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", _EXPECTED) from None
+    _refuse_text(path, head)
+    metadata: dict[str, str] = {}
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        data: Any = read_hdf5(path)
+    elif head[8:9] == b"{":
+        data, metadata = _read_safetensors(path)
+    elif head.startswith((b"PK\x03\x04", b"\x80")):
+        data = _read_pickle(path)
+    elif tarfile.is_tarfile(path):
+        found = f"{path} is in PyTorch's .tar format of 2017, which cannot be read without running code"
+        raise WeightsError(found, _EXPECTED, "save it anew with a PyTorch of today")
+    else:
+        raise WeightsError(f"{path} is not a weights file", _EXPECTED)
+    return WeightsFile(path, _tensors(path, data), metadata)
+
+
+def _refuse_text(path: Path, head: bytes) -> None:
+    """Downloads that went wrong leave text behind; each kind has its own remedy."""
+    if not head:
+        raise WeightsError(f"{path} is empty", _EXPECTED, "fetch it again")
+    if head.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path} is a Git LFS pointer", "the file it points to", "run `git lfs pull`")
+    if head.lstrip().startswith(b"<"):
+        raise WeightsError(f"{path} is a web page", _EXPECTED, "the download was answered with a page; fetch it again")
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            # safe_open is a handle, not a mapping: it has keys() but cannot be iterated over.
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError):
+        raise WeightsError(f"{path} is damaged", "a .safetensors file", "fetch it again") from None
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_NUMBERS):
+            # What torch would warn of is an error below.
+            warnings.simplefilter("ignore")
+            return torch.load(path, "cpu", weights_only=True)
+    except MemoryError:
+        raise
+    # A damaged pickle can fail in any way at all: every one of them is the file's fault.
+    except Exception as error:
+        text = str(error).lower()
+        if "torchscript" in text:
+            raise WeightsError(f"{path} is a TorchScript program", _EXPECTED, "save its state_dict() alone") from None
+        if isinstance(error, pickle.UnpicklingError) and "global" in text:
             reason = "holds more than tensors, so loading it could run code"
             raise WeightsError(f"{path} {reason}", "a file of tensors", "save its state_dict() alone") from None
-        raise WeightsError(f"{path} is not a weights file or is damaged", "a .pth or .safetensors file") from None
-    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, KeyError):
-        raise WeightsError(
-            f"{path} is not a weights file or is damaged", "a .pth or .safetensors file", "fetch it again"
-        ) from None
-    for wrapper in ("state_dict", "model_state_dict"):
+        raise WeightsError(f"{path} is damaged or not a weights file", _EXPECTED, "fetch it again") from None
+
+
+def _tensors(path: Path, data: Any) -> dict[str, Tensor]:
+    for wrapper in _WRAPPERS:
         if isinstance(data, dict) and isinstance(data.get(wrapper), dict):
             data = data[wrapper]
     if not isinstance(data, dict):

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
+import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 import torch
 
-from atonce.errors import WeightsError
+from atonce.errors import StorageError, WeightsError
 from atonce.storage import make_folder, storage_errors
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all (0 where the server does not say)."""
+
+_BLOCK = 1 << 20
+_TIMEOUT = 30  # seconds without a byte
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ REGISTRY = {
             url="https://download.pytorch.org/models/vgg16_features-amdegroot-88682ab5.pth",
             sha256="88682ab5",
             layout="torchvision-features",
-            about="the original convolutions that the FCN authors started from, without fc6 and fc7; 528 MB; CC BY 4.0",
+            about="the original convolutions, as the FCN authors had them; 528 MB; CC BY 4.0",
         ),
     )
 }
@@ -66,57 +72,93 @@ def cache_folder() -> Path:
 
 
 def fetch(entry: PretrainedWeights, progress: Progress | None = None) -> Path:
-    """The file of a registry entry, downloaded once. Raises WeightsError: offline, or other bytes than expected."""
+    """The file of a registry entry, downloaded once.
+
+    Raises:
+        WeightsError: offline, a broken connection, or other bytes than expected.
+        StorageError: the cache cannot be written.
+    """
     path = cache_folder() / entry.file_name
-    if not path.is_file():
+    if path.is_file():
+        verify(path, entry)
+        return path
+    try:
         make_folder(path.parent)
         _download(entry, path, progress)
-    verify(path, entry)
+    except StorageError as error:
+        raise StorageError(error.found, remedy="set TORCH_HOME to a folder with room that you may write") from None
     return path
 
 
-def verify(path: Path, entry: PretrainedWeights) -> None:
-    """Raises WeightsError when the file's sha256 is not the published one."""
-    with path.open("rb") as file:
-        found = hashlib.sha256()
-        while block := file.read(1 << 20):
-            found.update(block)
-    if not found.hexdigest().startswith(entry.sha256):
-        raise WeightsError(
-            f"{path} has sha256 {found.hexdigest()[:16]}...", f"{entry.sha256[:16]}...", "delete it and try again"
-        )
+def verify(path: Path, entry: PretrainedWeights) -> str:
+    """The sha256 of a file. Raises WeightsError when it is not the published one."""
+    found = sha256_of(path)
+    if not found.startswith(entry.sha256):
+        raise WeightsError(f"{path} has sha256 {found[:16]}...", f"{entry.sha256[:16]}...", "delete it and try again")
+    return found
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal digest of a file. Raises WeightsError when it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", "a weights file") from None
+    return digest.hexdigest()
 
 
 def _download(entry: PretrainedWeights, path: Path, progress: Progress | None) -> None:
+    """Fetch, check, and only then give the file its name: whoever finds it there may trust it."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        try:
-            response = urllib.request.urlopen(entry.url, timeout=30)
-        except OSError as error:
-            raise _unreachable(entry, path, error) from None
-        with response, storage_errors(path), part.open("wb") as file:
+        # The file first: where it cannot be written, the network need not be asked.
+        with storage_errors(path), part.open("wb") as file, _open(entry, path) as response:
             total = int(response.headers.get("Content-Length") or 0)
             while block := _read(response, entry, path):
                 file.write(block)
                 if progress:
                     progress(file.tell(), total)
-        verify(part, entry)
+            done = file.tell()
+        # A connection that breaks off looks like the end of the file.
+        if done < total:
+            raise _unreachable(entry, path, f"the connection broke off after {done} of {total} bytes")
+        found = sha256_of(part)
+        if not found.startswith(entry.sha256):
+            raise WeightsError(
+                f"{entry.url} gave a file with sha256 {found[:16]}...",
+                f"{entry.sha256[:16]}...",
+                f"try again, or fetch it elsewhere and put it at {path}",
+            )
         with storage_errors(path):
             part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
-def _read(response: object, entry: PretrainedWeights, path: Path) -> bytes:
+def _open(entry: PretrainedWeights, path: Path) -> HTTPResponse:
+    try:
+        response: HTTPResponse = urllib.request.urlopen(entry.url, timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise _unreachable(entry, path, f"the server says {error.code} {error.reason}") from None
+    except (OSError, HTTPException) as error:
+        raise _unreachable(entry, path, str(getattr(error, "reason", error))) from None
+    return response
+
+
+def _read(response: HTTPResponse, entry: PretrainedWeights, path: Path) -> bytes:
     """A block of the download. A broken line is the network's fault, not the disk's."""
     try:
-        return response.read(1 << 20)  # type: ignore[attr-defined, no-any-return]
-    except OSError as error:
-        raise _unreachable(entry, path, error) from None
+        return response.read(_BLOCK)
+    except (OSError, HTTPException) as error:
+        raise _unreachable(entry, path, str(error)) from None
 
 
-def _unreachable(entry: PretrainedWeights, path: Path, error: OSError) -> WeightsError:
-    reason = getattr(error, "reason", error)
+def _unreachable(entry: PretrainedWeights, path: Path, reason: str) -> WeightsError:
     return WeightsError(
         f"cannot download {entry.name}: {reason}",
         "a connection to the internet",
