@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX
 
 Counts = NDArray[np.int64]
+T = TypeVar("T")
+R = TypeVar("R")
 
 _SHOWN_PER_KIND = 20
 _FINGERPRINT_BYTES = 4096
@@ -68,6 +72,16 @@ class CheckReport:
     statistics: Mapping[str, DataStatistics]
 
 
+class Observer(Protocol[T]):
+    """Whoever wants to look at what a check decodes anyway, as the doctor does."""
+
+    def measure(self, item: Item, image: NDArray[np.uint8] | None, mask: NDArray[np.uint8] | None) -> T:
+        """Called in a worker thread. image (H, W, 3) and mask (H, W) are None where they cannot be read."""
+
+    def collect(self, split: str, item: Item, measured: T) -> None:
+        """Called in the thread of the check, item after item in the order of the data set."""
+
+
 @dataclass(frozen=True)
 class _Finding:
     problems: tuple[Problem, ...]
@@ -80,36 +94,56 @@ def check(
     splits: Sequence[str] = ("train", "val"),
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    observer: Observer[T] | None = None,
 ) -> CheckReport:
     """Decode every picture and mask of the splits, in parallel, and collect all that is wrong.
+
+    Memory does not grow with the data set, but for the problems found: counts are summed as they come.
 
     Args:
         dataset: as `open_dataset` returns it.
         splits: those that the data set does not have are left out.
         workers: threads (decoding releases the interpreter's lock); None: one per core, at most 16.
         progress: called from this thread with (done, total) after each item.
+        observer: looks at each item, too.
     """
     present = [split for split in splits if dataset.splits.get(split)]
-    items = [item for split in present for item in dataset.splits[split]]
-    findings: list[_Finding] = []
-    pool = ThreadPoolExecutor(workers or min(16, _cores()))
+    total = sum(len(dataset.splits[split]) for split in present)
+    threads = workers or min(16, _cores())
+    problems, statistics, done = list(dataset.problems), dict[str, DataStatistics](), 0
+    pool = ThreadPoolExecutor(threads)
     try:
-        for finding in pool.map(lambda item: _inspect(dataset, item), items):
-            findings.append(finding)
-            if progress is not None:
-                progress(len(findings), len(items))
+        for split in present:
+            tally = _Tally(dataset.labels.num_classes)
+            work = partial(_inspect, dataset, observer)
+            for item, (finding, measured) in _in_order(pool, work, dataset.splits[split], 4 * threads):
+                tally.add(finding)
+                problems += finding.problems
+                if observer is not None and measured is not None:
+                    observer.collect(split, item, measured)
+                done += 1
+                if progress is not None:
+                    progress(done, total)
+            statistics[split] = tally.statistics()
+            problems += _nothing_labelled(dataset, split, statistics[split])
     finally:
         pool.shutdown(cancel_futures=True)
-    problems = [*dataset.problems, *(problem for finding in findings for problem in finding.problems)]
-    statistics: dict[str, DataStatistics] = {}
-    start = 0
-    for split in present:
-        part = findings[start : start + len(dataset.splits[split])]
-        start += len(part)
-        statistics[split] = _statistics(part, dataset.labels.num_classes)
-        problems += _nothing_labelled(dataset, split, statistics[split])
     # What opening saw by a file's name, reading may have found again.
     return CheckReport(tuple(dict.fromkeys(problems)), statistics)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Item], R], items: Sequence[Item], ahead: int
+) -> Iterator[tuple[Item, R]]:
+    """As `pool.map`, with a bounded number of items under way: 100,000 futures at once would be memory for nothing."""
+    waiting: deque[tuple[Item, Future[R]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(work, item)))
+        if len(waiting) > ahead:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for first, future in waiting:
+        yield first, future.result()
 
 
 def _cores() -> int:
@@ -119,7 +153,7 @@ def _cores() -> int:
         return os.cpu_count() or 1
 
 
-def _inspect(dataset: Dataset, item: Item) -> _Finding:
+def _inspect(dataset: Dataset, observer: Observer[T] | None, item: Item) -> tuple[_Finding, T | None]:
     """Both files are read even if one is broken: each problem is reported in the first run."""
     problems: list[Problem] = []
     image = mask = None
@@ -134,32 +168,43 @@ def _inspect(dataset: Dataset, item: Item) -> _Finding:
                 require_same_size(item, image, mask)
         except FileError as error:
             problems.append(error.problem)
+    measured = None if observer is None else observer.measure(item, image, mask)
     size = None if image is None else (image.shape[1], image.shape[0])
     if mask is None or item.mask is None or problems:
-        return _Finding(tuple(problems), size)
+        return _Finding(tuple(problems), size), measured
     counts = np.bincount(mask.ravel(), minlength=IGNORE_INDEX + 1).astype(np.int64)
     if counts[IGNORE_INDEX] == mask.size:
         problems.append(
             Problem("void", item.mask, "is void everywhere", "a labelled pixel", "remove the pair", severity="warning")
         )
-    return _Finding(tuple(problems), size, counts)
+    return _Finding(tuple(problems), size, counts), measured
 
 
-def _statistics(findings: Iterable[_Finding], classes: int) -> DataStatistics:
-    findings = list(findings)
-    counted = [finding.counts for finding in findings if finding.counts is not None]
-    table = np.stack(counted) if counted else np.zeros((0, IGNORE_INDEX + 1), np.int64)
-    per_class = table[:, :classes]
-    occurs = per_class > 0
-    return DataStatistics(
-        pictures=len(findings),
-        masks=len(counted),
-        pixel_count=per_class.sum(axis=0),
-        pixels_of_pictures_with_class=(occurs * table.sum(axis=1, keepdims=True)).sum(axis=0),
-        pictures_with_class=occurs.sum(axis=0),
-        void_count=int(table[:, IGNORE_INDEX].sum()),
-        sizes=Counter(finding.size for finding in findings if finding.size is not None),
-    )
+class _Tally:
+    """Sums of a split's counts."""
+
+    def __init__(self, classes: int) -> None:
+        self.pictures = self.masks = self.void = 0
+        self.pixels, self.where_present, self.occurs = (np.zeros(classes, np.int64) for _ in range(3))
+        self.sizes: Counter[tuple[int, int]] = Counter()
+
+    def add(self, finding: _Finding) -> None:
+        self.pictures += 1
+        if finding.size is not None:
+            self.sizes[finding.size] += 1
+        if finding.counts is None:
+            return
+        per_class = finding.counts[: len(self.pixels)]
+        self.masks += 1
+        self.pixels += per_class
+        self.where_present += (per_class > 0) * finding.counts.sum()
+        self.occurs += per_class > 0
+        self.void += int(finding.counts[IGNORE_INDEX])
+
+    def statistics(self) -> DataStatistics:
+        return DataStatistics(
+            self.pictures, self.masks, self.pixels, self.where_present, self.occurs, self.void, self.sizes
+        )
 
 
 def _nothing_labelled(dataset: Dataset, split: str, statistics: DataStatistics) -> list[Problem]:

@@ -16,7 +16,7 @@ from atonce.report.scores import class_table, confusion_table, legend, mistakes
 from atonce.report.source import MEANS, Source, number
 from atonce.report.words import duration, listing, score
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """The browser itself then sees to it that nothing is loaded and no script is run."""
 _MEAN_NAMES = dict(zip(MEANS, ("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU"), strict=True))
 _ABOUT = {
@@ -55,7 +55,7 @@ def render(source: Source) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{title} · atonce {kind}</title>

@@ -35,8 +35,8 @@ def _gallery_entry(folder: Path, entry: Mapping[str, Any]) -> str:
         return ""
     mean_iou, accuracy = (score(number(entry.get(key))) for key in ("mean_iou", "pixel_accuracy"))
     scores = f"mean IoU <b>{mean_iou}</b> · pixel accuracy {accuracy}"
-    shown = [_figure(part, label, f"{name}: {label}") for part, label in zip(parts, _PARTS, strict=True)]
-    return f'<div class="case"><h3>{escape(name)} <small>{scores}</small></h3>{_row(shown, parts[0])}</div>'
+    shown = [figure(part, label, f"{name}: {label}") for part, label in zip(parts, _PARTS, strict=True)]
+    return f'<div class="case"><h3>{escape(name)} <small>{scores}</small></h3>{row(shown, parts[0])}</div>'
 
 
 def progress_section(source: Source) -> str:
@@ -48,9 +48,9 @@ def progress_section(source: Source) -> str:
         if not panels:
             continue
         picture, truth, _ = panels[-1][1]
-        shown = [_figure(picture, "picture", f"{name}: picture"), _figure(truth, "truth", f"{name}: truth")]
-        shown += [_figure(parts[2], f"step {step:,}", f"{name}: prediction at step {step}") for step, parts in panels]
-        cases.append(f'<div class="case"><h3>{escape(name)}</h3>{_row(shown, picture, "steps")}</div>')
+        shown = [figure(picture, "picture", f"{name}: picture"), figure(truth, "truth", f"{name}: truth")]
+        shown += [figure(parts[2], f"step {step:,}", f"{name}: prediction at step {step}") for step, parts in panels]
+        cases.append(f'<div class="case"><h3>{escape(name)}</h3>{row(shown, picture, "steps")}</div>')
     return "".join(cases)
 
 
@@ -69,12 +69,12 @@ def _cut(folder: Path, path: Path) -> list[Image.Image]:
     return [panel.crop((i * width, 0, (i + 1) * width, panel.height)) for i in range(len(_PARTS))]
 
 
-def _row(figures: Sequence[str], first: Image.Image, extra: str = "") -> str:
+def row(figures: Sequence[str], first: Image.Image, extra: str = "") -> str:
     wide = "wide" if first.width > _WIDE * first.height else ""
     return f'<div class="row {extra} {wide}">{"".join(figures)}</div>'
 
 
-def _figure(picture: Image.Image, caption: str, alt: str) -> str:
+def figure(picture: Image.Image, caption: str, alt: str) -> str:
     uri, width, height = _data_uri(picture)
     image = f'<img src="{uri}" width="{width}" height="{height}" alt="{escape(alt)}">'
     return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"

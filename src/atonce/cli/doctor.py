@@ -1,0 +1,255 @@
+"""atonce doctor"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from atonce.cli.app import app
+from atonce.cli.evaluate import GroundTruth
+from atonce.cli.train import Data, Format
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from atonce.data.doctor import Examination, Finding
+
+Weights = Mapping[str, Sequence[float]]
+
+_SHOWN = 5
+"""Files of a finding in the terminal; --json names a thousand."""
+_BAR = 16
+_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "dim"}
+
+
+@app.command()
+def doctor(
+    data: Data,
+    format: Format = None,
+    ground_truth: Annotated[GroundTruth | None, typer.Option(help="KITTI road: road (by default) or lane.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout, instead of tables.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write a page with overlays: page.html.")] = None,
+    fix_classes: Annotated[
+        Path | None, typer.Option(help="Write a classes.yaml with all names, values and colours found.")
+    ] = None,
+    class_weights: Annotated[
+        bool, typer.Option("--class-weights", help="Print weights of the classes, ready for a recipe.")
+    ] = False,
+    write_split: Annotated[
+        Path | None, typer.Option(help="Folder for train.txt and val.txt: a split that keeps near copies together.")
+    ] = None,
+    val_fraction: Annotated[float, typer.Option(min=0.01, max=0.99, help="Share of val in that split.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Of that split.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads that read; one per core by default.")] = None,
+) -> None:
+    """What is in a folder of data, what is wrong with it, what to do. Exit code 2 when training would be wrong."""
+    import json
+
+    from atonce.data.doctor.examine import to_json
+    from atonce.report.doctor import write_page
+
+    _refuse_existing(fix_classes, write_split)
+
+    def look() -> Examination:
+        return _examine(data, format, ground_truth, workers)
+
+    examination = look() if fix_classes is None else _fix_classes(look, fix_classes)
+    weights = _weights(examination)
+    if json_:
+        typer.echo(json.dumps({**to_json(examination), "class_weights": weights}))
+    else:
+        _print(examination, weights if class_weights else {})
+    if write_split is not None:
+        _write_split(examination, write_split, val_fraction, seed)
+    if out is not None:
+        write_page(examination, out, weights)
+        _say(f"page     {out}")
+    if examination.wrong:
+        raise typer.Exit(2)
+
+
+def _say(text: str) -> None:
+    """On stderr, so that stdout is the report alone."""
+    typer.echo(text, err=True)
+
+
+def _refuse_existing(classes: Path | None, split: Path | None) -> None:
+    """Before minutes of reading, not after."""
+    from atonce.data.doctor.remedies import refuse_existing
+
+    for target in (classes, *((split / "train.txt", split / "val.txt") if split else ())):
+        if target is not None:
+            refuse_existing(target)
+
+
+def _examine(data: Path, format: str | None, ground_truth: GroundTruth | None, workers: int | None) -> Examination:
+    from atonce.cli.show import progress_of
+    from atonce.data.doctor import examine
+
+    truth: Literal["road", "lane"] | None = ground_truth.value if ground_truth else None
+    with progress_of("reading the data") as progress:
+        return examine(data, format, ground_truth=truth, workers=workers, progress=progress)
+
+
+def _fix_classes(look: Callable[[], Examination], path: Path) -> Examination:
+    """Write the classes file; where the data set reads it from there, look again with it."""
+    from atonce.errors import DataError
+    from atonce.storage import write_text
+
+    examination = look()
+    own = path.resolve() in {(examination.root / name).resolve() for name in ("classes.yaml", "classes.yml")}
+    # Opening looked at some masks only; reading all with the first proposal may bring up more.
+    for _ in range(2):
+        if not examination.classes_yaml:
+            message = f"the masks of {examination.root} are of a layout with classes of its own"
+            raise DataError(message, "images/ and masks/", "leave out --fix-classes; see the findings without it")
+        write_text(path, examination.classes_yaml)
+        if not own:
+            break
+        examination = look()
+        if not examination.wrong:
+            break
+    _say(f"classes  {path}" + ("" if own else f" (it counts as {examination.root / 'classes.yaml'})"))
+    return examination
+
+
+def _weights(examination: Examination) -> dict[str, list[float]]:
+    """Both rules of the recipe, computed as training computes them, from the same counts."""
+    from atonce.recipe.schema import LossConfig
+    from atonce.train.loss import class_weights
+
+    train = examination.statistics.get("train")
+    if train is None or not train.pixel_count.any():
+        return {}
+    found: dict[str, list[float]] = {}
+    for rule in ("median-frequency", "sqrt-median-frequency"):
+        config = LossConfig.model_validate({"class_weights": rule})
+        weights = class_weights(config, train.pixel_count, train.pixels_of_pictures_with_class)
+        assert weights is not None
+        found[rule] = [float(f"{weight:.4g}") for weight in weights.tolist()]
+    return found
+
+
+def _write_split(examination: Examination, folder: Path, val_fraction: float, seed: int) -> None:
+    from atonce.data.doctor.remedies import propose_split, write_split
+    from atonce.errors import DataError
+
+    if examination.dataset is None or examination.pairs is None:
+        raise DataError(f"{examination.root} could not be opened, so there is nothing to split", remedy="mend it first")
+    split = propose_split(examination.dataset, examination.pairs, val_fraction, seed)
+    paths = write_split(examination.dataset, split, folder)
+    counts = ", ".join(f"{len(items)} {name}" for name, items in split.items())
+    _say(f"split    {' '.join(map(str, paths))} ({counts})")
+
+
+def _print(examination: Examination, weights: Weights) -> None:
+    from atonce.cli.show import results
+
+    results.print(_heading(examination), soft_wrap=True)
+    if examination.dataset is not None:
+        results.print("", _splits(examination), "", _classes(examination), "", sep="\n")
+    for finding in examination.findings:
+        results.print(_told(finding, examination.root), soft_wrap=True)
+    if examination.dataset is None and examination.classes_yaml:
+        results.print(f"\n{examination.classes_yaml}", markup=False, highlight=False, soft_wrap=True)
+    for rule, values in weights.items():
+        text = f"{rule}:\n  --set 'loss.class_weights=[{','.join(f'{value:g}' for value in values)}]'"
+        results.print(text, markup=False, highlight=False, soft_wrap=True)
+    results.print(_verdict(examination), soft_wrap=True)
+
+
+def _heading(examination: Examination) -> Text:
+    from rich.text import Text
+
+    dataset = examination.dataset
+    pictures = sum(s.pictures for s in examination.statistics.values())
+    about = f"{dataset.format}, {pictures} pictures" if dataset else "could not be opened"
+    return Text.assemble((str(examination.root), "bold"), f"  {about}, {examination.seconds:.1f} s")
+
+
+def _splits(examination: Examination) -> Table:
+    from rich.table import Table
+
+    table = Table("split", box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("pictures", "masks", "void"):
+        table.add_column(column, justify="right")
+    for column in ("sizes", "picture modes", "mask modes"):
+        table.add_column(column)
+    for split, s in examination.statistics.items():
+        modes = examination.records[split].modes()
+        sizes = sorted(s.sizes, key=lambda size: -s.sizes[size])
+        more = f" and {len(sizes) - 2} more" if len(sizes) > 2 else ""
+        table.add_row(
+            split,
+            str(s.pictures),
+            str(s.masks),
+            _percent(s.void_share) if s.masks else "–",
+            ", ".join(f"{width}x{height}" for width, height in sizes[:2]) + more or "–",
+            *(", ".join(modes[kind]) or "–" for kind in ("picture_modes", "mask_modes")),
+        )
+    return table
+
+
+def _classes(examination: Examination) -> Table:
+    """Share of the labelled pixels of each class in each split that has masks, and in how many pictures it is."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from atonce.cli.show import results
+
+    assert examination.dataset is not None
+    labels, counted = examination.dataset.labels, {k: s for k, s in examination.statistics.items() if s.masks}
+    table = Table("id", "class", box=None, header_style="dim", padding=(0, 2, 0, 0))
+    longest = max(map(len, labels.names))
+    bar = max(1, min(_BAR, (results.width - longest - 8) // max(1, len(counted)) - 20))
+    table.columns[1].no_wrap = True
+    for split in counted:
+        table.add_column(split, justify="right", no_wrap=True)
+        table.add_column("", width=bar)
+        table.add_column("pictures", justify="right", no_wrap=True)
+    highest = max((float(s.share.max()) for s in counted.values() if s.pixel_count.any()), default=1.0)
+    for i, (name, colour) in enumerate(zip(labels.names, labels.palette, strict=True)):
+        cells: list[str | Text] = [str(i), Text.assemble(("■ ", f"rgb({','.join(map(str, colour))})"), name)]
+        for s in counted.values():
+            share, there = float(s.share[i]), bool(s.pixel_count[i])
+            line = "━" * max(1, round(bar * share / highest)) if there else ""
+            text = Text(_percent(share)) if there else Text("absent", "yellow")
+            cells += [text, Text(line, "blue"), str(s.pictures_with_class[i])]
+        table.add_row(*cells)
+    return table
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %" if share < 0.0995 else f"{100 * share:.1f} %"
+
+
+def _told(finding: Finding, root: Path) -> Text:
+    from rich.text import Text
+
+    from atonce.data.doctor.findings import relative
+
+    text = Text.assemble((f"{finding.severity:8}", _STYLES[finding.severity]), f" {finding.found}")
+    for file in finding.files[:_SHOWN]:
+        text.append(f"\n           {relative(file.path, root)} {file.about}".rstrip())
+    if finding.count > _SHOWN:
+        text.append(f"\n           ... and {finding.count - _SHOWN} more", "dim")
+    if finding.remedy:
+        text.append(f"\n         → {finding.remedy}", "cyan")
+    return text
+
+
+def _verdict(examination: Examination) -> Text:
+    from rich.text import Text
+
+    from atonce.data.doctor.findings import SEVERITIES
+
+    counts = {s: examination.count(s) for s in SEVERITIES}
+    told = ", ".join(f"{n} {severity}{'s'[: n != 1]}" for severity, n in counts.items())
+    if examination.wrong:
+        return Text(f"\nTraining would be wrong: {told}.", "bold red")
+    verdict = "Training can start, but look at the warnings" if counts["warning"] else "Nothing is wrong"
+    return Text(f"\n{verdict}: {told}.", "bold yellow" if counts["warning"] else "bold green")

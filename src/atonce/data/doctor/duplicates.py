@@ -1,0 +1,99 @@
+"""Pictures that are there twice: to the pixel, or nearly. Across splits they make scores better than the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Digest = bytes
+Bits = NDArray[np.uint8]
+
+_SIDE = 16
+HASH_BYTES = _SIDE * _SIDE // 8
+
+# Bits of 256 in which the hashes of two pictures differ. Of all pairs of a training and a validation picture of
+# CamVid the nearest is at 79, of KITTI road's different scenes 81, of generated streets 74; chance is 128. The same
+# picture at half its size, through JPEG at quality 50 or a third brighter: 16 at most. Frames of one video that
+# follow upon each other: 10 to 40.
+NEAR = 32
+
+_ROWS = 2048
+_MOST_PAIRS = 100_000
+
+
+def content_digest(pixels: NDArray[np.uint8]) -> Digest:
+    """16 bytes that tell pixels (H, W) or (H, W, C) from others, whatever file they were in."""
+    digest = blake2b(repr(pixels.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.digest()
+
+
+def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """uint8 (H, W, 3) -> grey uint8 (16, 17), each the mean of what it covers."""
+    grey = Image.fromarray(image).convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)
+    return np.asarray(grey)
+
+
+def difference_hash(thumbnail: NDArray[np.uint8]) -> bytes:
+    """256 bits: is it brighter than its left neighbour (dHash, Krawetz 2013, at 16x16 instead of 8x8).
+
+    Scaling, compression and exposure leave nearly all bits as they are. With 8x8 the nearest of CamVid's unrelated
+    pictures differ in 8 bits and consecutive frames in up to 6: too close to tell apart.
+    """
+    return np.packbits(thumbnail[:, 1:] > thumbnail[:, :-1]).tobytes()
+
+
+def near_pairs(hashes: Sequence[bytes], most: int = NEAR) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs of hashes that differ in at most `most` bits.
+
+    Returns:
+        int64 (P, 2) places, the lower one first, and int64 (P,) bits that differ; no more than 100,000 pairs.
+
+    A product of +-1 vectors counts equal bits at the speed of a matrix product: about a minute on one core for
+    100,000 pictures, in 30 MB.
+    """
+    packed = np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), HASH_BYTES)
+    pairs, bits, count = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)], 0
+    for rows, columns in _tiles(len(packed)):
+        # Both in +-1: the product is (equal bits) - (different bits), exact in float32.
+        product = _signs(packed[rows]) @ _signs(packed[columns]).T
+        a, b = np.nonzero(product >= 8 * HASH_BYTES - 2 * most)
+        distance = (8 * HASH_BYTES - product[a, b].astype(np.int64)) // 2
+        keep = a + rows.start < b + columns.start
+        pairs.append(np.stack([a + rows.start, b + columns.start], axis=1)[keep])
+        bits.append(distance[keep])
+        count += len(bits[-1])
+        if count > _MOST_PAIRS:
+            break
+    return np.concatenate(pairs)[:_MOST_PAIRS], np.concatenate(bits)[:_MOST_PAIRS]
+
+
+def _tiles(count: int) -> Iterator[tuple[slice, slice]]:
+    """The upper triangle of all pairs, in squares."""
+    for top in range(0, count, _ROWS):
+        for left in range(top, count, _ROWS):
+            yield slice(top, min(top + _ROWS, count)), slice(left, min(left + _ROWS, count))
+
+
+def _signs(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.unpackbits(packed, axis=1).astype(np.float32) * 2 - 1
+
+
+def clusters(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64 (count,): the lowest place that each place hangs together with through pairs."""
+    parent = np.arange(count)
+
+    def root(place: int) -> int:
+        while parent[place] != place:
+            parent[place] = parent[parent[place]]
+            place = int(parent[place])
+        return place
+
+    for a, b in pairs.tolist():
+        low, high = sorted((root(a), root(b)))
+        parent[high] = low
+    return np.array([root(place) for place in range(count)], np.int64)

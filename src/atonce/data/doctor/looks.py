@@ -1,0 +1,155 @@
+"""What the doctor keeps of each picture and mask while everything is read: hashes and a few words, no pixels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from atonce.data.adapters.masks import (
+    ClassMask,
+    code_colour,
+    colour_code,
+    colour_codes,
+    count_values,
+    index_values,
+    is_colour,
+    open_mask,
+)
+from atonce.data.doctor.duplicates import content_digest, difference_hash, thumbnail
+from atonce.data.doctor.interpolated import Rims, rims
+from atonce.data.pictures import FileError, is_turned
+from atonce.data.samples import Item
+from atonce.labels import Colour
+
+Value = int | Colour
+"""What a mask holds at a pixel: a number, or a colour."""
+
+_MOST_UNKNOWN = 256
+"""Values kept of a mask that holds unknown ones: more of them are no classes anyway."""
+
+# A picture whose mean thumbnail spans fewer grey levels shows nothing that could be learned from.
+_BLANK_RANGE = 6
+_DARK = 20
+
+_MODES = {
+    "1": "1-bit", "L": "8-bit grey", "P": "palette", "RGB": "RGB", "RGBA": "RGB with alpha", "RGBX": "RGB",
+    "LA": "grey with alpha", "PA": "palette with alpha", "CMYK": "CMYK", "YCbCr": "YCbCr", "LAB": "LAB", "F": "float",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLook:
+    """A picture: digest of its pixels, its 256-bit hash, its mode in words, and what is odd about it."""
+
+    digest: bytes
+    hash: bytes
+    mode: str
+    turned: bool
+    blank: str
+
+
+@dataclass(frozen=True, slots=True)
+class MaskLook:
+    """A mask as it is in its file; `unknown`: value or colour that means nothing -> pixels.
+
+    `plain`: one value everywhere, as many masks may rightly be.
+    """
+
+    digest: bytes
+    mode: str
+    plain: bool
+    rims: Rims
+    unknown: Counter[Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    picture: PictureLook | None
+    mask: MaskLook | None
+
+
+@dataclass
+class Record:
+    """The looks of a split, in the order of its items."""
+
+    items: list[Item] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+
+    def modes(self) -> dict[str, dict[str, int]]:
+        """How many pictures and masks are of which mode, the most frequent first."""
+        pictures = Counter(look.picture.mode for look in self.looks if look.picture is not None)
+        masks = Counter(look.mask.mode for look in self.looks if look.mask is not None)
+        return {"picture_modes": dict(pictures.most_common()), "mask_modes": dict(masks.most_common())}
+
+
+class Looker:
+    """An `Observer` of the check: measures in its threads, collects per split."""
+
+    def __init__(self, read_mask: object) -> None:
+        self.records: dict[str, Record] = {}
+        # Other readers know what they accept, but not what they would know.
+        self._reader = read_mask if isinstance(read_mask, ClassMask) else None
+        self._words: dict[str, str] = {}
+
+    def measure(self, item: Item, image: NDArray[np.uint8] | None, mask: NDArray[np.uint8] | None) -> Look:
+        picture = None if image is None else _picture(item.image, image)
+        return Look(picture, None if item.mask is None else self._mask(item.mask, readable=mask is not None))
+
+    def collect(self, split: str, item: Item, measured: Look) -> None:
+        record = self.records.setdefault(split, Record())
+        record.items.append(item)
+        record.looks.append(measured)
+
+    def _mask(self, path: Path, readable: bool) -> MaskLook | None:
+        try:
+            image = open_mask(path)
+        except FileError:
+            return None  # the check has said why
+        pixels = np.asarray(image)
+        plain = bool((pixels == pixels[:1, :1]).all())
+        unknown = Counter[Value]() if readable or self._reader is None else _unknown(path, image, self._reader)
+        look = Rims() if plain else rims(path, image)
+        return MaskLook(content_digest(pixels), mode_in_words(image.mode), plain, look, unknown)
+
+
+def mode_in_words(mode: str) -> str:
+    if mode.startswith("I;16"):
+        return "16-bit grey"
+    return "32-bit grey" if mode.startswith("I") else _MODES.get(mode, mode)
+
+
+def _picture(path: Path, image: NDArray[np.uint8]) -> PictureLook:
+    small = thumbnail(image)
+    with Image.open(path) as file:  # the header alone; that it can be decoded is known
+        mode, turned = mode_in_words(file.mode), is_turned(file)
+    return PictureLook(content_digest(image), difference_hash(small), mode, turned, _blank(small))
+
+
+def _blank(small: NDArray[np.uint8]) -> str:
+    low, high = int(small.min()), int(small.max())
+    if high <= _DARK:
+        return f"is nearly black (grey levels {low} to {high} of 255)"
+    return f"shows nothing (grey levels {low} to {high})" if high - low < _BLANK_RANGE else ""
+
+
+def _unknown(path: Path, image: Image.Image, reader: ClassMask) -> Counter[Value]:
+    """Values or colours of a mask that its reader refuses -> pixels."""
+    by_colour = bool(reader.colours) and (is_colour(image) or (reader.palette_by_colour and image.mode in ("P", "PA")))
+    if by_colour:
+        known = {colour_code(colour) for colour, _ in reader.colours}
+        counts = count_values(colour_codes(image)).most_common(_MOST_UNKNOWN)
+        return Counter[Value]({code_colour(code): n for code, n in counts if code not in known})
+    if is_colour(image):
+        counts = count_values(colour_codes(image)).most_common(_MOST_UNKNOWN)
+        return Counter[Value]({code_colour(code): n for code, n in counts})
+    try:
+        values = count_values(index_values(path, image)).most_common(_MOST_UNKNOWN)
+    except FileError:
+        return Counter[Value]()
+    numbers = {value for value, _ in reader.values}
+    return Counter[Value]({value: n for value, n in values if value not in numbers})
