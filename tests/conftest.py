@@ -21,6 +21,31 @@ def real_data() -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def street_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six training and three validation streets of 48x64. Not to be changed: copy it."""
+    from tests.tiny import streets
+
+    return streets(tmp_path_factory.mktemp("streets") / "data")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(street_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of a tiny network, trained for four steps. Not to be changed: copy it."""
+    from atonce.train import train
+    from tests.tiny import tiny_recipe
+
+    run = tmp_path_factory.mktemp("tiny") / "run"
+    train(tiny_recipe(), street_data, run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_run: Path) -> Path:
+    """A model file."""
+    return tiny_run / "model.safetensors"
+
+
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)

@@ -84,7 +84,10 @@ def read_metadata(path: Path) -> dict[str, Any]:
             "a model file of atonce",
             "pretrained VGG-16 weights go to `atonce train --weights`",
         )
-    data: dict[str, Any] = json.loads(metadata)
+    try:
+        data: dict[str, Any] = dict(json.loads(metadata))
+    except (ValueError, TypeError):
+        raise WeightsError(f"{path} describes itself in broken JSON", "a model file of atonce") from None
     if data.get("format_version") != FORMAT_VERSION:
         raise WeightsError(
             f"{path} has model file format {data.get('format_version')}", str(FORMAT_VERSION), "use a newer atonce"
@@ -99,17 +102,16 @@ def load_bundle(path: Path) -> Bundle:
         labels = LabelSpec.from_json(data["labels"])
         with torch.device("meta"):
             model = FCN(FCNConfig.model_validate(data["architecture"]), labels.num_classes)
-    except (ValidationError, ValueError, KeyError, TypeError) as error:
+        size = InputSize(**data["input_size"])
+        about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
+    except (ValidationError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} describes a network unknown here: {reason}", "a model file of atonce") from None
-    model = model.to_empty(device="cpu")
-    _fill(model, path)
-    size = InputSize(**data["input_size"])
-    return Bundle(model.eval(), labels, size, data["training_data"], data["recipe"], data["scores"])
+    return Bundle(_filled(model, path).eval(), labels, size, **about)
 
 
-def _fill(model: FCN, path: Path) -> None:
-    """Copy the tensors of a model file, after checking names and shapes all at once."""
+def _filled(model: FCN, path: Path) -> FCN:
+    """A network without memory -> with the tensors of a model file, after checking names and shapes all at once."""
     target = model.state_dict()
     with safe_open(path, "pt") as file:
         found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
@@ -122,6 +124,9 @@ def _fill(model: FCN, path: Path) -> None:
         if wrong:
             more = f" and {len(wrong) - 6} more" if len(wrong) > 6 else ""
             raise WeightsError(f"{path} is of another architecture than it says: {'; '.join(wrong[:6])}{more}")
+        # Not before: what a file says of its network may ask for more memory than there is.
+        model = model.to_empty(device="cpu")
         with torch.no_grad():
-            for key, tensor in target.items():
+            for key, tensor in model.state_dict().items():
                 tensor.copy_(file.get_tensor(key))
+    return model

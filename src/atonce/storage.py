@@ -49,11 +49,16 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     Raises StorageError; then `path` is as it was before and the temporary file is gone.
     """
-    # The process id keeps two writers apart; the suffix stays, since libraries choose formats by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    # The process id keeps two writers apart; the suffix stays, since libraries choose formats by it. A stem that
+    # is as long as file systems allow leaves no room for both.
+    temporary = path.with_name(f".{path.stem[:40]}.{os.getpid()}.tmp{path.suffix}")
     with storage_errors(path):
         try:
+            # An ordinary file's mode, by the user's umask: safetensors writes files that only their owner can read.
+            temporary.touch()
+            mode = temporary.stat().st_mode & 0o777
             write(temporary)
+            temporary.chmod(mode)
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -61,6 +66,13 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what writers that were killed left behind; nobody else may be writing there. Raises StorageError."""
+    with storage_errors(folder):
+        for path in folder.glob(".*.tmp.*"):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from atonce.data import open_dataset
-from atonce.evaluate.road import RoadEvaluator
 from atonce.evaluate.kitti import read_raw
+from atonce.evaluate.road import RoadEvaluator
 from atonce.labels import CAMVID, KITTI_ROAD, LabelSpec
 from atonce.predict import Predictor
 from tests.cli.commands import atonce, save_model

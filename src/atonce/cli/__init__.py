@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import sys
+from typing import cast
+
+import typer
 
 from atonce.cli.app import app
 from atonce.errors import UserError
 
 __all__ = ["app", "main"]
 
+# typer brings click under its own name or as a package of its own, by version; this is UsageError of either.
+_UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
+
 
 def main() -> None:
     """Run a command; a user's mistake is one line on stderr, never a traceback."""
     # Commands register themselves; each imports its heavy rooms only when it runs.
-    from atonce.cli import demo, evaluate, predict, train, weights  # noqa: F401
+    from atonce.cli import ablate, demo, doctor, evaluate, export, predict, submit, train, weights  # noqa: F401
 
     try:
-        app()
+        sys.exit(app(prog_name="atonce", standalone_mode=False))
     except UserError as error:
         sys.stderr.write(f"atonce: {error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
+    except _UsageError as error:
+        sys.stderr.write(_usage(error))
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("atonce: stopped\n")
         sys.exit(130)
     except RuntimeError as error:
@@ -30,3 +39,12 @@ def main() -> None:
             "atonce: the GPU's memory is full; lower train.batch_size or data.crop, raise train.accumulate\n"
         )
         sys.exit(2)
+
+
+def _usage(error: Exception) -> str:
+    """What was wrong with the words of the command, in one line, and where they are explained."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return ""  # the help has been printed already
+    message = " ".join(getattr(error, "format_message", error.__str__)().split()).rstrip(".")
+    return f"atonce: {message}; see {context.command_path if context else 'atonce'} --help\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,8 +42,9 @@ def train(
     overrides = list(set_ or [])
     overrides += [f"train.max_minutes={max_minutes}"] if max_minutes is not None else []
     overrides += [f"train.seed={seed}"] if seed is not None else []
-    overrides += [f"data.format={format}"] if format is not None else []
-    overrides += [f"weights={'null' if weights == 'none' else weights}"] if weights is not None else []
+    # The values of --set are YAML; what is meant as a word is quoted, since "my #1.pth" is another word in YAML.
+    overrides += [f"data.format={json.dumps(format)}"] if format is not None else []
+    overrides += [f"weights={'null' if weights == 'none' else json.dumps(weights)}"] if weights is not None else []
     folder, chosen = _resolve(data, recipe, out, overrides, resume)
     run(chosen, data, folder, resume)
 
@@ -68,7 +71,7 @@ def _resolve(data: Path, name: str | None, out: Path | None, overrides: list[str
 def _format(data: Path, overrides: list[str]) -> str:
     from atonce.data import open_dataset
 
-    given = [o.partition("=")[2] for o in overrides if o.startswith("data.format=")]
+    given = [o.partition("=")[2].strip("\"'") for o in overrides if o.startswith("data.format=")]
     return given[-1] if given else open_dataset(data).format
 
 
@@ -82,7 +85,8 @@ def run(recipe: Recipe, data: Path, folder: Path, resume: bool) -> None:
         with watching() as watcher:
             trained = train_network(recipe, data, folder, resume, watcher)
     except KeyboardInterrupt:
-        console.print(f"stopped; the state is kept, go on with: atonce train {data} --out {folder} --resume")
+        again = shlex.join(["atonce", "train", str(data), "--out", str(folder), "--resume"])
+        console.print(f"stopped; the state is kept, go on with: {again}", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(130) from None
     if trained.main:
         finish(trained)

@@ -87,7 +87,9 @@ def _recolour(images: Tensor, draws: list[np.random.Generator], config: AugmentC
         return images
     images = images / 255
     for reach, neutral, change in changes:
-        factors = [max(neutral - 1, neutral + rng.uniform(-reach, reach)) for rng in draws]
+        factors = [neutral + rng.uniform(-reach, reach) for rng in draws]
+        if neutral:  # a factor, which must not turn a picture into its negative; hue is an angle
+            factors = [max(0.0, factor) for factor in factors]
         if reach:
             factor = torch.tensor(factors, device=images.device, dtype=images.dtype)
             images = change(images, factor).clamp(0, 1)

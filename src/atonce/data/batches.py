@@ -114,7 +114,10 @@ class BatchStream:
         assert sample.mask is not None, f"{sample.name} has no mask"
         height, width = sample.mask.shape
         target = self.input_size.apply(height, width)
-        size = (min(height, round(target[0] * self.max_zoom)), min(width, round(target[1] * self.max_zoom)))
+        size = (
+            max(1, min(height, round(target[0] * self.max_zoom))),
+            max(1, min(width, round(target[1] * self.max_zoom))),
+        )
         return _Decoded(position, *_resize(sample.image, sample.mask, size), target)
 
 

@@ -55,7 +55,10 @@ def _read(source: str | Path) -> dict[str, Any]:
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
             raise RecipeError(f"{path} does not exist", "a recipe file", f"or a name: {', '.join(shipped_recipes())}")
-        text = path.read_text("utf-8")
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path} cannot be read ({error})", "a recipe: YAML, text in UTF-8") from None
     else:
         names = list(shipped_recipes())
         if str(source) not in names:
@@ -71,7 +74,8 @@ def _read(source: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise RecipeError(f"{source} holds a {type(data).__name__}", "sections such as 'model:' and 'train:'")
-    return data
+    # A section of which every line is commented out is a section all the same.
+    return {str(key): {} if value is None and key != "weights" else value for key, value in data.items()}
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
-Range = tuple[Positive, Positive]
+Seed = Annotated[int, Field(ge=0)]
+
+
+def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError("the first number should not be larger than the second")
+    return ends
+
+
+Range = Annotated[tuple[Positive, Positive], AfterValidator(_ascending)]
 
 
 class Section(BaseModel):
     """A part of a recipe: immutable, and a key it does not know is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class FCNConfig(Section):
@@ -56,7 +65,7 @@ class DataConfig(Section):
     """KITTI road only: the whole road (its default), or the lane that the car drives in."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the pictures kept for validation where the data set brings no split."""
-    split_seed: int = 0
+    split_seed: Seed = 0
     """Seed of that split."""
     scale: Positive = 1.0
     """Pictures are scaled by this before the network sees them; predictions are scaled back."""
@@ -65,7 +74,7 @@ class DataConfig(Section):
     crop: tuple[Count, Count] = (360, 480)
     """Height and width of training crops, in pixels."""
     workers: Annotated[int, Field(ge=0)] = 2
-    """Processes that decode pictures; 0 decodes in the training process."""
+    """Threads that decode pictures ahead of the training; there is always one."""
 
 
 class AugmentConfig(Section):
@@ -96,6 +105,8 @@ class LossConfig(Section):
     """Computed weights are cut at this."""
     l2: NonNegative = 5e-4
     """Coefficient of half the squared norm of all convolution kernels; what Caffe calls weight_decay."""
+    l2_added: bool = True
+    """false logs the term but leaves it out of what is minimised: the mistake of declaring a regulariser only."""
 
 
 class OptimConfig(Section):
@@ -134,7 +145,7 @@ class TrainConfig(Section):
     """Pictures per update, over all processes and accumulated parts together."""
     accumulate: Count = 1
     """Parts into which each process cuts its share of the batch; more parts need less memory."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass; weights stay fp32. auto: bf16 where the hardware is made for it."""
     validate_every: Count = 200
     """Steps between validations; the best mean IoU is kept as model.safetensors."""
@@ -146,8 +157,21 @@ class TrainConfig(Section):
     """Validation pictures drawn at each validation."""
     max_minutes: Positive | None = None
     """Stop after this time at the latest; the learning rate comes to its end with it. null: only steps count."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of initialisation, data order, augmentation and dropout."""
+
+
+Three = tuple[Positive, Positive, Positive]
+
+
+class StagesConfig(Section):
+    """The stages of `schedule: staged`; with a model.stride of 16 there are two, with 32 one."""
+
+    shares: Three = (1.0, 1.0, 1.0)
+    """Lengths of the stages FCN-32s, FCN-16s and FCN-8s, relative to each other; train.steps is their sum."""
+    lr_factors: Three = (1.0, 0.01, 0.0001)
+    """Factors on the learning rate by stage: 100 less each time as in the authors' solvers, which is for SGD and
+    unscaled skips (model.skip_scales: unit). Adam, or scaled skips, want a smaller fall, such as 1, 0.5, 0.25."""
 
 
 class Recipe(Section):
@@ -155,6 +179,11 @@ class Recipe(Section):
 
     weights: str | None = None
     """Pretrained VGG-16: a file (.pth, .safetensors) or a name (`atonce weights list`); null starts afresh."""
+    schedule: Literal["at-once", "staged"] = "at-once"
+    """at-once trains all score layers together. staged trains an FCN-32s, then an FCN-16s from it, then an FCN-8s from
+    that, each with a fresh optimiser and its own course of the learning rate; the paper stages with
+    model.skip_scales: unit, and calibrate measures once, before the first stage."""
+    stages: StagesConfig = StagesConfig()
     model: FCNConfig = FCNConfig()
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()

@@ -11,7 +11,7 @@ class StepRecord:
     """Means over the steps since the last record.
 
     Attributes:
-        loss: cross_entropy + l2, the number that is minimised.
+        loss: the number that is minimised: cross_entropy + l2, unless loss.l2_added is false.
         train_mean_iou: over the training crops of these steps, as the network saw them.
         waited: share of the time spent waiting for data, 0..1.
     """

@@ -11,7 +11,7 @@ from typing import Any
 
 from atonce.errors import TrainingError
 from atonce.recipe import Recipe, to_yaml
-from atonce.storage import make_folder, storage_errors, write_text
+from atonce.storage import make_folder, remove_temporaries, storage_errors, write_text
 
 
 class RunFolder:
@@ -27,17 +27,27 @@ class RunFolder:
         self.state = path / "state" / "state.safetensors"
         self.pictures = path / "pictures"
 
-    def create(self, recipe: Recipe) -> None:
-        """Start a new run. Raises TrainingError when one is there already, StorageError when it cannot be written."""
+    def require_new(self) -> None:
+        """Raises TrainingError when there is a run already."""
         if self.recipe.exists() or self.state.exists():
             raise TrainingError(
                 f"{self.path} already holds a run",
                 "a new folder",
                 "add --resume to go on with it, or choose another --out",
             )
+
+    def create(self, recipe: Recipe) -> None:
+        """Make the folders and write the recipe that the run goes by from now on. Raises StorageError."""
         make_folder(self.state.parent)
         make_folder(self.pictures)
         write_text(self.recipe, to_yaml(recipe))
+
+    def rewind(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take back what a session that was killed left after its last state. Raises StorageError."""
+        for folder in (self.path, self.state.parent, self.pictures):
+            remove_temporaries(folder)
+        self.truncate_log(step)
+        self.write_metrics(rows)
 
     def append_log(self, record: Mapping[str, Any]) -> None:
         """Add one line of JSON. Raises StorageError."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from atonce.evaluate.confusion import ConfusionMatrix
 from atonce.train.events import Listener, StepRecord
+from atonce.train.loss import total_loss
 from atonce.train.setup import Run
 
 
@@ -37,7 +38,7 @@ class Journal:
         """After each update; writes and starts anew when a line is due."""
         run, knobs = self.run, self.run.recipe.train
         self.values.append((cross_entropy, l2, grad_norm))
-        self.listener.stepped(run.progress.step, knobs.steps, cross_entropy + l2)
+        self.listener.stepped(run.progress.step, knobs.steps, total_loss(run.recipe.loss, cross_entropy, l2))
         if run.progress.step % knobs.log_every:
             return
         record = self._record()
@@ -52,7 +53,7 @@ class Journal:
         seconds = time.perf_counter() - self.began
         return StepRecord(
             step=self.run.progress.step,
-            loss=float(mean[0] + mean[1]),
+            loss=total_loss(self.run.recipe.loss, float(mean[0]), float(mean[1])),
             cross_entropy=float(mean[0]),
             l2=float(mean[1]),
             lr=max(group["lr"] for group in self.run.optimizer.param_groups),

@@ -14,8 +14,9 @@ from atonce.data.augment import augment
 from atonce.data.batches import Batch
 from atonce.errors import TrainingError
 from atonce.train.events import Listener
+from atonce.train.interrupt import patient_interrupt
 from atonce.train.journal import Journal
-from atonce.train.loss import cross_entropy_sum, l2_penalty, valid_weight
+from atonce.train.loss import cross_entropy_sum, l2_penalty, total_loss, valid_weight
 from atonce.train.optim import learning_rate_factor, set_learning_rate
 from atonce.train.setup import Run
 from atonce.train.validate import validate
@@ -29,31 +30,32 @@ class Losses:
     l2: float
     grad_norm: float
 
-    @property
-    def total(self) -> float:
-        return self.cross_entropy + self.l2
-
 
 def fit(run: Run, listener: Listener) -> None:
     """Train until the steps or the minutes are used up; validate, save and log on the way.
 
     Raises:
-        TrainingError: the loss or the gradient is not finite; the state before that step has been saved.
+        TrainingError: the loss or the gradient is not finite; what was saved before is kept. The weights of the
+            steps since then are not: they are on their way to infinity.
         StorageError: the disk is full; what was saved before is intact.
+        KeyboardInterrupt: Ctrl-C; the state has been saved (not if it was pressed twice).
     """
     knobs, progress = run.recipe.train, run.progress
     journal = Journal(run, listener)
     began = time.monotonic() - progress.seconds
     run.wrapped.train()
-    try:
+    with patient_interrupt(listener) as interrupt:
         for step, batch in run.stream.batches(progress.step, knobs.steps):
             share = step / knobs.steps
             if knobs.max_minutes:
                 # The learning rate comes to its end with the time, however slow the machine.
                 share = max(share, run.agree(progress.seconds) / (60 * knobs.max_minutes))
-                if share >= 1:
-                    break
-            set_learning_rate(run.optimizer, learning_rate_factor(run.recipe.optim, step, share))
+            while share >= run.stage.end < 1:
+                next_stage(run, listener)
+            if share >= 1:
+                break
+            factor = learning_rate_factor(run.recipe.optim, step - progress.stage_began, run.stage.within(share))
+            set_learning_rate(run.optimizer, factor * run.stage.lr_factor)
             losses = update(run, batch, journal)
             if run.average:
                 run.average.update(run.model)
@@ -62,15 +64,21 @@ def fit(run: Run, listener: Listener) -> None:
             if progress.step % knobs.validate_every == 0:
                 validate(run, listener)
                 progress.seconds = time.monotonic() - began
-            if progress.step % knobs.save_every == 0:
+            if progress.step % knobs.save_every == 0 or interrupt.asked:
                 run.save_state()
-    except (KeyboardInterrupt, TrainingError):
-        # No update is under way here: weights and step belong together.
-        run.save_state()
-        raise
-    if not progress.validations or progress.validations[-1]["step"] != progress.step:
+            if interrupt.asked:
+                raise KeyboardInterrupt
+    if not progress.validated:
         validate(run, listener)
     run.save_state()
+
+
+def next_stage(run: Run, listener: Listener) -> None:
+    """Score what a stage has come to, then go on from it with the next finer network."""
+    if not run.progress.validated:
+        validate(run, listener)
+    run.next_stage()
+    listener.note(f"FCN-{run.stage.stride}s from step {run.progress.step} on")
 
 
 def update(run: Run, batch: Batch, journal: Journal) -> Losses:
@@ -95,11 +103,11 @@ def update(run: Run, batch: Batch, journal: Journal) -> Losses:
             loss = summed / weight.float() * run.world
             if last:
                 l2 = l2_penalty(run.model, run.recipe.loss.l2).to(loss.device)
-                loss = loss + l2
+                loss = total_loss(run.recipe.loss, loss, l2)
             run.accelerator.backward(loss)
         cross_entropy += summed.detach() / weight
         journal.count(labels, logits)
-    losses = Losses(float(run.accelerator.reduce(cross_entropy, "sum")), float(l2), clip(run))
+    losses = Losses(float(run.accelerator.reduce(cross_entropy, "sum")), float(l2.detach()), clip(run))
     require_finite(run, losses)
     run.optimizer.step()
     return losses
@@ -123,11 +131,12 @@ def clip(run: Run) -> float:
 def require_finite(run: Run, losses: Losses) -> None:
     """Raises TrainingError before a step that would ruin the weights. (fp16 meets infinite gradients by design.)"""
     scaled = run.recipe.train.precision == "fp16"
-    if math.isfinite(losses.total) and (scaled or math.isfinite(losses.grad_norm)):
+    total = total_loss(run.recipe.loss, losses.cross_entropy, losses.l2)
+    if math.isfinite(total) and (scaled or math.isfinite(losses.grad_norm)):
         return
-    what = "gradient" if math.isfinite(losses.total) else "loss"
+    what = "gradient" if math.isfinite(total) else "loss"
     raise TrainingError(
-        f"the {what} is {losses.grad_norm if what == 'gradient' else losses.total} at step {run.progress.step + 1}",
+        f"the {what} is {losses.grad_norm if what == 'gradient' else total} at step {run.progress.step + 1}",
         "a finite number",
         f"the state before it is kept in {run.folder.path}; "
         f"go on with a lower rate: --resume --set optim.lr={run.recipe.optim.lr / 4:g}, or set optim.clip_norm",

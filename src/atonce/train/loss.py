@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -51,18 +52,26 @@ def l2_penalty(model: nn.Module, coefficient: float) -> Tensor:
     return coefficient / 2 * torch.stack([w.square().sum() for w in weights]).sum()
 
 
+Value = TypeVar("Value", float, Tensor)
+
+
+def total_loss(config: LossConfig, cross_entropy: Value, l2: Value) -> Value:
+    """What is minimised: the sum, or the cross entropy alone where the L2 term is declared only."""
+    return cross_entropy + l2 if config.l2_added else cross_entropy
+
+
 def class_weights(
     config: LossConfig, pixels: NDArray[np.int64], pixels_where_present: NDArray[np.int64]
 ) -> Tensor | None:
     """Weights of the classes, float (C,), or None where all are 1.
 
-    Median frequency balancing: a class's frequency is its pixels over all valid pixels of the pictures that
+    Median frequency balancing: a class's frequency is its pixels over all pixels of the pictures that
     show it, its weight the median frequency over its own (Eigen and Fergus, ICCV 2015, section 6.3.2).
     Classes that never occur get weight 1: nothing is multiplied by it.
 
     Args:
         pixels: (C,) pixels of each class in the training masks.
-        pixels_where_present: (C,) valid pixels of the pictures in which the class occurs.
+        pixels_where_present: (C,) pixels, void included, of the pictures in which the class occurs.
 
     Raises:
         RecipeError: given weights are not one per class.

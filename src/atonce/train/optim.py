@@ -29,7 +29,8 @@ def parameter_groups(model: FCN, config: OptimConfig) -> list[dict[str, Any]]:
             ]
             lr = config.lr * (config.trunk_lr_multiplier if place == "trunk" else 1.0)
             lr *= config.bias_lr_multiplier if kind == "biases" else 1.0
-            decay = config.weight_decay if kind == "kernels" else 0.0
+            # Elsewhere torch would add the decay to the gradient: an L2 term that no log shows, beside loss.l2.
+            decay = config.weight_decay if kind == "kernels" and config.name == "adamw" else 0.0
             if chosen:
                 groups.append(
                     {"name": f"{place} {kind}", "params": chosen, "lr": lr, "weight_decay": decay, "peak_lr": lr}

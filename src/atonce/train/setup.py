@@ -17,16 +17,18 @@ from atonce.data.batches import BatchStream
 from atonce.data.check import CheckReport, check, fingerprint, raise_for_problems
 from atonce.data.samples import Dataset, Item
 from atonce.data.sizes import InputSize
-from atonce.errors import DataError, RecipeError
+from atonce.errors import DataError, TrainingError
 from atonce.model import FCN, initialise
 from atonce.model.calibration import calibrate
 from atonce.predict.predictor import network_input
 from atonce.recipe import Recipe
 from atonce.train.events import Listener
 from atonce.train.folder import RunFolder
+from atonce.train.hardware import accelerator_for, require_divisible
 from atonce.train.loss import class_weights
 from atonce.train.optim import MovingAverage, build_optimizer
-from atonce.train.state import Progress, load_state, save_state
+from atonce.train.stages import Stage, grown, stages_of
+from atonce.train.state import Progress, load_state, read_progress, save_state
 from atonce.weights import load_weights
 
 _CALIBRATION_PICTURES = 16
@@ -39,6 +41,7 @@ class Run:
     Attributes:
         model: the network itself.
         wrapped: the same, as accelerate wants it called (over several processes, say).
+        stages: of which `progress.stage` is the present one.
         rank: this process; 0 writes.
     """
 
@@ -54,6 +57,11 @@ class Run:
     class_weights: Tensor | None
     progress: Progress
     about_data: dict[str, Any]
+    stages: tuple[Stage, ...]
+
+    @property
+    def stage(self) -> Stage:
+        return self.stages[self.progress.stage]
 
     @property
     def rank(self) -> int:
@@ -84,6 +92,20 @@ class Run:
         number = torch.tensor(value if self.main else 0.0, dtype=torch.float64, device=self.accelerator.device)
         return float(self.accelerator.reduce(number, "sum"))
 
+    def next_stage(self) -> None:
+        """Go on with the next finer network, made from the present one, and an optimiser without a history."""
+        if self.average:
+            # What a stage has come to is what it saves.
+            self.average.swap(self.model)
+        self.progress.stage, self.progress.stage_began = self.progress.stage + 1, self.progress.step
+        self.progress.best_mean_iou = -1.0
+        self.model = grown(self.model, self.stage.stride)
+        self.progress.model = self.model.config.model_dump(mode="json")
+        self.accelerator.free_memory()
+        optimizer, self.average = _equip(self.model, self.recipe, self.accelerator)
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+        self.wrapped.train()
+
     def save_state(self) -> None:
         """Every process may call it, the first one writes. Raises StorageError."""
         if self.main:
@@ -96,31 +118,37 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
     Raises:
         UserError: of the kind that fits; nothing has been trained or overwritten then.
     """
-    accelerator = _accelerator(recipe)
-    _require_divisible(recipe, accelerator.num_processes)
-    dataset, report = _read_data(recipe, data, listener)
-    torch.manual_seed(recipe.train.seed)
-    model = initialise(FCN(recipe.model, dataset.labels.num_classes))
-    if recipe.weights and not resume:
-        loaded = load_weights(model, recipe.weights, listener.downloading)
-        listener.note(f"weights: {loaded.layout}, {len(loaded.loaded)} layers; fresh: {', '.join(loaded.fresh)}")
-    model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = MovingAverage(model, recipe.optim.ema_decay) if recipe.optim.ema_decay else None
-    optimizer = build_optimizer(model, recipe.optim)
+    accelerator = accelerator_for(recipe)
+    require_divisible(recipe, accelerator.num_processes)
     folder = RunFolder(out)
-    if resume:
-        progress = load_state(folder.state, model, optimizer, average)
-        if accelerator.is_main_process:
-            folder.truncate_log(progress.step)
-    else:
-        if accelerator.is_main_process:
-            folder.create(recipe)
-        _calibrate(model, dataset, recipe, listener)
-        progress = Progress(model.config.model_dump(mode="json"))
-    accelerator.wait_for_everyone()
-    wrapped, prepared = accelerator.prepare(model, optimizer)
+    # A run that was killed before its first state begins again.
+    going_on = resume and (folder.state.is_file() or not folder.recipe.is_file())
+    if not resume:
+        folder.require_new()
+    stages = stages_of(recipe)
+    stage = _present(stages, read_progress(folder.state).stage, folder) if going_on else stages[0]
+    dataset, report = _read_data(recipe, data, listener)
     counts = report.statistics["train"]
     weights = class_weights(recipe.loss, counts.pixel_count, counts.pixels_of_pictures_with_class)
+    model = FCN(recipe.model.model_copy(update={"stride": stage.stride}), dataset.labels.num_classes)
+    # Not before: to build a network draws numbers, too. Variants that have a layer in common start it alike.
+    torch.manual_seed(recipe.train.seed)
+    initialise(model)
+    if recipe.weights and not going_on:
+        loaded = load_weights(model, recipe.weights, listener.downloading)
+        listener.note(f"weights: {loaded.layout}, {len(loaded.loaded)} layers; fresh: {', '.join(loaded.fresh)}")
+    optimizer, average = _equip(model, recipe, accelerator)
+    if going_on:
+        progress = load_state(folder.state, model, optimizer, average)
+    else:
+        _calibrate(model, dataset, recipe, listener)
+        progress = Progress(model.config.model_dump(mode="json"))
+    # Last of all that may fail: what has been refused leaves no run behind.
+    if accelerator.is_main_process:
+        folder.create(recipe)
+        folder.rewind(progress.step, progress.validations)
+    accelerator.wait_for_everyone()
+    wrapped, prepared = accelerator.prepare(model, optimizer)
     stream = BatchStream(
         dataset,
         dataset.split("train"),
@@ -145,7 +173,24 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
         None if weights is None else weights.to(accelerator.device),
         progress,
         describe_data(dataset),
+        stages,
     )
+
+
+def _equip(model: FCN, recipe: Recipe, accelerator: Accelerator) -> tuple[torch.optim.Optimizer, MovingAverage | None]:
+    """Bring a network to its device; its optimiser and, where there is to be one, the average of its weights."""
+    model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = MovingAverage(model, recipe.optim.ema_decay) if recipe.optim.ema_decay else None
+    return build_optimizer(model, recipe.optim), average
+
+
+def _present(stages: tuple[Stage, ...], index: int, folder: RunFolder) -> Stage:
+    if index >= len(stages):
+        raise TrainingError(
+            f"{folder.state} does not fit this recipe: it is in stage {index + 1} of {len(stages)} (schedule)",
+            "the recipe the run began with",
+        )
+    return stages[index]
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
@@ -189,31 +234,6 @@ def _calibrate(model: FCN, dataset: Dataset, recipe: Recipe, listener: Listener)
     config = calibrate(model, (network_input(dataset.load(item).image, size) for item in chosen))
     scales = ", ".join(f"pool{pool} x {scale:.3g}" for pool, scale in model.scales.items())
     listener.note(f"calibrated on {len(chosen)} pictures: {scales}, pool5 x {float(config.head_scale):.3g}")
-
-
-def _accelerator(recipe: Recipe) -> Accelerator:
-    precision = recipe.train.precision
-    mixed = {"fp32": "no", "auto": "bf16" if has_bf16() else "no"}.get(precision, precision)
-    if mixed == "fp16" and not torch.cuda.is_available():
-        raise RecipeError("train.precision = fp16 without a GPU", "fp32, bf16 or auto", "fp16 needs CUDA")
-    return Accelerator(mixed_precision=mixed)
-
-
-def has_bf16() -> bool:
-    """Whether the hardware multiplies bf16 faster than fp32: recent GPUs, CPUs with AVX512-BF16 or AMX."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(probe()) for name in probes if (probe := getattr(torch.cpu, name, None)) is not None)
-
-
-def _require_divisible(recipe: Recipe, processes: int) -> None:
-    parts = processes * recipe.train.accumulate
-    if recipe.train.batch_size % parts:
-        raise RecipeError(
-            f"train.batch_size = {recipe.train.batch_size} for {processes} processes x {recipe.train.accumulate} parts",
-            f"a multiple of {parts}",
-        )
 
 
 def _plain(optimizer: Any) -> torch.optim.Optimizer:

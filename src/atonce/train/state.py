@@ -26,8 +26,9 @@ class Progress:
     Attributes:
         model: the network's config, calibrated scales included.
         step: updates made.
+        stage, stage_began: which of the run's stages it is in, and after how many updates that began.
         seconds: time spent training, over all sessions of the run.
-        best_mean_iou: of the validations so far; -1 before the first.
+        best_mean_iou: of the stage's validations so far; -1 before the first.
         validations: rows of metrics.csv.
     """
 
@@ -37,6 +38,13 @@ class Progress:
     best_mean_iou: float = -1.0
     best_step: int = 0
     validations: list[dict[str, Any]] = field(default_factory=list)
+    stage: int = 0
+    stage_began: int = 0
+
+    @property
+    def validated(self) -> bool:
+        """The network as it stands has been validated."""
+        return self.best_mean_iou >= 0 and self.validations[-1]["step"] == self.step
 
 
 def save_state(
@@ -53,26 +61,29 @@ def save_state(
         tensors |= {f"optimizer.{index}.{key}": value for key, value in slots.items()}
     if average:
         tensors |= {f"average.{i}": tensor for i, tensor in enumerate(average.weights)}
-    metadata = {"progress": json.dumps(asdict(progress)), "averages": str(average.updates if average else 0)}
+    metadata = {
+        "progress": json.dumps(asdict(progress)),
+        "optimizer": type(optimizer).__name__,
+        "averages": str(average.updates if average else 0),
+    }
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomically(path, lambda temporary: save_file(plain, temporary, metadata))
 
 
+def read_progress(path: Path) -> Progress:
+    """Where a saved run stands: in which stage, for one. Raises TrainingError: none there, or damaged."""
+    return _read(path, tensors=False)[0]
+
+
 def load_state(path: Path, model: FCN, optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> Progress:
     """Put a saved state into freshly built parts. Raises TrainingError: none there, damaged, or of another run."""
-    if not path.is_file():
-        raise TrainingError(f"{path} does not exist", "the state of a run to resume", "start it without --resume")
+    progress, metadata, tensors = _read(path, tensors=True)
+    config = FCNConfig.model_validate(progress.model)
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        progress = Progress(**json.loads(metadata["progress"]))
-        config = FCNConfig.model_validate(progress.model)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-        raise TrainingError(f"{path} is damaged or not a training state", "the state of a run") from None
-    try:
-        _restore(tensors, model, optimizer, average)
-    except (RuntimeError, KeyError, ValueError) as error:
+        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        _require_same(metadata, tensors, optimizer, average)
+        _restore(tensors, optimizer, average)
+    except (RuntimeError, LookupError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise TrainingError(f"{path} does not fit this recipe: {reason}", "the recipe the run began with") from None
     model.set_scales(config)
@@ -81,10 +92,39 @@ def load_state(path: Path, model: FCN, optimizer: torch.optim.Optimizer, average
     return progress
 
 
-def _restore(
-    tensors: dict[str, Tensor], model: FCN, optimizer: torch.optim.Optimizer, average: MovingAverage | None
+def _read(path: Path, tensors: bool) -> tuple[Progress, dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise TrainingError(f"{path} does not exist", "the state of a run to resume", "start it without --resume")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            found: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys() if tensors}  # noqa: SIM118
+        progress = Progress(**json.loads(metadata["progress"]))
+        FCNConfig.model_validate(progress.model)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        raise TrainingError(f"{path} is damaged or not a training state", "the state of a run") from None
+    return progress, metadata, found
+
+
+def _require_same(
+    metadata: dict[str, str],
+    tensors: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage | None,
 ) -> None:
-    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    """Raises ValueError where the state is of another optimiser, other trainable weights, or without an average."""
+    name = type(optimizer).__name__
+    if metadata.get("optimizer", name) != name:
+        raise ValueError(f"it was saved by {metadata['optimizer']}, not {name} (optim.name)")
+    if average and "average.0" not in tensors:
+        raise ValueError("it holds no averaged weights (optim.ema_decay)")
+    trained = {key.split(".")[1] for key in tensors if key.startswith("optimizer.")}
+    weights = sum(len(group["params"]) for group in optimizer.param_groups)
+    if trained and len(trained) != weights:
+        raise ValueError(f"{len(trained)} weights were trained, not {weights} (model.freeze_trunk)")
+
+
+def _restore(tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> None:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -93,8 +133,11 @@ def _restore(
             parameter = parameters[int(index)]
             if tensor.shape == parameter.shape:
                 # Fused optimisers walk memory: moments must lie in it as their weights do (channels-last).
-                tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
-            slots.setdefault(int(index), {})[key] = tensor
+                slot = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+            else:
+                # A copy: what safetensors reads keeps its file open, and a replaced file on the disk.
+                slot = tensor.clone()
+            slots.setdefault(int(index), {})[key] = slot
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": slots, "param_groups": groups})
     if average:

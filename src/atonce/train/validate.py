@@ -65,7 +65,8 @@ def _row(run: Run, confusion: ConfusionMatrix) -> dict[str, Any]:
     }
     classes = {f"iou {name}": float(value) for name, value in zip(run.dataset.labels.names, confusion.iou, strict=True)}
     numbers = {k: round(v, 6) if math.isfinite(v) else None for k, v in (means | classes).items()}
-    return {"step": run.progress.step, "minutes": round(run.progress.seconds / 60, 2), **numbers}
+    stage = {"stride": run.stage.stride} if len(run.stages) > 1 else {}
+    return {"step": run.progress.step, "minutes": round(run.progress.seconds / 60, 2), **stage, **numbers}
 
 
 def _over_processes(run: Run, confusion: ConfusionMatrix) -> ConfusionMatrix:

@@ -1,0 +1,61 @@
+"""The command line in this process: what it says, where, and how it exits."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from atonce.cli import main
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of a command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def mistake(self) -> str:
+        """The one line on stderr that tells a user's mistake; progress and notes may stand above it."""
+        assert self.code == 2, f"exit code {self.code}\n{self.err}"
+        assert "Traceback" not in self.err
+        lines = self.err.splitlines()
+        told = [line for line in lines if line.startswith("atonce: ")]
+        assert len(told) == 1, self.err
+        assert lines[-1] == told[0], "something was said after it"
+        return told[0]
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _one_thread() -> Iterator[None]:
+    """What these tests compute is small, and the cores are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def atonce(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run `atonce WORD...` as a shell would."""
+
+    def run(*words: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["atonce", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        code = ended.value.code
+        return Outcome(code if isinstance(code, int) else 0, said.out, said.err)
+
+    return run
