@@ -41,7 +41,7 @@ class Camera:
         nod = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
         tilt = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
         return cls(
-            focal=width / 2 / np.tan(np.radians(rng.uniform(25, 33))),
+            focal=width / 2 / np.tan(np.radians(rng.uniform(19, 25))),
             centre=(width / 2, height * rng.uniform(0.44, 0.56)),
             position=np.array((lane + rng.normal(0, 0.35), rng.uniform(1.25, 2.0), 0.0)),
             rotation=tilt @ nod @ turn,
