@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.evaluate import GroundTruth
-from atonce.cli.train import Data, Format
+from atonce.cli.options import Data, Format, GroundTruth
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.train import Data, Format
+from atonce.cli.options import Data, Device, Format, Model, Truth
 
 if TYPE_CHECKING:
     from atonce.data import Dataset, Item
@@ -25,16 +25,6 @@ class Metric(str, Enum):
     ROAD = "road"
 
 
-class GroundTruth(str, Enum):
-    """Of KITTI road: all of the road, or the lane that the car is in."""
-
-    ROAD = "road"
-    LANE = "lane"
-
-
-Model = Annotated[Path, typer.Argument(help="A model file (model.safetensors).")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU by default where there is one.")]
-Truth = Annotated[GroundTruth | None, typer.Option(help="KITTI road: road or lane; what the model learned by default.")]
 Only = Annotated[list[str] | None, typer.Option(help="Pictures by name or pattern ('um_*'). May be repeated.")]
 
 
@@ -135,8 +125,8 @@ def _what_to_measure(
 ) -> tuple[Segmenter, list[Measure]]:
     """The network as the metric sees it, and what is counted beside the confusion matrix."""
     from atonce.errors import DataError
-    from atonce.evaluate.measures import usual_measures
     from atonce.evaluate.kitti import RoadMeasure, RoadSegmenter
+    from atonce.evaluate.measures import usual_measures
 
     segmenter: Segmenter = predictor
     measures: list[Measure] = []

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.evaluate import Device, Model, Truth
+from atonce.cli.options import Device, Model, Truth
 
 
 @app.command()

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atonce.cli.app import app
+from atonce.cli.options import Data, Format, GroundTruth
 
 if TYPE_CHECKING:
     from atonce.recipe import Recipe
-
-Data = Annotated[Path, typer.Argument(help="Folder of KITTI road, CamVid, Cityscapes, VOC, or images/ and masks/.")]
-Format = Annotated[str | None, typer.Option(help="The data's format; recognised from the folder by default.")]
 
 _RECIPES = {"camvid": "camvid", "kitti-road": "kitti-road", "voc": "voc"}
 
@@ -34,6 +32,9 @@ def train(
         str | None, typer.Option(help="Pretrained VGG-16: a file or a name; 'none' starts afresh.")
     ] = None,
     format: Format = None,
+    ground_truth: Annotated[
+        GroundTruth | None, typer.Option(help="KITTI road only: the whole road, or the lane that the car is in.")
+    ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time at the latest.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all that is random.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -43,6 +44,7 @@ def train(
     overrides += [f"train.max_minutes={max_minutes}"] if max_minutes is not None else []
     overrides += [f"train.seed={seed}"] if seed is not None else []
     # The values of --set are YAML; what is meant as a word is quoted, since "my #1.pth" is another word in YAML.
+    overrides += [f"data.ground_truth={ground_truth.value}"] if ground_truth is not None else []
     overrides += [f"data.format={json.dumps(format)}"] if format is not None else []
     overrides += [f"weights={'null' if weights == 'none' else json.dumps(weights)}"] if weights is not None else []
     folder, chosen = _resolve(data, recipe, out, overrides, resume)
@@ -61,18 +63,18 @@ def _resolve(data: Path, name: str | None, out: Path | None, overrides: list[str
             )
         return out, load_recipe(out / "recipe.yaml", overrides)
     if name is None:
-        name = _RECIPES.get(_format(data, overrides), "folder")
+        name = _RECIPES.get(_format(data, overrides) or "", "folder")
     folder = out or Path("runs") / f"{data.resolve().name}-{Path(name).stem}"
     if resume and not (folder / "recipe.yaml").is_file():
         raise TrainingError(f"{folder} holds no run", "a run directory to resume", "name it with --out")
     return folder, load_recipe(folder / "recipe.yaml" if resume else name, overrides)
 
 
-def _format(data: Path, overrides: list[str]) -> str:
-    from atonce.data import open_dataset
+def _format(data: Path, overrides: list[str]) -> str | None:
+    from atonce.data.adapters import recognise
 
     given = [o.partition("=")[2].strip("\"'") for o in overrides if o.startswith("data.format=")]
-    return given[-1] if given else open_dataset(data).format
+    return given[-1] if given else recognise(data)
 
 
 def run(recipe: Recipe, data: Path, folder: Path, resume: bool) -> None:
