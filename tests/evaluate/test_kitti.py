@@ -12,9 +12,9 @@ from PIL import Image
 from atonce.data import open_dataset
 from atonce.errors import DataError, WeightsError
 from atonce.evaluate.birdseye import BirdsEye
+from atonce.evaluate.kitti import RoadMeasure, RoadSegmenter, calibration_of, read_raw, road_class
 from atonce.evaluate.road import THRESHOLDS, RoadEvaluator, confidence_bytes
 from atonce.evaluate.run import evaluate
-from atonce.evaluate.kitti import RoadMeasure, RoadSegmenter, calibration_of, read_raw, road_class
 from atonce.labels import CAMVID, KITTI_ROAD, LabelSpec
 from tests.evaluate.fakes import Colours, Memory, street
 

@@ -11,9 +11,9 @@ from PIL import Image
 from atonce.data import open_dataset
 from atonce.errors import DataError, StorageError, WeightsError
 from atonce.evaluate.birdseye import BirdsEye
+from atonce.evaluate.kitti import RoadMeasure, RoadSegmenter, read_raw
 from atonce.evaluate.road import RoadEvaluator
 from atonce.evaluate.run import evaluate
-from atonce.evaluate.kitti import RoadMeasure, RoadSegmenter, read_raw
 from atonce.evaluate.submission import find_testing, write_submission
 from atonce.labels import CAMVID, KITTI_ROAD, LabelSpec
 from tests.evaluate.fakes import Colours, street

@@ -21,9 +21,9 @@ from atonce.data.adapters.listing import pictures_in, some
 from atonce.data.pictures import FileError, read_picture
 from atonce.errors import DataError, StorageError
 from atonce.evaluate.birdseye import BirdsEye
+from atonce.evaluate.kitti import ROAD, RoadSegmenter, calibration_of, require_calibration
 from atonce.evaluate.road import confidence_bytes
 from atonce.evaluate.run import Segmenter
-from atonce.evaluate.kitti import ROAD, RoadSegmenter, calibration_of, require_calibration
 from atonce.storage import make_folder, write_atomically
 
 _NAME = re.compile(r"(um|umm|uu)_(\d{6})")

@@ -30,7 +30,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 
 _MOST_POINTS = 600
 _ROUND = (1, 2, 5, 10)
-_STYLE: Any = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "atonce",
     "text.parse_math": False,
@@ -73,7 +73,7 @@ def curve(lines: Sequence[Line], alt: str, mark: tuple[float, float] | None = No
         mark: (step, value) of the validation that was kept.
         top: where the scale of shares ends (1.0); None lets the values choose, from 0 where they come near it.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.0, 2.6))
         axes = figure.add_axes((0.1, 0.13, 0.87, 0.83))
         axes.grid(axis="y", color=GRID, linewidth=0.8)
@@ -81,16 +81,16 @@ def curve(lines: Sequence[Line], alt: str, mark: tuple[float, float] | None = No
             x, y = _thin(line)
             marker = "o" if len(x) < 12 else ""
             axes.plot(x, y, color=colour, linestyle=dash, marker=marker, markersize=3.5)
-        _scale(axes, lines, top)
+        set_scale(axes, lines, top)
         if mark:
             axes.axvline(mark[0], color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)))
             axes.plot(*mark, "o", color=SERIES[0], markersize=8, markerfacecolor="none", markeredgewidth=1.7)
-        return _to_svg(figure, alt)
+        return to_svg(figure, alt)
 
 
 def sparkline(line: Line, alt: str, best: float | None) -> str:
     """A small plot of a share, 0..1, over steps, 200 x 90; the step that was kept carries a dot."""
-    with matplotlib.rc_context({**_STYLE, "lines.linewidth": 1.5}):
+    with matplotlib.rc_context({**STYLE, "lines.linewidth": 1.5}):
         figure = Figure(figsize=(2.0, 0.9))
         axes = figure.add_axes((0.02, 0.06, 0.96, 0.88))
         for height in (0.0, 0.5, 1.0):
@@ -103,7 +103,7 @@ def sparkline(line: Line, alt: str, best: float | None) -> str:
         axes.set_axis_off()
         axes.set_ylim(-0.04, 1.04)
         _widen(axes, line.steps)
-        return _to_svg(figure, alt)
+        return to_svg(figure, alt)
 
 
 def shares(
@@ -115,7 +115,7 @@ def shares(
         axes_names: of x and y; our own words, never text from a file.
         mark: a point to point out.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.0, 3.4))
         axes = figure.add_axes((0.1, 0.13, 0.87, 0.84))
         axes.grid(color=GRID, linewidth=0.8)
@@ -129,7 +129,7 @@ def shares(
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(6, steps=_ROUND))
             axis.set_major_formatter(FuncFormatter(_short))
-        return _to_svg(figure, alt)
+        return to_svg(figure, alt)
 
 
 def _thin(line: Line) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -141,7 +141,7 @@ def _thin(line: Line) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return x, y
 
 
-def _scale(axes: Axes, lines: Sequence[Line], top: float | None) -> None:
+def set_scale(axes: Axes, lines: Sequence[Line], top: float | None) -> None:
     values = [value for line in lines for value in line.values if math.isfinite(value)]
     high = top or max(values, default=1.0) * 1.05 or 1.0
     axes.set_ylim(min(0.0, min(values, default=0.0)), high)
@@ -169,7 +169,7 @@ def _short(value: float, _: object = None) -> str:
     return f"{value:g}"
 
 
-def _to_svg(figure: Figure, alt: str) -> str:
+def to_svg(figure: Figure, alt: str) -> str:
     """The bare <svg>: no size of its own, no metadata, no namespace addresses, no style that would leak."""
     stream = io.StringIO()
     canvas: Any = FigureCanvasSVG(figure)

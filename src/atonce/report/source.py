@@ -55,8 +55,9 @@ class Source:
 
     @property
     def best(self) -> Mapping[str, float] | None:
-        """The validation whose model was kept: the first one of the highest mean IoU."""
-        scored = [row for row in self.validations if math.isfinite(row["mean_iou"])]
+        """The validation whose model was kept: the first one of the highest mean IoU, of the last stage."""
+        last = self.validations[-1].get("stride") if self.validations else None
+        scored = [r for r in self.validations if math.isfinite(r["mean_iou"]) and r.get("stride") == last]
         return max(scored, key=lambda row: row["mean_iou"]) if scored else None
 
     @property
