@@ -49,11 +49,19 @@ _HOMES = {
 }
 
 
-def load(path: str | Path, device: str | None = None) -> Predictor:
-    """A model file -> a Predictor. Raises UserError when the file is not a model of atonce."""
+def load(path: str | Path, device: str | None = None, engine: str | None = None) -> Predictor:
+    """A model file, or a file of `atonce export` (.onnx, .xml) -> a Predictor.
+
+    Args:
+        device: "cpu", "cuda", ...; None takes the first GPU, or the CPU.
+        engine: "torch", "onnxruntime", "openvino", or "auto" for the fastest that is installed.
+
+    Raises:
+        UserError: the file is not a model of atonce, or there is no such device or engine.
+    """
     from atonce.predict import Predictor
 
-    return Predictor.from_file(path, device)
+    return Predictor.from_file(path, device, engine)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Data, Device, Format, Model, Truth
+from atonce.cli.options import Data, Device, Engine, Format, Model, Truth
 
 if TYPE_CHECKING:
     from atonce.data import Dataset, Item
@@ -45,6 +45,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json, CSV, gallery and report.html.")] = None,
     format: Format = None,
     device: Device = None,
+    engine: Engine = None,
 ) -> None:
     """Score a model on a split: one count over all pictures, at the pictures' own size."""
     import json
@@ -57,7 +58,7 @@ def evaluate(
         raise UserError(f"--birdseye with --metric {metric.value}", "--metric road", "only roads are seen from above")
     if quick and boundary is not None:
         raise UserError("--quick and --boundary", "one of them", "--quick leaves out what --boundary is about")
-    predictor = Predictor.from_file(model, device)
+    predictor = Predictor.from_file(model, device, engine)
     dataset = open_as_trained(predictor, data, format, ground_truth and ground_truth.value)
     items = choose(dataset, split, only or ())
     segmenter, measures = _what_to_measure(predictor, dataset, items, metric, birdseye, quick, boundary)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.evaluate import Device, Model
+from atonce.cli.options import Device, Engine, Model
 
 
 @app.command()
@@ -21,6 +21,7 @@ def predict(
     ] = False,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours in the overlay.")] = 0.5,
     device: Device = None,
+    engine: Engine = None,
 ) -> None:
     """Segment pictures: an overlay and a label picture of the same size for each."""
     from atonce.cli.show import console, progress_of
@@ -30,7 +31,7 @@ def predict(
 
     jobs = find_pictures(inputs)
     make_folder(out)
-    predictor = Predictor.from_file(model, device)
+    predictor = Predictor.from_file(model, device, engine)
     with progress_of("predicting") as progress:
         broken = predict_files(predictor, jobs, out, opacity, probabilities, progress)
     for error in broken:

@@ -92,7 +92,8 @@ def watching() -> Iterator[Watcher]:
 
 def print_scores(scores: Mapping[str, Any], title: str) -> None:
     """Evaluation scores (see ConfusionMatrix.scores) as a table on stdout, with what its reader has to know."""
-    results.print(_scores_table(scores, title))
+    results.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
+    results.print(_scores_table(scores))
     if scores["absent"]:
         results.print(f"absent, not in the mean: {', '.join(scores['absent'])}", highlight=False, markup=False)
     if scores["predicted_only"]:
@@ -100,8 +101,8 @@ def print_scores(scores: Mapping[str, Any], title: str) -> None:
         results.print(f"predicted but not in the ground truth, IoU 0: {names}", highlight=False, markup=False)
 
 
-def _scores_table(scores: Mapping[str, Any], title: str) -> Table:
-    table = Table(title=Text(title), title_justify="left")
+def _scores_table(scores: Mapping[str, Any]) -> Table:
+    table = Table()
     for column in ("class", "IoU", "accuracy", "precision", "pixels"):
         table.add_column(column, justify="left" if column == "class" else "right")
     total = max(1, int(scores["pixels"]))

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from atonce.data.pictures import PICTURE_SUFFIXES
 from atonce.errors import DataError
+from atonce.predict.exported import ExportedPredictor
 from atonce.predict.predictor import Predictor, Result
 from atonce.storage import make_folder, write_atomically
+
+_JPEG_SIDE = 65_500
+"""Pixels; libjpeg's own limit."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,7 @@ def find_pictures(inputs: Sequence[Path]) -> list[Job]:
     found: list[tuple[Path, Path]] = []
     for path in inputs:
         if path.is_dir():
-            pictures = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
-            found += [(p, p.relative_to(path)) for p in pictures]
+            found += [(p, p.relative_to(path)) for p in sorted(path.rglob("*")) if _is_picture(p)]
         elif path.exists():
             found.append((path, Path(path.name)))
         else:
@@ -48,6 +52,11 @@ def find_pictures(inputs: Sequence[Path]) -> list[Job]:
         taken.add(target)
         jobs.append(Job(picture, target))
     return jobs
+
+
+def _is_picture(path: Path) -> bool:
+    """By its name; hidden files are other programs' (`._x.jpg` of macOS)."""
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def _names(name: Path) -> Iterator[Path]:
@@ -78,23 +87,37 @@ def predict_files(
     broken = []
     for done, job in enumerate(jobs, 1):
         try:
-            result = predictor(job.picture)
+            # A single picture shows its tiles, of many each is a step.
+            result = predictor(job.picture, progress if len(jobs) == 1 else None)
         except DataError as error:
             broken.append(error)
         else:
-            _write(result, out, job.target, opacity, probabilities)
+            if probabilities:
+                path = _place(out / "probabilities", job.target, ".npy")
+                write_atomically(path, partial(_write_probabilities, result, predictor))
+            _write(result, out, job.target, opacity)
         if progress:
             progress(done, len(jobs))
     return broken
 
 
-def _write(result: Result, out: Path, target: Path, opacity: float, probabilities: bool) -> None:
+def _write_probabilities(result: Result, predictor: Predictor, path: Path) -> None:
+    """float32 (C, H, W) as .npy; of huge pictures part by part, straight into the file."""
+    if not result.labels_only or isinstance(predictor, ExportedPredictor):
+        np.save(path, result.probabilities)
+        return
+    shape = (len(result.classes), *result.image.shape[:2])
+    values = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    for block in predictor.blocks(result.image):
+        values[:, block.rows, block.columns] = block.logits.softmax(0).numpy()
+    values.flush()
+
+
+def _write(result: Result, out: Path, target: Path, opacity: float) -> None:
     # The label picture comes last: where it is, the others are complete.
-    if probabilities:
-        path = _place(out / "probabilities", target, ".npy")
-        write_atomically(path, lambda temporary: np.save(temporary, result.probabilities))
     overlay = result.overlay(opacity)
-    path = _place(out / "overlays", target, ".jpg")
+    # JPEG counts rows and columns in two bytes.
+    path = _place(out / "overlays", target, ".jpg" if max(overlay.size) <= _JPEG_SIDE else ".png")
     write_atomically(path, lambda temporary: overlay.save(temporary, quality=92))
     label_image = result.label_image()
     path = _place(out / "labels", target, ".png")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,49 +16,18 @@ from PIL import Image
 from atonce.bundle import Bundle, load_bundle
 from atonce.data.pictures import read_picture, to_rgb
 from atonce.data.sizes import InputSize
-from atonce.errors import DataError
-from atonce.labels import LabelSpec
+from atonce.errors import DataError, UserError
+from atonce.predict import tiles
+from atonce.predict.engines import accelerated, choose_engine
+from atonce.predict.result import Result, blend
+
+__all__ = ["Predictor", "Result", "as_rgb", "blend", "network_input", "usable_device"]
 
 Picture = str | Path | Image.Image | NDArray[Any]
+Progress = Callable[[int, int], None]
 
-
-@dataclass(frozen=True)
-class Result:
-    """What a network says of one picture, at that picture's size.
-
-    Attributes:
-        image: uint8 (H, W, 3) RGB, upright, as the network's caller gave it.
-        logits: float32 (C, H, W).
-    """
-
-    image: NDArray[np.uint8]
-    logits: torch.Tensor
-    label_spec: LabelSpec
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names in the order of the ids."""
-        return self.label_spec.names
-
-    @cached_property
-    def labels(self) -> NDArray[np.uint8]:
-        """uint8 (H, W): the most probable class of each pixel."""
-        return self.logits.argmax(0).to(torch.uint8).numpy()
-
-    @cached_property
-    def probabilities(self) -> NDArray[np.float32]:
-        """float32 (C, H, W), in 0..1, summing to 1 over C."""
-        return self.logits.softmax(0).numpy()
-
-    def overlay(self, opacity: float = 0.5) -> Image.Image:
-        """The picture with the classes' colours laid over it; opacity in 0..1."""
-        return Image.fromarray(blend(self.image, self.label_spec.colour(self.labels), opacity))
-
-    def label_image(self) -> Image.Image:
-        """A palette picture whose indices are the ids."""
-        picture = Image.fromarray(self.labels)
-        picture.putpalette(self.label_spec.lookup().flatten().tolist())
-        return picture
+EXPORTED_SUFFIXES = frozenset({".onnx", ".xml"})
+"""Files of `atonce export`; every other file is read as a model file."""
 
 
 class Predictor:
@@ -66,44 +35,112 @@ class Predictor:
 
     Args:
         device: "cpu", "cuda", ...; None takes the first GPU, or the CPU.
-        autocast: multiply in bf16.
+        autocast: multiply in bf16, with torch.
+        engine: "torch", "onnxruntime", "openvino", or "auto" for the fastest that is installed; None is torch.
     """
 
-    def __init__(self, bundle: Bundle, device: str | torch.device | None = None, autocast: bool = False) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: str | torch.device | None = None,
+        autocast: bool = False,
+        engine: str | None = None,
+    ) -> None:
         self.bundle, self.labels = bundle, bundle.labels
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.engine = choose_engine(engine, device)
+        self.device = usable_device(device if self.engine == "torch" else "cpu")
         self.autocast = autocast
         self.model = bundle.model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._network = self._torch if self.engine == "torch" else accelerated(self.model, self.engine)
 
     @classmethod
-    def from_file(cls, path: str | Path, device: str | torch.device | None = None) -> Predictor:
-        """Raises WeightsError when the file is not a model of atonce."""
-        return cls(load_bundle(Path(path)), device)
+    def from_file(
+        cls, path: str | Path, device: str | torch.device | None = None, engine: str | None = None
+    ) -> Predictor:
+        """A model file, or a file of `atonce export` (.onnx, .xml), which runs on the CPU.
+
+        Raises:
+            WeightsError: the file is not a model of atonce.
+            UserError: there is no such device or engine, or the engine is not installed.
+        """
+        path = Path(path)
+        if path.suffix.lower() in EXPORTED_SUFFIXES:
+            from atonce.predict.exported import ExportedPredictor
+
+            return ExportedPredictor(path, device, engine)
+        # Before the file is read: both may be mistyped.
+        choose_engine(engine, device)
+        return cls(load_bundle(path), usable_device(device), engine=engine)
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.labels.names
 
-    def __call__(self, picture: Picture) -> Result:
+    def __call__(self, picture: Picture, progress: Progress | None = None) -> Result:
         """Segment a path, a Pillow picture, or a uint8 array (H, W, 3) RGB or (H, W) grey.
+
+        Large pictures (4 megapixels at the network's input) go through the network in tiles, with the same result.
+        Of huge ones (16 megapixels) the result holds labels only; `blocks` gives their logits part by part.
+
+        Args:
+            progress: called with the tiles done and all tiles, where there are tiles.
 
         Raises:
             DataError: the file cannot be read, or the array has another shape or type.
         """
         image = as_rgb(picture)
+        size = image.shape[:2]
+        if self._is_huge(size):
+            labels = np.empty(size, np.uint8)
+            for block in self.blocks(image, progress):
+                labels[block.rows, block.columns] = block.logits.argmax(0).to(torch.uint8).numpy()
+            return Result(image, None, self.labels, labels)
+        if math.prod(self.bundle.input_size.apply(*size)) > tiles.WHOLE_PIXELS:
+            logits = torch.empty(self.labels.num_classes, *size)
+            for block in self.blocks(image, progress):
+                logits[:, block.rows, block.columns] = block.logits
+            return Result(image, logits, self.labels)
         return Result(image, self.logits(image), self.labels)
+
+    def _is_huge(self, size: tuple[int, ...]) -> bool:
+        return math.prod(size) > tiles.LOGIT_PIXELS
 
     @torch.inference_mode()
     def logits(self, image: NDArray[np.uint8]) -> torch.Tensor:
-        """uint8 (H, W, 3) RGB -> float32 (C, H, W) logits on the CPU."""
+        """uint8 (H, W, 3) RGB -> float32 (C, H, W) logits on the CPU; the picture goes through in one piece."""
         height, width = image.shape[:2]
-        batch = network_input(image, self.bundle.input_size, self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            scores: torch.Tensor = self.model(batch.contiguous(memory_format=torch.channels_last))
-        logits = scores.float()
+        logits = self._network(network_input(image, self.bundle.input_size, self.device))
         if logits.shape[-2:] != (height, width):
             logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
         return logits[0].cpu()
+
+    @torch.inference_mode()
+    def blocks(self, image: NDArray[np.uint8], progress: Progress | None = None) -> Iterator[tiles.Block]:
+        """uint8 (H, W, 3) RGB -> the logits part by part, computed in tiles; memory is bounded by the tile."""
+        core, margin = tiles.core_side(self.model), tiles.margin(self.model.config)
+
+        def network(pixels: torch.Tensor) -> torch.Tensor:
+            return self._network(pixels.to(self.device)).cpu()
+
+        yield from tiles.blocks(network, image, self.bundle.input_size, core, margin, progress)
+
+    def _torch(self, pixels: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            scores: torch.Tensor = self.model(pixels.contiguous(memory_format=torch.channels_last))
+        return scores.float()
+
+
+def usable_device(device: str | torch.device | None) -> torch.device:
+    """A device by its name; None takes the first GPU, or the CPU. Raises UserError: unknown here, or not there."""
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(name)
+        torch.empty(1, device=chosen).cpu()
+    # torch says "not compiled with CUDA" by an assertion, "no such device" by one of several errors.
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError):
+        gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        raise UserError(f"there is no device '{name}' here", f"one of {', '.join(['cpu', *gpus])}") from None
+    return chosen
 
 
 def network_input(image: NDArray[np.uint8], input_size: InputSize, device: torch.device | None = None) -> torch.Tensor:
@@ -130,9 +167,3 @@ def as_rgb(picture: Picture) -> NDArray[np.uint8]:
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise DataError(f"a picture array of shape {array.shape}", "(H, W, 3) RGB or (H, W) grey")
     return array
-
-
-def blend(image: NDArray[np.uint8], colours: NDArray[np.uint8], opacity: float = 0.5) -> NDArray[np.uint8]:
-    """Two uint8 (H, W, 3) pictures -> their mixture; black (void) leaves the picture as it is."""
-    mixed = image * (1 - opacity) + colours * opacity
-    return np.where(colours.any(2, keepdims=True), np.rint(mixed), image).astype(np.uint8)

@@ -130,13 +130,7 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
     dataset, report = _read_data(recipe, data, listener)
     counts = report.statistics["train"]
     weights = class_weights(recipe.loss, counts.pixel_count, counts.pixels_of_pictures_with_class)
-    model = FCN(recipe.model.model_copy(update={"stride": stage.stride}), dataset.labels.num_classes)
-    # Not before: to build a network draws numbers, too. Variants that have a layer in common start it alike.
-    torch.manual_seed(recipe.train.seed)
-    initialise(model)
-    if recipe.weights and not going_on:
-        loaded = load_weights(model, recipe.weights, listener.downloading)
-        listener.note(f"weights: {loaded.layout}, {len(loaded.loaded)} layers; fresh: {', '.join(loaded.fresh)}")
+    model = _network(recipe, stage, dataset, None if going_on else listener)
     optimizer, average = _equip(model, recipe, accelerator)
     if going_on:
         progress = load_state(folder.state, model, optimizer, average)
@@ -149,17 +143,6 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
         folder.rewind(progress.step, progress.validations)
     accelerator.wait_for_everyone()
     wrapped, prepared = accelerator.prepare(model, optimizer)
-    stream = BatchStream(
-        dataset,
-        dataset.split("train"),
-        recipe.train.batch_size,
-        recipe.train.seed,
-        InputSize(recipe.data.scale, recipe.data.max_side),
-        max_zoom=recipe.augment.scale[1],
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-        workers=recipe.data.workers,
-    )
     return Run(
         recipe,
         folder,
@@ -169,11 +152,37 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
         wrapped,
         prepared,
         average,
-        stream,
+        _stream(recipe, dataset, accelerator),
         None if weights is None else weights.to(accelerator.device),
         progress,
         describe_data(dataset),
         stages,
+    )
+
+
+def _network(recipe: Recipe, stage: Stage, dataset: Dataset, listener: Listener | None) -> FCN:
+    """The network of a stage, initialised; where a new run begins (with a listener), filled from the weights."""
+    model = FCN(recipe.model.model_copy(update={"stride": stage.stride}), dataset.labels.num_classes)
+    # Not before: to build a network draws numbers, too. Variants that have a layer in common start it alike.
+    torch.manual_seed(recipe.train.seed)
+    initialise(model)
+    if recipe.weights and listener:
+        loaded = load_weights(model, recipe.weights, listener.downloading)
+        listener.note(f"weights: {loaded.layout}, {len(loaded.loaded)} layers; fresh: {', '.join(loaded.fresh)}")
+    return model
+
+
+def _stream(recipe: Recipe, dataset: Dataset, accelerator: Accelerator) -> BatchStream:
+    return BatchStream(
+        dataset,
+        dataset.split("train"),
+        recipe.train.batch_size,
+        recipe.train.seed,
+        InputSize(recipe.data.scale, recipe.data.max_side),
+        max_zoom=recipe.augment.scale[1],
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+        workers=recipe.data.workers,
     )
 
 

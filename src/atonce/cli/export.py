@@ -1,0 +1,73 @@
+"""atonce export"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from atonce.cli.app import app
+from atonce.cli.options import Format
+
+if TYPE_CHECKING:
+    from atonce.bundle import Bundle
+    from atonce.export.material import Material
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="A model file (model.safetensors).")],
+    to: Annotated[Literal["onnx", "openvino"], typer.Option(help="One .onnx file, or OpenVINO's .xml and .bin.")],
+    out: Annotated[Path | None, typer.Option(help="The file; beside the model by default.")] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also give float32 probabilities (N, C, H, W).")
+    ] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Eight bits; needs --calibration.")] = False,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Data or pictures: INT8 is calibrated on them, the file is checked with them.")
+    ] = None,
+    format: Format = None,
+) -> None:
+    """Export a network as one graph from picture to labels, and check that it is the same network."""
+    from atonce.bundle import load_bundle
+    from atonce.cli.show import progress_of
+    from atonce.errors import UserError
+    from atonce.export import Target
+    from atonce.export import export as export_bundle
+
+    if int8 and calibration is None:
+        raise UserError("--int8 without --calibration", "a data set or a folder of typical pictures")
+    target = Target(to)
+    bundle = load_bundle(model)
+    out = out or model.with_name(f"{model.stem}{'-int8' if int8 else ''}{target.suffix}")
+    material = _material(calibration, bundle, format)
+    with progress_of("checking") as progress:
+        done = export_bundle(bundle, target, out, material, probabilities, int8, progress)
+    typer.echo(done.parity.summary())
+    typer.echo(f"{done.path} ({done.megabytes:.1f} MB)")
+
+
+def _material(calibration: Path | None, bundle: Bundle, format: str | None) -> Material:
+    """A picture or a folder of pictures is taken as it is; anything else is a data set."""
+    from atonce.data import open_dataset
+    from atonce.export.material import from_dataset, from_pictures, from_scenes
+    from atonce.predict.batch import find_pictures
+
+    if calibration is None:
+        return from_scenes()
+    if format is None and _holds_pictures(calibration):
+        return from_pictures([job.picture for job in find_pictures([calibration])])
+    trained = bundle.recipe.get("data", {})
+    dataset = open_dataset(
+        calibration, format, seed=trained.get("split_seed", 0), val_fraction=trained.get("val_fraction", 0.2)
+    )
+    return from_dataset(dataset, bundle.labels)
+
+
+def _holds_pictures(path: Path) -> bool:
+    from atonce.data.pictures import PICTURE_SUFFIXES
+
+    if path.is_file():
+        return True
+    return path.is_dir() and any(p.suffix.lower() in PICTURE_SUFFIXES for p in path.iterdir())

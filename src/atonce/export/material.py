@@ -1,0 +1,96 @@
+"""The pictures that an export is calibrated on and checked with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atonce.data.pictures import read_picture
+from atonce.data.samples import Dataset, Item
+from atonce.data.streets import render_scene
+from atonce.export.files import Loader
+from atonce.export.parity import ODD_SIZES, Check
+from atonce.labels import LabelSpec
+
+MOST_CALIBRATION, MOST_CHECKS = 128, 100
+
+_SCENES = 4
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Material:
+    """Pictures to calibrate on and pictures to check with, each read when it is its turn."""
+
+    calibration: Sequence[Loader]
+    pictures: Sequence[Callable[[], Check]]
+
+    def checks(self) -> Iterator[Check]:
+        """Cuts of odd sizes out of the first picture, then whole pictures."""
+        first = self.pictures[0]().image
+        yield from (Check(cut(first, size)) for size in ODD_SIZES)
+        for load in self.pictures:
+            yield load()
+
+    @property
+    def count(self) -> int:
+        """Of the checks."""
+        return len(self.pictures) + len(ODD_SIZES)
+
+
+def from_scenes() -> Material:
+    """Generated streets: for checks without any data."""
+    scenes = [partial(_scene, seed) for seed in range(_SCENES)]
+    return Material([], [partial(_unlabelled, load) for load in scenes])
+
+
+def from_pictures(paths: Sequence[Path]) -> Material:
+    """Pictures without masks, for both purposes."""
+    loaders: list[Loader] = [partial(read_picture, path) for path in _spread(paths, MOST_CALIBRATION)]
+    return Material(loaders, [partial(_unlabelled, load) for load in loaders[:MOST_CHECKS]])
+
+
+def from_dataset(dataset: Dataset, labels: LabelSpec) -> Material:
+    """Calibration on the training split, checks on the validation split; masks count where the classes are `labels`."""
+    split = "val" if dataset.splits.get("val") else "train"
+    training = dataset.splits.get("train") or dataset.split(split)
+    same = dataset.labels.names == labels.names
+    return Material(
+        [partial(read_picture, item.image) for item in _spread(training, MOST_CALIBRATION)],
+        [partial(_labelled, dataset, item, same) for item in _spread(dataset.split(split), MOST_CHECKS)],
+    )
+
+
+def cut(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A part of this size around the middle; smaller pictures are repeated to it."""
+    height, width = size
+    rows, columns = (-(-want // have) for want, have in zip(size, image.shape, strict=False))
+    image = np.tile(image, (rows, columns, 1))
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]
+
+
+def _scene(seed: int) -> NDArray[np.uint8]:
+    return render_scene(seed).image
+
+
+def _unlabelled(load: Loader) -> Check:
+    return Check(load())
+
+
+def _labelled(dataset: Dataset, item: Item, same_classes: bool) -> Check:
+    sample = dataset.load(item)
+    return Check(sample.image, sample.mask if same_classes else None)
+
+
+def _spread(items: Sequence[T], most: int) -> list[T]:
+    """At most so many, evenly over all."""
+    count = min(len(items), most)
+    return [items[i * len(items) // count] for i in range(count)]
