@@ -9,7 +9,7 @@ import random
 import shutil
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,15 @@ class Presses(Listener):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Python's own handler for Ctrl-C, which a process that was started in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("terminal")
 def test_ctrl_c_saves_the_state_between_two_steps(
     alone: tuple[Recipe, Path], street_data: Path, tmp_path: Path
 ) -> None:
@@ -200,6 +209,7 @@ def test_ctrl_c_saves_the_state_between_two_steps(
     assert_same_run(tmp_path / "run", undisturbed)
 
 
+@pytest.mark.usefixtures("terminal")
 def test_ctrl_c_twice_stops_at_once_and_leaves_the_state_before(street_data: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(tiny_recipe(), street_data, tmp_path / "run", listener=Presses(at=3, times=2))
