@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from atonce.data import Dataset, open_dataset
+from atonce.data import Dataset, Item, Sample, open_dataset
 from atonce.data.batches import Batch, BatchStream
 from atonce.data.sizes import InputSize
 from atonce.errors import DataError
@@ -119,3 +119,29 @@ def test_the_waiting_is_counted(dataset: Dataset) -> None:
     source = stream(dataset)
     list(source.batches(0, 2))
     assert source.waited > 0
+
+
+def test_kept_pictures_are_the_same_and_read_once(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = dict(stream(dataset).batches(0, 6))
+    read: list[str] = []
+    load = Dataset.load
+
+    def counting(self: Dataset, item: Item) -> Sample:
+        read.append(item.name)
+        return load(self, item)
+
+    monkeypatch.setattr(Dataset, "load", counting)
+    kept = dict(stream(dataset, workers=1, cache_mib=64).batches(0, 6))
+    assert all(same(expected[step], kept[step]) for step in expected)
+    assert sorted(read) == sorted({item.name for item in dataset.split("train")})
+
+
+def test_what_does_not_fit_is_read_again(dataset: Dataset) -> None:
+    limited = stream(dataset, workers=1, cache_mib=1)
+    sizes = [4 * mask.size for _, batch in limited.batches(0, 2) for mask in batch.masks.numpy()]
+    limited = stream(dataset, workers=1, cache_mib=1)
+    limited._room = 2 * max(sizes)
+    expected, actual = dict(stream(dataset).batches(0, 6)), dict(limited.batches(0, 6))
+    assert all(same(expected[step], actual[step]) for step in expected)
+    assert 0 < len(limited._kept) <= 2
+    assert limited._room >= 0

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -57,6 +57,7 @@ class BatchStream:
         batch_size: over all processes; a multiple of `world`.
         max_zoom: largest zoom of the augmentation; pictures are decoded no larger than it can use.
         workers: threads that decode; Pillow and zlib leave Python's lock while they work.
+        cache_mib: memory for decoded pictures, which come again every epoch; what does not fit is decoded anew.
     """
 
     def __init__(
@@ -70,12 +71,15 @@ class BatchStream:
         rank: int = 0,
         world: int = 1,
         workers: int = 2,
+        cache_mib: int = 0,
     ) -> None:
         self.dataset, self.items, self.batch_size, self.seed = dataset, items, batch_size, seed
         self.input_size, self.max_zoom = input_size, max_zoom
         self.share = batch_size // world
         self.offset = rank * self.share
         self.workers = max(1, workers)
+        self._kept: dict[str, _Decoded] = {}
+        self._room = cache_mib << 20
         self.waited = 0.0
         """Seconds that the consumer has waited for data so far."""
 
@@ -110,7 +114,10 @@ class BatchStream:
         return range(first, first + self.share)
 
     def _decode(self, position: int) -> _Decoded:
-        sample = self.dataset.load(self.item(position))
+        item = self.item(position)
+        if kept := self._kept.get(item.name):
+            return replace(kept, position=position)
+        sample = self.dataset.load(item)
         assert sample.mask is not None, f"{sample.name} has no mask"
         height, width = sample.mask.shape
         target = self.input_size.apply(height, width)
@@ -118,7 +125,12 @@ class BatchStream:
             max(1, min(height, round(target[0] * self.max_zoom))),
             max(1, min(width, round(target[1] * self.max_zoom))),
         )
-        return _Decoded(position, *_resize(sample.image, sample.mask, size), target)
+        decoded = _Decoded(position, *_resize(sample.image, sample.mask, size), target)
+        # Two threads may count the same picture twice, which costs a little room and nothing else.
+        if self._room >= (need := decoded.image.nbytes + decoded.mask.nbytes):
+            self._room -= need
+            self._kept[item.name] = decoded
+        return decoded
 
 
 @dataclass(frozen=True)

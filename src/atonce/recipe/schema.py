@@ -75,6 +75,8 @@ class DataConfig(Section):
     """Height and width of training crops, in pixels."""
     workers: Annotated[int, Field(ge=0)] = 2
     """Threads that decode pictures ahead of the training; there is always one."""
+    cache_mib: Annotated[int, Field(ge=0)] = 1024
+    """Memory for decoded training pictures, per process, in MiB; what does not fit is decoded anew each epoch."""
 
 
 class AugmentConfig(Section):

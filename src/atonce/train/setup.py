@@ -183,6 +183,7 @@ def _stream(recipe: Recipe, dataset: Dataset, accelerator: Accelerator) -> Batch
         rank=accelerator.process_index,
         world=accelerator.num_processes,
         workers=recipe.data.workers,
+        cache_mib=recipe.data.cache_mib,
     )
 
 

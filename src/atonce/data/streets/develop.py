@@ -57,8 +57,8 @@ def develop(rng: np.random.Generator, picture: Image.Image, ids: NDArray[np.uint
     grey = image.mean(axis=2, keepdims=True)
     image = grey + (image - grey) * float(rng.uniform(0.7, 1.15))
     soft = Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).filter(
-        ImageFilter.GaussianBlur(rng.uniform(0, 0.55))
+        ImageFilter.GaussianBlur(rng.uniform(0, 0.45))
     )
-    noise = rng.standard_normal((height, width, 3), dtype=np.float32) * np.float32(rng.uniform(1.0, 5.0))
+    noise = rng.standard_normal((height, width, 3), dtype=np.float32) * np.float32(rng.uniform(1.0, 3.5))
     result: NDArray[np.uint8] = np.clip(np.asarray(soft, dtype=np.float32) + noise + 0.5, 0, 255).astype(np.uint8)
     return result

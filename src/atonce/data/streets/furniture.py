@@ -134,8 +134,8 @@ def paint_fence(canvas: Canvas, rng: np.random.Generator, x: float, z0: float, z
     if kind == "railing":
         canvas.mark(face, FENCE)
         metal = _pick(rng, ((34, 36, 38), (120, 122, 122), (46, 60, 52)))
-        step = 0.16 if z0 < 14 else 0.3
-        posts = [(float(z), 0.0, float(z) + 0.045, tall) for z in np.arange(z0, z1, step)]
+        step = 0.14 if z0 < 14 else 0.26
+        posts = [(float(z), 0.0, float(z) + 0.06, tall) for z in np.arange(z0, z1, step)]
         posts += [(float(z), 0.0, float(z) + 0.1, tall + 0.05) for z in np.arange(z0, z1, 2.0)]
         bars = [(z0, y, z1, y + 0.07) for y in (0.12, tall - 0.07)]
         _panels(canvas, x, posts + bars, [metal] * (len(posts) + len(bars)), inward, 0.3)

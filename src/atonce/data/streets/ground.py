@@ -44,11 +44,11 @@ class Caster:
 
 
 def draw_road(rng: np.random.Generator, side_streets: tuple[tuple[int, float, float], ...]) -> Road:
-    grey = float(rng.uniform(76, 128))
+    grey = float(rng.uniform(70, 106))
     warm = float(rng.normal(0, 4))
-    pale = float(rng.uniform(126, 178))
+    pale = float(rng.uniform(140, 190))
     rosy = float(rng.uniform(-2, 16))
-    left, right = rng.uniform(1.8, 4.2, 2)
+    left, right = rng.uniform(2.4, 4.8, 2)
     return Road(
         half=float(rng.uniform(3.4, 6.0)),
         pavements=(float(left), float(right)),

@@ -219,7 +219,7 @@ def _people(street: Street, rng: np.random.Generator) -> None:
     for _ in range(int(rng.integers(2, 8))):
         side = -1 if rng.random() < 0.5 else 1
         width = street.road.pavements[side > 0]
-        x, z = side * (half + float(rng.uniform(0.5, width - 0.3))), float(rng.triangular(4, 7, 19))
+        x, z = side * (half + float(rng.uniform(0.5, width - 0.3))), float(rng.triangular(4, 6.5, 15))
         group = 2 if rng.random() < 0.3 else 1
         for k in range(group):
             at = x + 0.55 * k, z + 0.2 * k

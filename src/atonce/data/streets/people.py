@@ -11,15 +11,15 @@ SKINS: tuple[RGB, ...] = ((224, 182, 154), (198, 150, 118), (142, 98, 70), (92, 
 HAIRS: tuple[RGB, ...] = ((40, 32, 28), (86, 60, 40), (150, 116, 70), (120, 118, 116))
 TOPS: tuple[RGB, ...] = (
     (36, 38, 44),
-    (56, 60, 72),
-    (120, 34, 38),
-    (44, 70, 112),
-    (88, 92, 84),
-    (196, 192, 184),
-    (150, 120, 86),
-    (60, 84, 60),
-    (206, 120, 40),
-    (110, 60, 96),
+    (64, 68, 92),
+    (150, 30, 36),
+    (36, 72, 140),
+    (206, 202, 194),
+    (168, 126, 76),
+    (46, 104, 70),
+    (222, 122, 34),
+    (132, 58, 118),
+    (214, 184, 60),
 )
 TROUSERS: tuple[RGB, ...] = ((40, 42, 50), (58, 70, 98), (96, 88, 76), (30, 30, 32), (130, 122, 108))
 
@@ -100,7 +100,7 @@ def _bicycle(board: Board, rng: np.random.Generator, way: float, flat: float) ->
 
 def _rider(board: Board, rng: np.random.Generator, way: float, flat: float) -> None:
     top, cloth, skin = _pick(rng, TOPS), _pick(rng, TROUSERS), _pick(rng, SKINS)
-    if rng.random() < 0.2:
+    if rng.random() < 0.4:
         top = (214, 220, 40)
     apart = 0.1 * (1 - flat)
     crank = rng.uniform(0, 2 * np.pi)

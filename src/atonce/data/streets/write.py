@@ -17,7 +17,7 @@ from atonce.data.streets.scene import render_scene
 from atonce.errors import DataError, StorageError
 from atonce.labels import CAMVID, IGNORE_INDEX
 
-VERSION = 2
+VERSION = 3
 """Of the generator: raise it when the same seed gives another picture, and old folders are made anew."""
 
 MARKER = "streets.json"
