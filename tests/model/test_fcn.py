@@ -10,7 +10,9 @@ import torch.nn.functional as F
 
 from atonce.model import FCN, Preprocessing, initialise
 from atonce.model.calibration import pool_deviations
+from atonce.model.init import standardise
 from atonce.model.skips import FixedUpsample, LearnedUpsample, bilinear_kernel
+from atonce.model.vgg import TRUNK_LAYERS
 from atonce.recipe import FCNConfig
 from tests.model.torchfcn_peer import randomise
 
@@ -144,6 +146,29 @@ def test_initialisers() -> None:
     # He: the activations neither vanish nor explode through the trunk.
     deviations = pool_deviations(glorot.eval(), [torch.rand(1, 3, 64, 64) * 255])
     assert 0.05 < deviations[5] < 20
+
+
+def test_standardised_trunk_has_zero_mean_and_unit_variance_in_every_channel() -> None:
+    torch.manual_seed(3)
+    model = initialise(FCN(FCNConfig(width=0.125, head_width=8), 2))
+    images = [torch.rand(1, 3, 64, 96) * 255, torch.rand(1, 3, 96, 64) * 120]
+    before: dict[str, torch.Tensor] = {}
+    for name, layer in model.trunk.named_children():
+        layer.register_forward_hook(
+            lambda _m, _i, y, name=name: before.__setitem__(name, y.clone())
+        )  # ReLU works in place
+    standardise(model, images)
+    with torch.no_grad():
+        seen = [
+            {name: values.transpose(0, 1).flatten(1) for name, values in before.items()}
+            for image in images
+            if model.trunk(model.pad(model.normalise(image)))
+        ]
+    assert set(seen[0]) == set(TRUNK_LAYERS)
+    for name in TRUNK_LAYERS:
+        values = torch.cat([s[name] for s in seen], dim=1)
+        torch.testing.assert_close(values.mean(1), torch.zeros(len(values)), atol=1e-3, rtol=0)
+        torch.testing.assert_close(values.std(1), torch.ones(len(values)), atol=1e-2, rtol=0)
 
 
 def test_frozen_trunk_is_an_option() -> None:

@@ -48,6 +48,9 @@ class FCNConfig(Section):
     """Channels of fc6 and fc7: 4096 in the paper; 512 to 1024 is enough where they start fresh."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Probability that a channel's value at a place of fc6 or fc7 is dropped while training."""
+    trunk_init: Literal["he", "data"] = "he"
+    """Start of a trunk without pretrained weights: He's normal, or that and then every channel brought to zero mean
+    and unit variance on training pictures, which learns faster in short runs."""
     score_init: Literal["zeros", "normal", "glorot"] = "normal"
     """Start of the score layers: zeros as in Caffe, truncated normal, or Glorot uniform."""
     score_init_sigma: Positive = 0.01

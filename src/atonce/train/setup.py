@@ -20,6 +20,7 @@ from atonce.data.sizes import InputSize
 from atonce.errors import DataError, TrainingError
 from atonce.model import FCN, initialise
 from atonce.model.calibration import calibrate
+from atonce.model.init import standardise
 from atonce.predict.predictor import network_input
 from atonce.recipe import Recipe
 from atonce.train.events import Listener
@@ -235,15 +236,21 @@ def _read_data(recipe: Recipe, data: Path, listener: Listener) -> tuple[Dataset,
 
 
 def _calibrate(model: FCN, dataset: Dataset, recipe: Recipe, listener: Listener) -> None:
-    """Measure the scales that the recipe leaves open, on the same pictures in every process."""
-    if "calibrate" not in (recipe.model.skip_scales, recipe.model.head_scale):
+    """Measure what the recipe leaves to be measured, on the same pictures in every process."""
+    fresh = recipe.weights is None and recipe.model.trunk_init == "data"
+    scales = "calibrate" in (recipe.model.skip_scales, recipe.model.head_scale)
+    if not fresh and not scales:
         return
     items = dataset.split("train")
     chosen = [items[i * len(items) // _CALIBRATION_PICTURES] for i in range(min(len(items), _CALIBRATION_PICTURES))]
     size = InputSize(recipe.data.scale, recipe.data.max_side)
-    config = calibrate(model, (network_input(dataset.load(item).image, size) for item in chosen))
-    scales = ", ".join(f"pool{pool} x {scale:.3g}" for pool, scale in model.scales.items())
-    listener.note(f"calibrated on {len(chosen)} pictures: {scales}, pool5 x {float(config.head_scale):.3g}")
+    pictures = [network_input(dataset.load(item).image, size) for item in chosen]
+    if fresh:
+        standardise(model, pictures)
+    if scales:
+        config = calibrate(model, pictures)
+        found = ", ".join(f"pool{pool} x {scale:.3g}" for pool, scale in model.scales.items())
+        listener.note(f"calibrated on {len(chosen)} pictures: {found}, pool5 x {float(config.head_scale):.3g}")
 
 
 def _plain(optimizer: Any) -> torch.optim.Optimizer:
