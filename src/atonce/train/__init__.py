@@ -7,7 +7,8 @@ from pathlib import Path
 from atonce.recipe import Recipe
 from atonce.train.events import Listener, StepRecord
 from atonce.train.loop import fit
-from atonce.train.setup import Run, set_up
+from atonce.train.run import Run
+from atonce.train.setup import set_up
 
 __all__ = ["Listener", "Run", "StepRecord", "fit", "set_up", "train"]
 

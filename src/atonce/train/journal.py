@@ -13,7 +13,7 @@ from torch import Tensor
 from atonce.evaluate.confusion import ConfusionMatrix
 from atonce.train.events import Listener, StepRecord
 from atonce.train.loss import total_loss
-from atonce.train.setup import Run
+from atonce.train.run import Run
 
 
 class Journal:

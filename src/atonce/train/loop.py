@@ -18,7 +18,7 @@ from atonce.train.interrupt import patient_interrupt
 from atonce.train.journal import Journal
 from atonce.train.loss import cross_entropy_sum, l2_penalty, total_loss, valid_weight
 from atonce.train.optim import learning_rate_factor, set_learning_rate
-from atonce.train.setup import Run
+from atonce.train.run import Run
 from atonce.train.validate import validate
 
 

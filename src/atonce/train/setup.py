@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
 
-from atonce.bundle import Bundle
 from atonce.data import open_dataset
 from atonce.data.batches import BatchStream
 from atonce.data.check import CheckReport, check, fingerprint, raise_for_problems
-from atonce.data.samples import Dataset, Item
+from atonce.data.samples import Dataset
 from atonce.data.sizes import InputSize
 from atonce.errors import DataError, TrainingError
 from atonce.model import FCN, initialise
@@ -27,90 +23,12 @@ from atonce.train.events import Listener
 from atonce.train.folder import RunFolder
 from atonce.train.hardware import accelerator_for, require_divisible
 from atonce.train.loss import class_weights
-from atonce.train.optim import MovingAverage, build_optimizer
-from atonce.train.stages import Stage, grown, stages_of
-from atonce.train.state import Progress, load_state, read_progress, save_state
+from atonce.train.run import Run, equip
+from atonce.train.stages import Stage, stages_of
+from atonce.train.state import Progress, load_state, read_progress
 from atonce.weights import load_weights
 
 _CALIBRATION_PICTURES = 16
-
-
-@dataclass
-class Run:
-    """The parts of a training run, handed to the loop.
-
-    Attributes:
-        model: the network itself.
-        wrapped: the same, as accelerate wants it called (over several processes, say).
-        stages: of which `progress.stage` is the present one.
-        rank: this process; 0 writes.
-    """
-
-    recipe: Recipe
-    folder: RunFolder
-    dataset: Dataset
-    accelerator: Accelerator
-    model: FCN
-    wrapped: nn.Module
-    optimizer: Any
-    average: MovingAverage | None
-    stream: BatchStream
-    class_weights: Tensor | None
-    progress: Progress
-    about_data: dict[str, Any]
-    stages: tuple[Stage, ...]
-
-    @property
-    def stage(self) -> Stage:
-        return self.stages[self.progress.stage]
-
-    @property
-    def rank(self) -> int:
-        return int(self.accelerator.process_index)
-
-    @property
-    def main(self) -> bool:
-        return self.rank == 0
-
-    @property
-    def world(self) -> int:
-        return int(self.accelerator.num_processes)
-
-    @property
-    def val_items(self) -> Sequence[Item]:
-        return self.dataset.split("val")
-
-    def bundle(self, scores: dict[str, Any]) -> Bundle:
-        """The network as it stands, as a model file would hold it."""
-        size = InputSize(self.recipe.data.scale, self.recipe.data.max_side)
-        recipe = self.recipe.model_dump(mode="json")
-        return Bundle(self.model, self.dataset.labels, size, self.about_data, recipe, scores)
-
-    def agree(self, value: float) -> float:
-        """The first process's number, so that all processes decide alike."""
-        if self.world == 1:
-            return value
-        number = torch.tensor(value if self.main else 0.0, dtype=torch.float64, device=self.accelerator.device)
-        return float(self.accelerator.reduce(number, "sum"))
-
-    def next_stage(self) -> None:
-        """Go on with the next finer network, made from the present one, and an optimiser without a history."""
-        if self.average:
-            # What a stage has come to is what it saves.
-            self.average.swap(self.model)
-        self.progress.stage, self.progress.stage_began = self.progress.stage + 1, self.progress.step
-        self.progress.best_mean_iou = -1.0
-        self.model = grown(self.model, self.stage.stride)
-        self.progress.model = self.model.config.model_dump(mode="json")
-        self.accelerator.free_memory()
-        optimizer, self.average = _equip(self.model, self.recipe, self.accelerator)
-        self.wrapped, self.optimizer = self.accelerator.prepare(self.model, optimizer)
-        self.wrapped.train()
-
-    def save_state(self) -> None:
-        """Every process may call it, the first one writes. Raises StorageError."""
-        if self.main:
-            save_state(self.folder.state, self.progress, self.model, _plain(self.optimizer), self.average)
 
 
 def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listener) -> Run:
@@ -132,7 +50,7 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
     counts = report.statistics["train"]
     weights = class_weights(recipe.loss, counts.pixel_count, counts.pixels_of_pictures_with_class)
     model = _network(recipe, stage, dataset, None if going_on else listener)
-    optimizer, average = _equip(model, recipe, accelerator)
+    optimizer, average = equip(model, recipe, accelerator)
     if going_on:
         progress = load_state(folder.state, model, optimizer, average)
     else:
@@ -186,13 +104,6 @@ def _stream(recipe: Recipe, dataset: Dataset, accelerator: Accelerator) -> Batch
         workers=recipe.data.workers,
         cache_mib=recipe.data.cache_mib,
     )
-
-
-def _equip(model: FCN, recipe: Recipe, accelerator: Accelerator) -> tuple[torch.optim.Optimizer, MovingAverage | None]:
-    """Bring a network to its device; its optimiser and, where there is to be one, the average of its weights."""
-    model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = MovingAverage(model, recipe.optim.ema_decay) if recipe.optim.ema_decay else None
-    return build_optimizer(model, recipe.optim), average
 
 
 def _present(stages: tuple[Stage, ...], index: int, folder: RunFolder) -> Stage:
@@ -251,10 +162,3 @@ def _calibrate(model: FCN, dataset: Dataset, recipe: Recipe, listener: Listener)
         config = calibrate(model, pictures)
         found = ", ".join(f"pool{pool} x {scale:.3g}" for pool, scale in model.scales.items())
         listener.note(f"calibrated on {len(chosen)} pictures: {found}, pool5 x {float(config.head_scale):.3g}")
-
-
-def _plain(optimizer: Any) -> torch.optim.Optimizer:
-    """The torch optimiser inside accelerate's wrapper."""
-    inner = getattr(optimizer, "optimizer", optimizer)
-    assert isinstance(inner, torch.optim.Optimizer)
-    return inner

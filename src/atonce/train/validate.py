@@ -13,7 +13,7 @@ from atonce.evaluate.run import PictureScore, evaluate, panel
 from atonce.predict.predictor import Predictor, Result
 from atonce.storage import write_atomically
 from atonce.train.events import Listener
-from atonce.train.setup import Run
+from atonce.train.run import Run
 
 
 def validate(run: Run, listener: Listener) -> None:
