@@ -50,11 +50,13 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
     counts = report.statistics["train"]
     weights = class_weights(recipe.loss, counts.pixel_count, counts.pixels_of_pictures_with_class)
     model = _network(recipe, stage, dataset, None if going_on else listener)
+    if not going_on:
+        # Before the average of the weights begins, since this may change them.
+        _calibrate(model.to(accelerator.device), dataset, recipe, listener)
     optimizer, average = equip(model, recipe, accelerator)
     if going_on:
         progress = load_state(folder.state, model, optimizer, average)
     else:
-        _calibrate(model, dataset, recipe, listener)
         progress = Progress(model.config.model_dump(mode="json"))
     # Last of all that may fail: what has been refused leaves no run behind.
     if accelerator.is_main_process:
