@@ -83,8 +83,8 @@ def circumstances(predictor: Predictor) -> dict[str, Any]:
         "device": str(predictor.device),
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "command": shlex.join(["atonce", *sys.argv[1:]]),
-        "commit": _commit(),
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": _COMMIT,
+        "started": _STARTED,
         "parameters": sum(p.numel() for p in predictor.model.parameters()),
     }
 
@@ -102,3 +102,8 @@ def _commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return found.stdout.strip() or None if found.returncode == 0 else None
+
+
+# Taken when the command begins, not when it ends: a training runs for hours while its source tree may go on.
+_STARTED = datetime.now(timezone.utc).isoformat(timespec="seconds")
+_COMMIT = _commit()
