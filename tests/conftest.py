@@ -49,3 +49,10 @@ def tiny_model(tiny_run: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """What tests compute is small; and the order of a sum, so its last bits, depends on the number of threads:
+    runs here are compared with runs in other processes, which have one thread too (`tests.tiny.ENVIRONMENT`)."""
+    torch.set_num_threads(1)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 from atonce.cli import main
 
@@ -31,15 +30,6 @@ class Outcome:
         assert len(told) == 1, self.err
         assert lines[-1] == told[0], "something was said after it"
         return told[0]
-
-
-@pytest.fixture(autouse=True, scope="package")
-def _one_thread() -> Iterator[None]:
-    """What these tests compute is small, and the cores are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 Command = Callable[..., Outcome]
