@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 import yaml
@@ -14,13 +13,13 @@ import yaml
 from atonce.ablate.figures import Band, band_of, banded
 from atonce.ablate.records import Description, Record
 from atonce.ablate.table import MEASURES, Row, difference_text, notes, rows_of, spread_text
+from atonce.report.document import document
 from atonce.report.figures import Line
 from atonce.report.source import Source, number
 from atonce.report.words import duration, score
 
 Sources = Mapping[tuple[str, int], Source]
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _STYLE = """.study { width: 100%; }
 .study th, .study td { padding: 0.4rem 1.2rem 0.4rem 0; border-bottom: 1px solid var(--line); text-align: right; }
 .study th:first-child { text-align: left; }
@@ -45,7 +44,6 @@ def render(study: Description, records: Sequence[Record], sources: Sources) -> s
     """
     rows = rows_of(study, records)
     title = escape(study.title)
-    style = (files("atonce.report") / "style.css").read_text("utf-8") + _STYLE
     body = "".join(
         f'<section id="{anchor}"><h2>{name}</h2>{content}</section>\n'
         for anchor, name, content in (
@@ -57,29 +55,11 @@ def render(study: Description, records: Sequence[Record], sources: Sources) -> s
         )
         if content
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title} · atonce study</title>
-<style>
-{style}</style>
-</head>
-<body>
-<header>
-<p class="eyebrow">atonce · study · {len(records)} of {len(study.variants) * len(study.seeds)} runs</p>
-<h1>{title}</h1>
-<p class="gist">{escape(study.question)}</p>
-{"".join(f'<p class="gist">{sentence}</p>' for sentence in findings(study, rows))}
-</header>
-<main>
-{body}</main>
-</body>
-</html>
-"""
+    runs = f"{len(records)} of {len(study.variants) * len(study.seeds)} runs"
+    gist = [escape(study.question), *findings(study, rows)]
+    header = f'<p class="eyebrow">atonce · study · {runs}</p>\n<h1>{title}</h1>\n'
+    header += "\n".join(f'<p class="gist">{sentence}</p>' for sentence in gist)
+    return document(f"{title} · atonce study", header, body, _STYLE)
 
 
 def findings(study: Description, rows: Sequence[Row]) -> list[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
 from atonce.data.doctor import Examination, Finding
 from atonce.data.doctor.findings import relative
 from atonce.report.doctor_pictures import alike, samples, suspects
-from atonce.report.page import POLICY as POLICY
+from atonce.report.document import document
 from atonce.report.scores import swatch
 from atonce.report.words import share
 from atonce.storage import make_folder, write_text
@@ -68,31 +67,12 @@ def render(examination: Examination, weights: Mapping[str, Sequence[float]]) -> 
     shown = [section for section in sections if section[2]]
     links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title, _ in shown)
     body = "".join(f'<section id="{anchor}"><h2>{title}</h2>{inner}</section>\n' for anchor, title, inner in shown)
-    name, style = escape(examination.root.resolve().name), (files("atonce.report") / "style.css").read_text("utf-8")
     kind, verdict = _verdict(examination)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{name} · atonce doctor</title>
-<style>
-{style}{_STYLE}</style>
-</head>
-<body>
-<header>
-<p class="eyebrow">atonce · doctor · {escape(str(examination.root))}</p>
+    header = f"""<p class="eyebrow">atonce · doctor · {escape(str(examination.root))}</p>
 <h1 class="{kind}">{verdict}</h1>
 {_tiles(examination)}
-<nav aria-label="Sections">{links}</nav>
-</header>
-<main>
-{body}</main>
-</body>
-</html>
-"""
+<nav aria-label="Sections">{links}</nav>"""
+    return document(f"{escape(examination.root.resolve().name)} · atonce doctor", header, body, _STYLE)
 
 
 def _verdict(examination: Examination) -> tuple[str, str]:

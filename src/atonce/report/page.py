@@ -6,18 +6,16 @@ import json
 import math
 from collections.abc import Mapping
 from html import escape
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 from atonce.report.curves import classes_over_steps, curves_section
+from atonce.report.document import document
 from atonce.report.pictures import gallery_section, progress_section
 from atonce.report.road import calibration_section, road_lead, road_section
 from atonce.report.scores import class_table, confusion_table, legend, mistakes
 from atonce.report.source import MEANS, Source, number
 from atonce.report.words import duration, listing, score
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""The browser itself then sees to it that nothing is loaded and no script is run."""
 _MEAN_NAMES = dict(zip(MEANS, ("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU"), strict=True))
 _ABOUT = {
     "model": "model",
@@ -49,33 +47,14 @@ def render(source: Source) -> str:
     sections = _sections(source)
     shown = [section for section in sections if section.body]
     links = "".join(f'<a href="#{section.anchor}">{section.title}</a>' for section in shown)
-    title, style = escape(_title(source)), (files("atonce.report") / "style.css").read_text("utf-8")
+    title = escape(_title(source))
     kind = "training report" if source.is_training else "evaluation"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title} · atonce {kind}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<header>
-<p class="eyebrow">atonce · {kind} · {escape(source.folder.resolve().name)}</p>
+    header = f"""<p class="eyebrow">atonce · {kind} · {escape(source.folder.resolve().name)}</p>
 <h1>{title}</h1>
 {_headline(source)}
-<nav aria-label="Sections">{links}</nav>
-</header>
-<main>
-{"".join(_framed(section) for section in shown)}
-{_left_out(source, sections)}
-</main>
-</body>
-</html>
-"""
+<nav aria-label="Sections">{links}</nav>"""
+    body = f"{''.join(_framed(section) for section in shown)}\n{_left_out(source, sections)}\n"
+    return document(f"{title} · atonce {kind}", header, body)
 
 
 def _sections(source: Source) -> list[Section]:
