@@ -13,6 +13,7 @@ from atonce.model import FCN, initialise
 from atonce.recipe import FCNConfig
 from atonce.recipe.schema import OptimConfig
 from atonce.train import Listener, StepRecord, train
+from atonce.train.muon import Muon
 from atonce.train.optim import MovingAverage, build_optimizer, learning_rate_factor, parameter_groups, set_learning_rate
 from tests.tiny import log_of, tiny_recipe
 
@@ -30,8 +31,10 @@ def test_biases_learn_at_twice_the_rate_and_do_not_decay() -> None:
     assert {name: (g["lr"], g["weight_decay"]) for name, g in groups.items()} == {
         "trunk kernels": (0.5e-3, 0.1),
         "trunk biases": (1e-3, 0.0),
-        "rest kernels": (1e-3, 0.1),
-        "rest biases": (2e-3, 0.0),
+        "head kernels": (1e-3, 0.1),
+        "head biases": (2e-3, 0.0),
+        "scores kernels": (1e-3, 0.1),
+        "scores biases": (2e-3, 0.0),
     }
     assert all(p.ndim == 1 for name, g in groups.items() if "biases" in name for p in g["params"])
     assert all(p.ndim == 4 for name, g in groups.items() if "kernels" in name for p in g["params"])
@@ -40,18 +43,19 @@ def test_biases_learn_at_twice_the_rate_and_do_not_decay() -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
-def test_decay_is_for_adamw_alone(name: str) -> None:
+def test_decay_is_for_adamw_and_muon_alone(name: str) -> None:
     config = OptimConfig.model_validate({"name": name, "weight_decay": 0.1})
     assert {group["weight_decay"] for group in parameter_groups(tiny(), config)} == {0.0}
 
 
 def test_what_is_frozen_is_in_no_group() -> None:
     names = [group["name"] for group in parameter_groups(tiny(freeze_trunk=True), OptimConfig())]
-    assert names == ["rest kernels", "rest biases"]
+    assert names == ["head kernels", "head biases", "scores kernels", "scores biases"]
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+    ("name", "kind"),
+    [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("muon", Muon)],
 )
 def test_the_optimiser_is_the_one_asked_for(name: str, kind: type) -> None:
     optimizer = build_optimizer(tiny(), OptimConfig.model_validate({"name": name, "momentum": 0.8}))
@@ -87,7 +91,7 @@ def test_the_warm_up_rises_in_equal_steps_to_below_the_peak() -> None:
 def test_every_group_keeps_its_share_of_the_rate() -> None:
     optimizer = build_optimizer(tiny(), OptimConfig(lr=1e-2, trunk_lr_multiplier=0.1))
     set_learning_rate(optimizer, 0.25)
-    assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([2.5e-4, 5e-4, 2.5e-3, 5e-3])
+    assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([2.5e-4, 5e-4, 2.5e-3, 5e-3, 2.5e-3, 5e-3])
 
 
 def test_the_average_is_exponential_and_forgets_its_start() -> None:

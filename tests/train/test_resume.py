@@ -34,12 +34,14 @@ RECIPES = {
     "sgd": (*COMMON, "optim.name=sgd", "optim.lr=1e-2", "optim.ema_decay=0", "loss.l2=1e-3", "train.accumulate=2"),
     "adamw and everything": (
         *COMMON,
+        "optim.name=adamw",
         "optim.ema_decay=0.9",
         "augment.rotate=10",
         "augment.hue=0.1",
         "optim.clip_norm=1",
         "optim.warmup_steps=7",
     ),
+    "muon": (*COMMON, "optim.name=muon", "optim.ema_decay=0.9", "optim.momentum=0.95"),
 }
 TIMES = {"seconds", "pictures_per_second", "waited", "minutes"}
 

@@ -117,8 +117,9 @@ class LossConfig(Section):
 class OptimConfig(Section):
     """Optimiser, learning rate and its course, clipping, averaging."""
 
-    name: Literal["sgd", "adam", "adamw"] = "sgd"
-    """sgd has momentum."""
+    name: Literal["sgd", "adam", "adamw", "muon"] = "sgd"
+    """sgd has momentum. muon learns fastest where the trunk starts fresh: kernels take orthogonal steps (see
+    train/muon.py), score layers and biases those of adamw."""
     lr: Positive = 1e-4
     """Peak learning rate of kernels outside the trunk."""
     trunk_lr_multiplier: Positive = 1.0
@@ -126,9 +127,9 @@ class OptimConfig(Section):
     bias_lr_multiplier: Positive = 2.0
     """Factor on the learning rate of biases; 2 in the authors' solver."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Momentum of sgd; the first beta of adam and adamw."""
+    """Momentum of sgd and muon; the first beta of adam and adamw."""
     weight_decay: NonNegative = 0.0
-    """Decoupled decay of kernels, adamw only; the L2 term is loss.l2."""
+    """Decoupled decay of kernels, adamw and muon only; the L2 term is loss.l2."""
     schedule: Literal["poly", "cosine", "constant"] = "poly"
     """Course of the learning rate after the warm-up."""
     poly_power: Positive = 0.9
