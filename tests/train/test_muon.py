@@ -23,9 +23,11 @@ def plain_newton_schulz(matrix: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("shape", [(16, 27), (27, 16), (64, 576), (8, 8), (1, 9), (128, 6272)])
 def test_the_short_way_round_is_the_published_iteration(shape: tuple[int, int]) -> None:
-    matrix = torch.randn(shape)
-    assert orthogonalise(matrix).shape == shape
-    torch.testing.assert_close(orthogonalise(matrix).double(), plain_newton_schulz(matrix), atol=2e-3, rtol=0)
+    matrices = [torch.randn(size) for size in (shape, (16, 144), shape)]
+    found = orthogonalise(matrices)
+    assert [tuple(m.shape) for m in found] == [shape, (16, 144), shape]
+    for one, matrix in zip(found, matrices, strict=True):
+        torch.testing.assert_close(one.double(), plain_newton_schulz(matrix), atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("condition", [1.0, 1e2, 1e5])
@@ -33,7 +35,7 @@ def test_singular_values_come_near_one_and_directions_stay(condition: float) -> 
     u, _ = torch.linalg.qr(torch.randn(24, 24))
     v, _ = torch.linalg.qr(torch.randn(60, 24))
     values = torch.logspace(0, -torch.log10(torch.tensor(condition)), 24)
-    found = u.T @ orthogonalise(u @ torch.diag(values) @ v.T) @ v
+    found = u.T @ orthogonalise([u @ torch.diag(values) @ v.T])[0] @ v
     seen = torch.diagonal(found)[values / values.norm() > 0.01]
     assert len(seen) >= 8
     assert seen.min() > 0.6
@@ -42,7 +44,7 @@ def test_singular_values_come_near_one_and_directions_stay(condition: float) -> 
 
 
 def test_nothing_to_learn_is_no_step_and_no_nan() -> None:
-    assert torch.equal(orthogonalise(torch.zeros(4, 9)), torch.zeros(4, 9))
+    assert torch.equal(orthogonalise([torch.zeros(4, 9)])[0], torch.zeros(4, 9))
 
 
 def test_rare_directions_step_as_far_as_frequent_ones() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -64,7 +65,8 @@ class FCN(nn.Module):
             # The scale keeps a skip from drowning the coarser scores while all of them are learned at once.
             skip = self.score_pools[f"pool{pool}"](pools[pool] * scale)
             scores = scores + crop(skip, CAFFE_SKIP_CROP[pool] if self.caffe else 0, scores.shape[-2:])
-        scores = self.up_output(scores)
+        # In single precision: the last enlargement is exact, and on CPUs faster than half a precision's.
+        scores = self.up_output(scores.to(torch.promote_types(scores.dtype, torch.float32)))
         offset = CAFFE_OUTPUT_CROP[self.config.stride] if self.caffe else 0
         return crop(scores, offset, (height, width))
 

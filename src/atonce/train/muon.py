@@ -7,7 +7,7 @@ the factor on the step is of Liu et al., "Muon is scalable for LLM training", 20
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -45,19 +45,20 @@ class Muon(torch.optim.Optimizer):
             if not group["orthogonal"]:
                 self._adam(weights, group)
                 continue
-            for weight in weights:
-                self._orthogonal(weight, group)
+            steps = orthogonalise([self._momentum(weight, group["betas"][0]).flatten(1) for weight in weights])
+            for weight, step in zip(weights, steps, strict=True):
+                scale = _RMS * max(step.shape) ** 0.5
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(step.view(weight.shape), alpha=-group["lr"] * scale)
 
-    def _orthogonal(self, weight: Tensor, group: dict[str, Any]) -> None:
-        state, gradient, beta = self.state[weight], weight.grad, group["betas"][0]
+    def _momentum(self, weight: Tensor, beta: float) -> Tensor:
+        """The average of the gradients, with Nesterov's look ahead."""
+        state, gradient = self.state[weight], weight.grad
         assert gradient is not None
         if not state:
             state["momentum"] = torch.zeros_like(weight)
-        momentum = state["momentum"].lerp_(gradient, 1 - beta)
-        matrix = gradient.lerp(momentum, beta).flatten(1)  # Nesterov's look ahead
-        scale = _RMS * max(matrix.shape) ** 0.5
-        weight.mul_(1 - group["lr"] * group["weight_decay"])
-        weight.add_(orthogonalise(matrix).view(weight.shape), alpha=-group["lr"] * scale)
+        momentum: Tensor = state["momentum"].lerp_(gradient, 1 - beta)
+        return gradient.lerp(momentum, beta)
 
     def _adam(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         for weight in weights:
@@ -82,20 +83,31 @@ class Muon(torch.optim.Optimizer):
         )
 
 
-def orthogonalise(matrix: Tensor) -> Tensor:
-    """The matrix (rows, columns) with its singular values brought near 1: 0.68 to 1.14, but for those near zero.
+def orthogonalise(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Each matrix (rows, columns) with its singular values brought near 1: 0.68 to 1.14, but for those near zero.
 
-    Newton-Schulz iterations x <- a x + b x^3 + c x^5 on the singular values. They run on the small Gram matrix, whose
-    powers commute with it, so that a long kernel is multiplied twice and not ten times.
+    Newton-Schulz iterations x <- a x + b x^3 + c x^5 on the singular values. They run on the small Gram matrices, whose
+    powers commute with them, so that a long kernel is multiplied twice and not ten times; those of one size together.
     """
-    if matrix.shape[0] > matrix.shape[1]:
-        return orthogonalise(matrix.T).T
+    upright = [matrix.shape[0] > matrix.shape[1] for matrix in matrices]
+    wide = [(m.T if tall else m) / m.norm().clamp_min(1e-20) for m, tall in zip(matrices, upright, strict=True)]
+    factors: dict[int, Tensor] = {}
+    for rows in {len(matrix) for matrix in wide}:
+        same = [i for i, matrix in enumerate(wide) if len(matrix) == rows]
+        polynomials = _polynomials(torch.stack([wide[i] @ wide[i].T for i in same]))
+        factors |= dict(zip(same, polynomials, strict=True))
+    found = [factors[i] @ matrix for i, matrix in enumerate(wide)]
+    return [m.T if tall else m for m, tall in zip(found, upright, strict=True)]
+
+
+def _polynomials(gram: Tensor) -> Tensor:
+    """Gram matrices (N, n, n) -> what to multiply their matrices by, (N, n, n)."""
     a, b, c = _COEFFICIENTS
-    matrix = matrix / matrix.norm().clamp_min(1e-20)
-    gram = matrix @ matrix.T
-    product = identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device).mul_(a).expand_as(gram)
+    product = None
     for _ in range(_ITERATIONS):
-        factor = a * identity + b * gram + c * (gram @ gram)
-        product = factor @ product
+        factor = torch.baddbmm(identity + b * gram, gram, gram, alpha=c)
+        product = factor if product is None else factor @ product
         gram = factor @ gram @ factor
-    return product @ matrix
+    assert product is not None
+    return product

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from atonce.data.streets.canvas import FENCE, POLE, SIGN, TO_US, UP, VOID, Canvas
+from atonce.data.streets.canvas import BUILDING, FENCE, POLE, SIGN, TO_US, UP, VOID, Canvas
 from atonce.data.streets.light import RGB
 
 METALS: tuple[RGB, ...] = ((92, 96, 98), (58, 62, 62), (128, 130, 130), (44, 56, 48))
@@ -125,7 +125,10 @@ def paint_bin(canvas: Canvas, rng: np.random.Generator, x: float, z: float) -> N
 
 
 def paint_fence(canvas: Canvas, rng: np.random.Generator, x: float, z0: float, z1: float, kind: str) -> None:
-    """A fence along the street at x. kind: "railing" (seen through), "boards" or "wall"."""
+    """A fence along the street at x. kind: "railing" (seen through), "boards" or "wall".
+
+    Walls are buildings: of CamVid's 32 classes, Wall went into Building when they became eleven.
+    """
     inward = (-1.0 if x > 0 else 1.0, 0.1, 0.0)
     tall = float(
         {"railing": rng.uniform(1.0, 1.35), "boards": rng.uniform(1.3, 1.9), "wall": rng.uniform(0.9, 1.7)}[kind]
@@ -138,22 +141,23 @@ def paint_fence(canvas: Canvas, rng: np.random.Generator, x: float, z0: float, z
         posts = [(float(z), 0.0, float(z) + 0.06, tall) for z in np.arange(z0, z1, step)]
         posts += [(float(z), 0.0, float(z) + 0.1, tall + 0.05) for z in np.arange(z0, z1, 2.0)]
         bars = [(z0, y, z1, y + 0.07) for y in (0.12, tall - 0.07)]
-        _panels(canvas, x, posts + bars, [metal] * (len(posts) + len(bars)), inward, 0.3)
+        _panels(canvas, x, posts + bars, [metal] * (len(posts) + len(bars)), inward, 0.3, FENCE)
         return
     wood = _pick(rng, ((126, 94, 62), (104, 88, 72), (146, 122, 92), (88, 96, 84)))
     brick = _pick(rng, ((134, 84, 68), (150, 140, 124), (116, 90, 76)))
     colour = wood if kind == "boards" else brick
-    canvas.polygon(face, colour, inward, FENCE)
-    canvas.polygon([(x + dx, y, z0) for dx, y in ((0, 0), (0.25, 0), (0.25, tall), (0, tall))], colour, TO_US, FENCE)
+    label = FENCE if kind == "boards" else BUILDING
+    canvas.polygon(face, colour, inward, label)
+    canvas.polygon([(x + dx, y, z0) for dx, y in ((0, 0), (0.25, 0), (0.25, tall), (0, tall))], colour, TO_US, label)
     if kind == "boards":
         slats = [(float(z), 0.0, float(z) + 0.16, tall) for z in np.arange(z0, z1 - 0.1, 0.2)]
         gains = rng.uniform(0.82, 1.15, len(slats))
     else:
         slats = [(z0, float(y), z1, float(y) + 0.04) for y in np.arange(0.15, tall - 0.1, 0.16)]
         gains = np.full(len(slats), 0.82)
-    _panels(canvas, x, slats, [(colour[0] * g, colour[1] * g, colour[2] * g) for g in gains], inward, 0.7)
+    _panels(canvas, x, slats, [(colour[0] * g, colour[1] * g, colour[2] * g) for g in gains], inward, 0.7, label)
     cap = [(z0, tall - 0.09, z1, tall)]
-    _panels(canvas, x, cap, [(colour[0] * 1.2, colour[1] * 1.2, colour[2] * 1.2)], UP, 0.5)
+    _panels(canvas, x, cap, [(colour[0] * 1.2, colour[1] * 1.2, colour[2] * 1.2)], UP, 0.5, label)
 
 
 def _panels(
@@ -163,9 +167,10 @@ def _panels(
     albedos: list[RGB],
     normal: tuple[float, float, float],
     least: float,
+    label: int,
 ) -> None:
     """Rectangles (z0, y0, z1, y1) in the plane at x."""
     r = np.array(rectangles)
     quads = np.full((len(r), 4, 3), x)
     quads[:, :, 2], quads[:, :, 1] = r[:, (0, 2, 2, 0)], r[:, (1, 1, 3, 3)]
-    canvas.quads(quads, albedos, normal, FENCE, least)
+    canvas.quads(quads, albedos, normal, label, least)

@@ -48,9 +48,9 @@ def draw_road(rng: np.random.Generator, side_streets: tuple[tuple[int, float, fl
     warm = float(rng.normal(0, 4))
     pale = float(rng.uniform(140, 190))
     rosy = float(rng.uniform(-2, 16))
-    left, right = rng.uniform(2.4, 4.8, 2)
+    left, right = rng.uniform(2.8, 5.4, 2)
     return Road(
-        half=float(rng.uniform(3.4, 6.0)),
+        half=float(rng.uniform(3.2, 5.2)),
         pavements=(float(left), float(right)),
         asphalt=(grey + warm, grey, grey - warm + 3),
         stone=(pale + rosy, pale, pale - rosy * 0.6),

@@ -128,7 +128,7 @@ def _barrier(street: Street, rng: np.random.Generator, x: float, z0: float, z1: 
     if rng.random() < 0.3:
         street.add(z1 - 0.02, paint_hedge, x, z0, z1, float(rng.uniform(0.8, 1.9)), shadow=(low,))
     else:
-        kind = str(rng.choice(("railing", "boards", "wall"), p=(0.35, 0.3, 0.35)))
+        kind = str(rng.choice(("railing", "boards", "wall"), p=(0.4, 0.35, 0.25)))
         street.add(z1 - 0.02, paint_fence, x, z0, z1, kind, shadow=(low,))
 
 
@@ -180,9 +180,9 @@ def _pavement(street: Street, rng: np.random.Generator, side: int) -> None:
     if rng.random() < 0.25:
         for z in np.arange(rng.uniform(4, 14), rng.uniform(16, 30), 1.6):
             street.add(float(z), paint_bollard, kerb, float(z), shadow=(Caster(_disc(kerb, z, 0.08), 0.95),))
-    elif rng.random() < 0.25:
-        z = float(rng.uniform(3, 16))
-        street.add(z + 5.9, paint_fence, side * (half + 0.3), z, z + 6, "railing")
+    elif rng.random() < 0.45:
+        z, length = float(rng.uniform(3, 14)), float(rng.uniform(6, 16))
+        street.add(z + length - 0.1, paint_fence, side * (half + 0.3), z, z + length, "railing")
     for z in rng.uniform(5, 24, rng.integers(0, 3)):
         x = side * (half + width - 0.5 if rng.random() < 0.6 else half + 0.6)
         street.add(float(z), paint_bin, x, float(z), shadow=(Caster(_disc(x, z, 0.3), 1.1),))
@@ -198,11 +198,11 @@ def _traffic(street: Street, rng: np.random.Generator) -> None:
     """Parked cars along the kerbs, others in both lanes."""
     half, keep = street.road.half, street.drive
     for side in (-1, 1):
-        if rng.random() < 0.5 and half > 4:
+        if rng.random() < 0.45 and half > 4:
             heading = 0.0 if side == keep or rng.random() < 0.3 else np.pi
             for z in np.arange(rng.uniform(6, 14), 70, 6.2):
                 blocked = any(s == side and z0 - 3 < z < z1 + 3 for s, z0, z1 in street.road.side_streets)
-                if rng.random() < 0.6 and not blocked:
+                if rng.random() < 0.5 and not blocked:
                     _car(street, rng, side * (half - 1.1), float(z + rng.normal(0, 0.3)), heading)
     for lane, heading, nearest in ((keep, 0.0, 9.0), (-keep, np.pi, 6.0)):
         z = nearest + float(rng.exponential(9))
@@ -227,8 +227,8 @@ def _people(street: Street, rng: np.random.Generator) -> None:
     if rng.random() < 0.25:
         x, z = float(rng.uniform(-half, half)), float(rng.uniform(8, 20))
         street.add(z, paint_pedestrian, x, z, 0.0, shadow=(Caster(_disc(x, z, 0.2), 1.6),))
-    for _ in range(int(rng.choice((0, 1, 2), p=(0.36, 0.52, 0.12)))):
+    for _ in range(int(rng.choice((0, 1, 2), p=(0.25, 0.5, 0.25)))):
         side = -1 if rng.random() < 0.5 else 1
-        x, z = side * float(rng.uniform(half * 0.4, half - 0.9)), float(rng.triangular(4, 7, 14))
+        x, z = side * float(rng.uniform(half * 0.4, half - 0.9)), float(rng.triangular(4, 6.5, 12))
         # Riders pass parked cars on the inside of the road, so they are painted after them.
         street.add(z - 2.4, paint_cyclist, x, z, shadow=(Caster(_disc(x, z, 0.35), 1.5),))

@@ -61,6 +61,9 @@ def _branches(
     tip = root[0] + np.cos(angle) * length, root[1] + np.sin(angle) * length
     thick = max(girth, 1.4 / board.scale)
     board.limb(root, tip, (thick, thick * 0.7), bark, TREE)
+    if left < 4:
+        # One sees through a bare crown; annotators (and CamVid) outline the whole of it.
+        board.canvas.stamp_ids(board.box(*tip, length * 0.6, length * 0.6), TREE)
     if left:
         for turn in rng.normal((-0.5, 0.05, 0.5), 0.2) if left > 3 else rng.normal((-0.45, 0.4), 0.2):
             _branches(board, rng, tip, angle + turn, length * rng.uniform(0.62, 0.85), girth * 0.62, left - 1, bark)

@@ -17,7 +17,7 @@ from atonce.data.streets.scene import render_scene
 from atonce.errors import DataError, StorageError
 from atonce.labels import CAMVID, IGNORE_INDEX
 
-VERSION = 3
+VERSION = 4
 """Of the generator: raise it when the same seed gives another picture, and old folders are made anew."""
 
 MARKER = "streets.json"
