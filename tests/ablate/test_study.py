@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from atonce.ablate import Observer, Planned, load_study, plan, run_study, write_study
+from atonce.ablate import Observer, Planned, load_study, plan, run_study, take_over, write_study
 from atonce.ablate.devices import environment, parse_devices, read_request, request_of
 from atonce.ablate.records import Description, Record, read_record
 from atonce.errors import DataError, TrainingError, UserError
@@ -122,6 +122,26 @@ def test_workers_save_and_end_when_the_study_is_killed(street_data: Path, tmp_pa
     steps = len(log_of(run))
     time.sleep(0.5)
     assert len(log_of(run)) == steps
+
+
+def test_runs_of_another_study_are_taken_over_where_the_recipe_is_the_same(street_data: Path, tmp_path: Path) -> None:
+    words = command(street_data, "freeze", tmp_path / "one", "--seeds", "1")
+    assert subprocess.run(words, env=ENVIRONMENT, capture_output=True).returncode == 0
+    text = "{name: mine, variants: {as-is: {model.freeze_trunk: false}, other: {model.stride: 32}}}"
+    (tmp_path / "mine.yaml").write_text(text, "utf-8")
+    more = ("--seeds", "1", "--reuse", str(tmp_path / "one"))
+    words = command(street_data, str(tmp_path / "mine.yaml"), tmp_path / "two", *more)
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if "seed 0" in line]
+    assert said[0] == f"as-is, seed 0: taken over from {tmp_path / 'one'}"
+    assert said[1].startswith("run 2 of 2: other")
+    one, two = read_record(tmp_path / "one" / "trained" / "seed-0"), read_record(tmp_path / "two" / "as-is" / "seed-0")
+    assert one and two and two.variant == "as-is"
+    assert (one.mean_iou, one.minutes, one.commit) == (two.mean_iou, two.minutes, two.commit)
+    assert "| as-is | 1 |" in done.stdout
+    with pytest.raises(DataError, match="holds no study"):
+        take_over([], street_data)
 
 
 def test_declared_but_not_added_is_the_run_without_l2(street_data: Path, tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ def ablate(
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant; 3 or more for an interval.")] = 3,
     out: Annotated[Path | None, typer.Option(help="Folder of the study; runs/<data>-<study> by default.")] = None,
     devices: Annotated[str | None, typer.Option(help="Runs side by side, one on each: cuda:0,cuda:1.")] = None,
+    reuse: Annotated[
+        list[Path] | None, typer.Option(help="Folder of a study whose runs of the same recipe and seed are taken over.")
+    ] = None,
 ) -> None:
     """Train variants of a recipe over seeds and compare them; a study that was stopped goes on where it was."""
     from atonce.ablate import load_study, plan
@@ -57,6 +60,8 @@ def ablate(
     planned = plan(chosen, base, seeds, folder)
     session = _session()
     _describe(chosen, base, recipe or "of the data's format", data, planned, session, folder)
+    for study_folder in reuse or ():
+        _take_over(planned, study_folder)
     _run(planned, data, session, folder, places)
 
 
@@ -78,6 +83,14 @@ def _run(planned: list[Planned], data: Path, session: dict[str, Any], folder: Pa
         raise typer.Exit(130) from None
     results.print(write_study(folder), highlight=False, markup=False, soft_wrap=True)
     results.print(f"report   {folder / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _take_over(planned: list[Planned], study: Path) -> None:
+    from atonce.ablate import take_over
+    from atonce.cli.show import console
+
+    for run in take_over(planned, study):
+        console.print(f"{run.title}: taken over from {study}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _describe(
