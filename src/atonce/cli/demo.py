@@ -10,7 +10,7 @@ import typer
 
 from atonce.cli.app import app
 
-DEMO_TRAIN, DEMO_VAL = 600, 60
+DEMO_TRAIN, DEMO_VAL = 700, 60
 _SIZE = (180, 240)
 
 
