@@ -114,6 +114,22 @@ class LossConfig(Section):
     """false logs the term but leaves it out of what is minimised: the mistake of declaring a regulariser only."""
 
 
+class DistillConfig(Section):
+    """A trained network as a second teacher beside the masks; without one, nothing of this section counts.
+
+    Minimised is (1 - weight) * cross entropy + weight * temperature^2 * KL(teacher || student), plus L2 (Hinton et al.,
+    "Distilling the Knowledge in a Neural Network", 2015).
+    """
+
+    teacher: str | None = None
+    """A model file of atonce, of any size, with the classes of the data; null learns from the masks alone."""
+    weight: Probability = 0.5
+    """Share of what the teacher says in the loss; the masks have the rest."""
+    temperature: Positive = 2.0
+    """Divides both networks' logits before they are compared; above 1, the classes that the teacher finds unlikely
+    count for more."""
+
+
 class OptimConfig(Section):
     """Optimiser, learning rate and its course, clipping, averaging."""
 
@@ -194,5 +210,6 @@ class Recipe(Section):
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     loss: LossConfig = LossConfig()
+    distill: DistillConfig = DistillConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()

@@ -16,6 +16,7 @@ from atonce.data.samples import Dataset, Item
 from atonce.data.sizes import InputSize
 from atonce.model import FCN
 from atonce.recipe import Recipe
+from atonce.train.distill import Teacher
 from atonce.train.folder import RunFolder
 from atonce.train.optim import MovingAverage, build_optimizer
 from atonce.train.stages import Stage, grown
@@ -29,6 +30,7 @@ class Run:
     Attributes:
         model: the network itself.
         wrapped: the same, as accelerate wants it called (over several processes, say).
+        teacher: whose opinion of each crop counts beside the mask.
         stages: of which `progress.stage` is the present one.
         rank: this process; 0 writes.
     """
@@ -46,6 +48,7 @@ class Run:
     progress: Progress
     about_data: dict[str, Any]
     stages: tuple[Stage, ...]
+    teacher: Teacher | None = None
 
     @property
     def stage(self) -> Stage:

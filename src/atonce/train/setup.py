@@ -19,6 +19,7 @@ from atonce.model.calibration import calibrate
 from atonce.model.init import standardise
 from atonce.predict.predictor import network_input
 from atonce.recipe import Recipe
+from atonce.train.distill import load_teacher, require_same_teacher
 from atonce.train.events import Listener
 from atonce.train.folder import RunFolder
 from atonce.train.hardware import accelerator_for, require_divisible
@@ -49,6 +50,7 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
     dataset, report = _read_data(recipe, data, listener)
     counts = report.statistics["train"]
     weights = class_weights(recipe.loss, counts.pixel_count, counts.pixels_of_pictures_with_class)
+    teacher = load_teacher(recipe, dataset, report.statistics["train"].sizes, accelerator.device)
     model = _network(recipe, stage, dataset, None if going_on else listener)
     if not going_on:
         # Before the average of the weights begins, since this may change them.
@@ -56,8 +58,10 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
     optimizer, average = equip(model, recipe, accelerator)
     if going_on:
         progress = load_state(folder.state, model, optimizer, average)
+        require_same_teacher(teacher, progress.teacher, recipe)
     else:
         progress = Progress(model.config.model_dump(mode="json"))
+    progress.teacher = teacher.sha256 if teacher else None
     # Last of all that may fail: what has been refused leaves no run behind.
     if accelerator.is_main_process:
         folder.create(recipe)
@@ -76,8 +80,9 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
         _stream(recipe, dataset, accelerator),
         None if weights is None else weights.to(accelerator.device),
         progress,
-        describe_data(dataset),
+        describe_data(dataset) | ({"teacher": teacher.sha256} if teacher else {}),
         stages,
+        teacher,
     )
 
 
