@@ -167,6 +167,10 @@ class TrainConfig(Section):
     """Pictures per update, over all processes and accumulated parts together."""
     accumulate: Count = 1
     """Parts into which each process cuts its share of the batch; more parts need less memory."""
+    checkpoint: bool = False
+    """Keep of the forward pass only what goes into each block of the trunk and into the head, and compute the rest
+    again in the backward pass: the same gradients, about a third less memory at the peak, a forward pass more.
+    Where the batch is larger than one picture, accumulate saves more."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass; weights stay fp32. auto: bf16 where the hardware is made for it."""
     validate_every: Count = 200
