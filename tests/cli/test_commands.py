@@ -37,6 +37,7 @@ def test_streets_train_evaluate_predict(atonce: Command, tmp_path: Path) -> None
     assert "step 4: mean IoU" in trained.err
     for told in (f"model    {run / 'model.safetensors'}", f"report   {run / 'report.html'}", "best at step 4"):
         assert told in trained.out
+    assert re.search(r"^waited for data: \d+\.\d %", trained.out, re.MULTILINE)
     assert re.search(r"mean IoU 0\.\d{4}, pixel accuracy 0\.\d{4}", trained.out)
     assert all(name in trained.out for name in CAMVID.names)
     assert_run_is_complete(run)

@@ -74,10 +74,11 @@ def test_two_processes_with_a_teacher_have_the_losses_of_one(
     settings = (*SETTINGS, f"distill.teacher={tiny_model}", "distill.weight=0.7")
     train(tiny_recipe(*settings), uneven_data, tmp_path / "single")
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = launch(launcher, uneven_data, tmp_path / "run", *settings, "train.accumulate=2")
+    done = launch(launcher, uneven_data, tmp_path / "run", *settings, "train.accumulate=2", "data.cache=disk")
     assert done.returncode == 0, done.stderr[-3000:]
     assert_same_training(tmp_path / "run", tmp_path / "single")
     assert all(row["distillation"] > 0 for row in log_of(tmp_path / "run"))
+    assert not (tmp_path / "run" / "decoded").exists()
 
 
 @pytest.mark.parametrize("settings", [("train.accumulate=2",), ("train.accumulate=4",)])

@@ -78,8 +78,11 @@ class DataConfig(Section):
     """Height and width of training crops, in pixels."""
     workers: Annotated[int, Field(ge=0)] = 2
     """Threads that decode pictures ahead of the training; there is always one."""
+    cache: Literal["memory", "disk"] = "memory"
+    """Where decoded training pictures are kept for the epochs to come. memory: in that of each process. disk: in
+    memory-mapped files in the run directory, shared by its processes, kept for --resume, removed when it is done."""
     cache_mib: Annotated[int, Field(ge=0)] = 1024
-    """Memory for decoded training pictures, per process, in MiB; what does not fit is decoded anew each epoch."""
+    """Room for them in MiB, per process in memory, per run on disk; what does not fit is decoded anew each epoch."""
 
 
 class AugmentConfig(Section):

@@ -47,7 +47,9 @@ def fit(run: Run, listener: Listener) -> None:
                 break
             factor = learning_rate_factor(run.recipe.optim, step - progress.stage_began, run.stage.within(share))
             set_learning_rate(run.optimizer, factor * run.stage.lr_factor)
+            asked = time.perf_counter()
             losses = update(run, batch, journal)
+            run.busy += time.perf_counter() - asked
             if run.average:
                 run.average.update(run.model)
             progress.step, progress.seconds = step + 1, time.monotonic() - began
@@ -62,6 +64,10 @@ def fit(run: Run, listener: Listener) -> None:
     if not progress.validated:
         validate(run, listener)
     run.save_state()
+    # Not before every process has its last batch.
+    run.accelerator.wait_for_everyone()
+    if run.main:
+        run.folder.forget_decoded()
 
 
 def next_stage(run: Run, listener: Listener) -> None:

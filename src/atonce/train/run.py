@@ -30,6 +30,7 @@ class Run:
     Attributes:
         model: the network itself.
         wrapped: the same, as accelerate wants it called (over several processes, say).
+        busy: seconds that this session has spent on updates so far.
         teacher: whose opinion of each crop counts beside the mask.
         stages: of which `progress.stage` is the present one.
         rank: this process; 0 writes.
@@ -49,6 +50,7 @@ class Run:
     about_data: dict[str, Any]
     stages: tuple[Stage, ...]
     teacher: Teacher | None = None
+    busy: float = 0.0
 
     @property
     def stage(self) -> Stage:
@@ -65,6 +67,11 @@ class Run:
     @property
     def world(self) -> int:
         return int(self.accelerator.num_processes)
+
+    @property
+    def waited(self) -> float | None:
+        """Share of this session's training, 0..1, that went by waiting for data; None where nothing was trained."""
+        return self.stream.waited / (self.stream.waited + self.busy) if self.busy else None
 
     @property
     def val_items(self) -> Sequence[Item]:
