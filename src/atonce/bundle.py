@@ -29,7 +29,7 @@ class Bundle:
     """A network with all that is needed to use it and to know where it comes from.
 
     Attributes:
-        training_data: format, fingerprint, split and sizes of the data it learned from.
+        training_data: format, fingerprint and split of the data it learned from; sha256 of its teacher, if it had one.
         recipe: the full resolved recipe.
         scores: measured on the validation split at the pictures' own size.
     """

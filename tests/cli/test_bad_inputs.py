@@ -343,6 +343,10 @@ def weights_are(weights: Callable[[World], Path | str]) -> Callable[[World], lis
     return lambda world: [*train_words(world.data, world.tmp / "out"), "--weights", weights(world)]
 
 
+def taught_by(teacher: Callable[[World], Path]) -> Callable[[World], list[str | Path]]:
+    return lambda world: [*train_words(world.data, world.tmp / "out"), "--teacher", teacher(world)]
+
+
 def other_classes(world: World) -> list[str | Path]:
     return ["evaluate", world.model, trees.folder_palette(world.tmp / "data")]
 
@@ -418,6 +422,18 @@ MODELS: dict[str, Case] = {
     "model's classes are not the data's": (
         other_classes,
         (r"the model knows 11 classes \(Sky", "expected those of .*data: 3", "use a model that was trained"),
+    ),
+    "missing teacher": (
+        taught_by(lambda world: world.tmp / "none.safetensors"),
+        (r"none\.safetensors does not exist", "expected a model file"),
+    ),
+    "pretrained weights as a teacher": (taught_by(pretrained), (r"vgg16\.pth", "expected a model file of atonce")),
+    "teacher's classes are not the data's": (
+        lambda world: [
+            *train_words(trees.folder_palette(world.tmp / "data"), world.tmp / "out"),
+            *("--teacher", world.model),
+        ],
+        (r"the teacher .*model\.safetensors knows 11 classes \(Sky", "expected those of .*data: 3"),
     ),
     "nothing to predict": (no_pictures, ("no pictures in .*empty", "expected files of type")),
     "a missing picture": (

@@ -37,6 +37,7 @@ def test_streets_train_evaluate_predict(atonce: Command, tmp_path: Path) -> None
     assert "step 4: mean IoU" in trained.err
     for told in (f"model    {run / 'model.safetensors'}", f"report   {run / 'report.html'}", "best at step 4"):
         assert told in trained.out
+    assert re.search(r"^waited for data: \d+\.\d %", trained.out, re.MULTILINE)
     assert re.search(r"mean IoU 0\.\d{4}, pixel accuracy 0\.\d{4}", trained.out)
     assert all(name in trained.out for name in CAMVID.names)
     assert_run_is_complete(run)
@@ -84,6 +85,20 @@ def assert_run_is_complete(run: Path) -> None:
     page = (run / "report.html").read_text("utf-8")
     assert "<html" in page
     assert not re.search(r"""(src|href)=["']https?:""", page), "the report is to be one file"
+
+
+def test_a_run_with_a_teacher_goes_on_with_it(
+    atonce: Command, street_data: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    words = ("train", street_data, "--out", tmp_path / "run")
+    begun = atonce(*words, *set_options("train.steps=2"), "--teacher", tiny_model)
+    assert begun.code == 0, begun.err
+    done = atonce(*words, "--resume", "--set", "train.steps=4")
+    assert done.code == 0, done.err
+    assert [row["distillation"] > 0 for row in log_of(tmp_path / "run")] == [True] * 4
+    alone = atonce(*words, "--resume", "--set", "train.steps=5", "--teacher", "none")
+    assert alone.code == 0, alone.err
+    assert log_of(tmp_path / "run")[-1]["distillation"] is None
 
 
 def test_a_run_goes_on_with_resume_and_keeps_its_recipe(

@@ -220,6 +220,11 @@ def test_l2_is_drawn_where_there_is_one(run):
     assert "loss cross entropy L2" in report(run).text
 
 
+def test_what_a_teacher_said_is_drawn_where_there_is_one(run):
+    write_log(run, distillation=0.4)
+    assert "loss cross entropy distillation" in report(run).text
+
+
 def test_a_long_log_makes_no_larger_figure(run):
     write_log(run, steps=range(50, 1_000_000, 50))
     report(run)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from atonce.data import Dataset, Item, Sample, open_dataset
-from atonce.data.batches import Batch, BatchStream
+from atonce.data.batches import Batch, BatchStream, decoded_bytes
+from atonce.data.cache import MemoryCache
 from atonce.data.sizes import InputSize
 from atonce.errors import DataError
 from tests.data import trees
@@ -131,17 +132,15 @@ def test_kept_pictures_are_the_same_and_read_once(dataset: Dataset, monkeypatch:
         return load(self, item)
 
     monkeypatch.setattr(Dataset, "load", counting)
-    kept = dict(stream(dataset, workers=1, cache_mib=64).batches(0, 6))
+    kept = dict(stream(dataset, workers=1, cache=MemoryCache(64 << 20)).batches(0, 6))
     assert all(same(expected[step], kept[step]) for step in expected)
     assert sorted(read) == sorted({item.name for item in dataset.split("train")})
 
 
 def test_what_does_not_fit_is_read_again(dataset: Dataset) -> None:
-    limited = stream(dataset, workers=1, cache_mib=1)
-    sizes = [4 * mask.size for _, batch in limited.batches(0, 2) for mask in batch.masks.numpy()]
-    limited = stream(dataset, workers=1, cache_mib=1)
-    limited._room = 2 * max(sizes)
-    expected, actual = dict(stream(dataset).batches(0, 6)), dict(limited.batches(0, 6))
+    cache = MemoryCache(decoded_bytes({(64, 48): 2}, InputSize(), 1.0))
+    expected = dict(stream(dataset).batches(0, 6))
+    actual = dict(stream(dataset, workers=1, cache=cache).batches(0, 6))
     assert all(same(expected[step], actual[step]) for step in expected)
-    assert 0 < len(limited._kept) <= 2
-    assert limited._room >= 0
+    assert len(cache.kept) == 2
+    assert cache.room == 0

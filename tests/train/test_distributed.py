@@ -39,7 +39,7 @@ def metrics_of(run: Path) -> list[dict[str, str]]:
 def assert_same_training(run: Path, single: Path) -> None:
     one, other = log_of(run), log_of(single)
     assert [row["step"] for row in one] == [row["step"] for row in other] == [1, 2, 3, 4, 5, 6]
-    for quantity in ("loss", "cross_entropy", "l2", "grad_norm"):
+    for quantity in ("loss", "cross_entropy", "distillation", "l2", "grad_norm"):
         assert [row[quantity] for row in one] == pytest.approx([row[quantity] for row in other], abs=1e-4), quantity
     for one_row, other_row in zip(metrics_of(run), metrics_of(single), strict=True):
         assert one_row["step"] == other_row["step"]
@@ -65,6 +65,20 @@ def test_two_processes_have_the_losses_of_one(uneven_data: Path, single: Path, t
     names = {path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("*.*")}
     assert {"report.html", "evaluation.json", "model.safetensors"} <= names
     assert not [name for name in names if ".tmp" in name]
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
+def test_two_processes_with_a_teacher_have_the_losses_of_one(
+    uneven_data: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    settings = (*SETTINGS, f"distill.teacher={tiny_model}", "distill.weight=0.7")
+    train(tiny_recipe(*settings), uneven_data, tmp_path / "single")
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = launch(launcher, uneven_data, tmp_path / "run", *settings, "train.accumulate=2", "data.cache=disk")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert_same_training(tmp_path / "run", tmp_path / "single")
+    assert all(row["distillation"] > 0 for row in log_of(tmp_path / "run"))
+    assert not (tmp_path / "run" / "decoded").exists()
 
 
 @pytest.mark.parametrize("settings", [("train.accumulate=2",), ("train.accumulate=4",)])

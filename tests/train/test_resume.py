@@ -40,6 +40,7 @@ RECIPES = {
         "augment.hue=0.1",
         "optim.clip_norm=1",
         "optim.warmup_steps=7",
+        "distill.teacher={teacher}",
     ),
     "muon": (*COMMON, "optim.name=muon", "optim.ema_decay=0.9", "optim.momentum=0.95"),
 }
@@ -122,10 +123,14 @@ def assert_same_run(run: Path, alone: Path) -> None:
 
 @pytest.fixture(scope="module", params=sorted(RECIPES))
 def alone(
-    request: pytest.FixtureRequest, processes: Any, street_data: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    processes: Any,
+    street_data: Path,
+    tiny_model: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Recipe, Path]:
     """A recipe, and the run that nobody disturbed."""
-    recipe = tiny_recipe(*RECIPES[request.param])
+    recipe = tiny_recipe(*(override.format(teacher=tiny_model) for override in RECIPES[request.param]))
     out = tmp_path_factory.mktemp("alone") / "run"
     assert run_session(processes, recipe, street_data, out)
     return recipe, out

@@ -7,7 +7,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,20 @@ def finish(run: Run) -> Evaluation:
     print_scores(evaluation.to_json(), f"{run.dataset.root} (val)")
     lines = (
         f"{progress.step} steps in {minutes:.1f} minutes, best at step {progress.best_step}",
+        *_waited(run),
         f"mean IoU {evaluation.confusion.mean_iou:.4f}, pixel accuracy {evaluation.confusion.pixel_accuracy:.4f}",
         f"model    {folder.model}",
         f"report   {folder.path / 'report.html'}",
     )
     results.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
     return evaluation
+
+
+def _waited(run: Run) -> Iterator[str]:
+    """How much of the training went by waiting for data, and what to do where that is much."""
+    if run.waited is not None:
+        remedy = "; more threads (data.workers) or more room (data.cache_mib) may help" if run.waited > 0.05 else ""
+        yield f"waited for data: {100 * run.waited:.1f} %{remedy}"
 
 
 def run_evaluation(

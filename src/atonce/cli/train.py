@@ -31,6 +31,9 @@ def train(
     weights: Annotated[
         str | None, typer.Option(help="Pretrained VGG-16: a file or a name; 'none' starts afresh.")
     ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Learn from this model file, too (distillation); 'none' from the masks alone.")
+    ] = None,
     format: Format = None,
     ground_truth: Annotated[
         GroundTruth | None, typer.Option(help="KITTI road only: the whole road, or the lane that the car is in.")
@@ -46,9 +49,14 @@ def train(
     # The values of --set are YAML; what is meant as a word is quoted, since "my #1.pth" is another word in YAML.
     overrides += [f"data.ground_truth={ground_truth.value}"] if ground_truth is not None else []
     overrides += [f"data.format={json.dumps(format)}"] if format is not None else []
-    overrides += [f"weights={'null' if weights == 'none' else json.dumps(weights)}"] if weights is not None else []
+    overrides += [f"weights={_name(weights)}"] if weights is not None else []
+    overrides += [f"distill.teacher={_name(teacher)}"] if teacher is not None else []
     folder, chosen = _resolve(data, recipe, out, overrides, resume)
     run(chosen, data, folder, resume)
+
+
+def _name(value: str) -> str:
+    return "null" if value == "none" else json.dumps(value)
 
 
 def _resolve(data: Path, name: str | None, out: Path | None, overrides: list[str], resume: bool) -> tuple[Path, Recipe]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from atonce.data.cache import Cache, Decoded, MemoryCache
 from atonce.data.samples import Dataset, Item
 from atonce.data.sizes import InputSize
 from atonce.labels import IGNORE_INDEX
@@ -57,7 +58,8 @@ class BatchStream:
         batch_size: over all processes; a multiple of `world`.
         max_zoom: largest zoom of the augmentation; pictures are decoded no larger than it can use.
         workers: threads that decode; Pillow and zlib leave Python's lock while they work.
-        cache_mib: memory for decoded pictures, which come again every epoch; what does not fit is decoded anew.
+        cache: keeps decoded pictures, which come again every epoch; None decodes them anew.
+        note: told, once, where the cache cannot go on.
     """
 
     def __init__(
@@ -71,15 +73,15 @@ class BatchStream:
         rank: int = 0,
         world: int = 1,
         workers: int = 2,
-        cache_mib: int = 0,
+        cache: Cache | None = None,
+        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.dataset, self.items, self.batch_size, self.seed = dataset, items, batch_size, seed
         self.input_size, self.max_zoom = input_size, max_zoom
         self.share = batch_size // world
         self.offset = rank * self.share
         self.workers = max(1, workers)
-        self._kept: dict[str, _Decoded] = {}
-        self._room = cache_mib << 20
+        self.cache, self.note = cache or MemoryCache(0), note
         self.waited = 0.0
         """Seconds that the consumer has waited for data so far."""
 
@@ -91,7 +93,7 @@ class BatchStream:
 
     def batches(self, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
         """Pairs of step and batch for the steps start..stop-1. Raises DataError when a sample cannot be read."""
-        ahead: deque[tuple[int, list[Future[_Decoded]]]] = deque()
+        ahead: deque[tuple[int, list[Future[Decoded]]]] = deque()
         with ThreadPoolExecutor(self.workers, "decode") as pool:
             try:
                 for step in range(start, stop):
@@ -103,42 +105,45 @@ class BatchStream:
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _take(self, step: int, futures: list[Future[_Decoded]]) -> tuple[int, Batch]:
+    def _take(self, step: int, futures: list[Future[Decoded]]) -> tuple[int, Batch]:
         began = time.perf_counter()
-        samples = [future.result() for future in futures]
+        batch = _collate([future.result() for future in futures], self._positions(step))
         self.waited += time.perf_counter() - began
-        return step, _collate(samples)
+        if complaint := self.cache.complaint():
+            self.note(complaint)
+        return step, batch
 
     def _positions(self, step: int) -> range:
         first = step * self.batch_size + self.offset
         return range(first, first + self.share)
 
-    def _decode(self, position: int) -> _Decoded:
+    def _decode(self, position: int) -> Decoded:
         item = self.item(position)
-        if kept := self._kept.get(item.name):
-            return replace(kept, position=position)
+        if kept := self.cache.get(item):
+            return kept
         sample = self.dataset.load(item)
         assert sample.mask is not None, f"{sample.name} has no mask"
-        height, width = sample.mask.shape
-        target = self.input_size.apply(height, width)
-        size = (
-            max(1, min(height, round(target[0] * self.max_zoom))),
-            max(1, min(width, round(target[1] * self.max_zoom))),
-        )
-        decoded = _Decoded(position, *_resize(sample.image, sample.mask, size), target)
-        # Two threads may count the same picture twice, which costs a little room and nothing else.
-        if self._room >= (need := decoded.image.nbytes + decoded.mask.nbytes):
-            self._room -= need
-            self._kept[item.name] = decoded
+        size, target = _sizes(sample.mask.shape, self.input_size, self.max_zoom)
+        decoded = Decoded(*_resize(sample.image, sample.mask, size), target)
+        self.cache.put(item, decoded)
         return decoded
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    position: int
-    image: NDArray[np.uint8]
-    mask: NDArray[np.uint8]
-    target: Size
+def decoded_bytes(sizes: Mapping[Size, int], input_size: InputSize, max_zoom: float) -> int:
+    """Memory that pictures take when they are decoded. sizes: (width, height) -> how many."""
+    shapes = ((_sizes((height, width), input_size, max_zoom)[0], count) for (width, height), count in sizes.items())
+    return sum(4 * height * width * count for (height, width), count in shapes)
+
+
+def _sizes(shape: tuple[int, ...], input_size: InputSize, max_zoom: float) -> tuple[Size, Size]:
+    """Height and width of a picture -> those at which it is decoded, no larger than augmentation can use, and those at
+    which the network is meant to see it."""
+    height, width = shape
+    target = input_size.apply(height, width)
+    return (
+        max(1, min(height, round(target[0] * max_zoom))),
+        max(1, min(width, round(target[1] * max_zoom))),
+    ), target
 
 
 def _resize(
@@ -152,7 +157,7 @@ def _resize(
     return np.asarray(smaller), np.asarray(Image.fromarray(mask).resize(extent, Image.Resampling.NEAREST))
 
 
-def _collate(samples: Sequence[_Decoded]) -> Batch:
+def _collate(samples: Sequence[Decoded], positions: Sequence[int]) -> Batch:
     height = max(s.mask.shape[0] for s in samples)
     width = max(s.mask.shape[1] for s in samples)
     images = torch.zeros(len(samples), 3, height, width, dtype=torch.uint8)
@@ -162,4 +167,4 @@ def _collate(samples: Sequence[_Decoded]) -> Batch:
         images[row, :, :h, :w] = torch.from_numpy(sample.image.copy()).permute(2, 0, 1)
         masks[row, :h, :w] = torch.from_numpy(sample.mask.copy())
     sizes = tuple((s.mask.shape[0], s.mask.shape[1]) for s in samples)
-    return Batch(images, masks, sizes, tuple(s.target for s in samples), tuple(s.position for s in samples))
+    return Batch(images, masks, sizes, tuple(s.target for s in samples), tuple(positions))

@@ -131,11 +131,11 @@ def evaluate(
     return Evaluation(predictor.labels, total, tuple(scores), tuple(measures))
 
 
-def require_same_classes(labels: LabelSpec, dataset: Dataset) -> None:
+def require_same_classes(labels: LabelSpec, dataset: Dataset, who: str = "the model") -> None:
     """Raises WeightsError when a network's classes are not those of the data."""
     if labels.names != dataset.labels.names:
         raise WeightsError(
-            f"the model knows {labels.num_classes} classes ({_some(labels.names)})",
+            f"{who} knows {labels.num_classes} classes ({_some(labels.names)})",
             f"those of {dataset.root}: {dataset.labels.num_classes} ({_some(dataset.labels.names)})",
             "use a model that was trained on data with these classes",
         )

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atonce.model.preprocessing import FROM_SCRATCH, Normalise, Preprocessing
+from atonce.model.recompute import recomputed
 from atonce.model.skips import resolve_scales, upsample
 from atonce.model.vgg import Head, SampleDropout, Trunk
 from atonce.recipe.schema import FCNConfig
@@ -59,7 +60,7 @@ class FCN(nn.Module):
         """Images (N, 3, H, W), RGB 0..255, uint8 or float, any size from 1x1 -> logits (N, C, H, W)."""
         height, width = images.shape[-2:]
         pools = self.trunk(self.pad(self.normalise(images)))
-        scores: Tensor = self.score_fc7(self.head(pools[5] * self.head_scale))
+        scores: Tensor = self.score_fc7(recomputed(self.head, pools[5] * self.head_scale, self.trunk.recompute))
         for pool, scale in self.scales.items():
             scores = self.up_pools[f"pool{pool}"](scores)
             # The scale keeps a skip from drowning the coarser scores while all of them are learned at once.
@@ -90,6 +91,10 @@ class FCN(nn.Module):
         self.head_scale = float(config.head_scale)
         resolved = dict(zip((4, 3), resolve_scales(config), strict=True))
         self.scales = {pool: resolved[pool] for pool in self.scales}
+
+    def recompute(self, wanted: bool) -> None:
+        """Whether the trunk's blocks and the head are computed again in the backward pass instead of kept in memory."""
+        self.trunk.recompute = wanted
 
     def seed_dropout(self, seeds: list[int] | None) -> None:
         """Tie the dropout masks of the next batch to its samples; see SampleDropout."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from atonce.model.recompute import recomputed
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """(channels, convolutions) of each block: configuration D of Simonyan and Zisserman, ICLR 2015."""
@@ -26,6 +30,7 @@ class Trunk(nn.Module):
         super().__init__()
         self.channels = tuple(max(8, 8 * round(channels * width / 8)) for channels, _ in BLOCKS)
         self.ceil_pooling = ceil_pooling
+        self.recompute = False
         inputs = 3
         for block, (channels, (_, count)) in enumerate(zip(self.channels, BLOCKS, strict=True), 1):
             for index in range(1, count + 1):
@@ -37,10 +42,13 @@ class Trunk(nn.Module):
         """(N, 3, H, W) normalised -> {1: pool1, ..., 5: pool5}, pool k at stride 2**k."""
         pools: dict[int, Tensor] = {}
         for block, (_, count) in enumerate(BLOCKS, 1):
-            for index in range(1, count + 1):
-                x = F.relu(self.get_submodule(f"conv{block}_{index}")(x), inplace=True)
-            x = pools[block] = F.max_pool2d(x, 2, 2, ceil_mode=self.ceil_pooling)
+            x = pools[block] = recomputed(partial(self._block, block, count), x, self.recompute)
         return pools
+
+    def _block(self, block: int, count: int, x: Tensor) -> Tensor:
+        for index in range(1, count + 1):
+            x = F.relu(self.get_submodule(f"conv{block}_{index}")(x), inplace=True)
+        return F.max_pool2d(x, 2, 2, ceil_mode=self.ceil_pooling)
 
 
 class Head(nn.Module):

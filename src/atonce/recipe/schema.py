@@ -78,8 +78,11 @@ class DataConfig(Section):
     """Height and width of training crops, in pixels."""
     workers: Annotated[int, Field(ge=0)] = 2
     """Threads that decode pictures ahead of the training; there is always one."""
+    cache: Literal["memory", "disk"] = "memory"
+    """Where decoded training pictures are kept for the epochs to come. memory: in that of each process. disk: in
+    memory-mapped files in the run directory, shared by its processes, kept for --resume, removed when it is done."""
     cache_mib: Annotated[int, Field(ge=0)] = 1024
-    """Memory for decoded training pictures, per process, in MiB; what does not fit is decoded anew each epoch."""
+    """Room for them in MiB, per process in memory, per run on disk; what does not fit is decoded anew each epoch."""
 
 
 class AugmentConfig(Section):
@@ -112,6 +115,22 @@ class LossConfig(Section):
     """Coefficient of half the squared norm of all convolution kernels; what Caffe calls weight_decay."""
     l2_added: bool = True
     """false logs the term but leaves it out of what is minimised: the mistake of declaring a regulariser only."""
+
+
+class DistillConfig(Section):
+    """A trained network as a second teacher beside the masks; without one, nothing of this section counts.
+
+    Minimised is (1 - weight) * cross entropy + weight * temperature^2 * KL(teacher || student), plus L2 (Hinton et al.,
+    "Distilling the Knowledge in a Neural Network", 2015).
+    """
+
+    teacher: str | None = None
+    """A model file of atonce, of any size, with the classes of the data; null learns from the masks alone."""
+    weight: Probability = 0.5
+    """Share of what the teacher says in the loss; the masks have the rest."""
+    temperature: Positive = 2.0
+    """Divides both networks' logits before they are compared; above 1, the classes that the teacher finds unlikely
+    count for more."""
 
 
 class OptimConfig(Section):
@@ -151,6 +170,10 @@ class TrainConfig(Section):
     """Pictures per update, over all processes and accumulated parts together."""
     accumulate: Count = 1
     """Parts into which each process cuts its share of the batch; more parts need less memory."""
+    checkpoint: bool = False
+    """Keep of the forward pass only what goes into each block of the trunk and into the head, and compute the rest
+    again in the backward pass: the same gradients, about a third less memory at the peak, a forward pass more.
+    Where the batch is larger than one picture, accumulate saves more."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass; weights stay fp32. auto: bf16 where the hardware is made for it."""
     validate_every: Count = 200
@@ -194,5 +217,6 @@ class Recipe(Section):
     data: DataConfig = DataConfig()
     augment: AugmentConfig = AugmentConfig()
     loss: LossConfig = LossConfig()
+    distill: DistillConfig = DistillConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()

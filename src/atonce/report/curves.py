@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from html import escape
@@ -52,8 +53,11 @@ def _validation(source: Source) -> str:
 
 
 def _loss(source: Source) -> str:
-    with_l2 = any(number(record.get("l2")) > 0 for record in source.log)
-    keys = {"loss": "loss", "cross_entropy": "cross entropy", "l2": "L2"} if with_l2 else {"loss": "cross entropy"}
+    terms = {"distillation": "distillation", "l2": "L2"}
+    there = {key: name for key, name in terms.items() if any(number(record.get(key)) > 0 for record in source.log)}
+    keys = {"loss": "loss", "cross_entropy": "cross entropy", **there} if there else {"loss": "cross entropy"}
+    # A figure has three lines; what is left then is the L2 term.
+    keys = dict(itertools.islice(keys.items(), 3))
     lines = [_logged(source, key) for key in keys]
     if lines[0].empty:
         return ""

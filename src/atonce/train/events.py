@@ -11,7 +11,9 @@ class StepRecord:
     """Means over the steps since the last record.
 
     Attributes:
-        loss: the number that is minimised: cross_entropy + l2, unless loss.l2_added is false.
+        loss: the number that is minimised: cross_entropy + l2, unless loss.l2_added is false; with a teacher,
+            distill.weight parts the first with distillation.
+        distillation: temperature^2 * KL(teacher || student), mean over all pixels; None without a teacher.
         train_mean_iou: over the training crops of these steps, as the network saw them.
         waited: share of the time spent waiting for data, 0..1.
     """
@@ -19,6 +21,7 @@ class StepRecord:
     step: int
     loss: float
     cross_entropy: float
+    distillation: float | None
     l2: float
     lr: float
     grad_norm: float

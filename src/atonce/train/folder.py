@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from atonce.storage import make_folder, remove_temporaries, storage_errors, writ
 
 
 class RunFolder:
-    """recipe.yaml, log.jsonl, metrics.csv, model.safetensors (best), last.safetensors, state/, pictures/."""
+    """recipe.yaml, log.jsonl, metrics.csv, model.safetensors (best), last.safetensors, state/, pictures/.
+
+    While it trains, decoded/ too, with data.cache: disk.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -26,6 +30,7 @@ class RunFolder:
         self.last = path / "last.safetensors"
         self.state = path / "state" / "state.safetensors"
         self.pictures = path / "pictures"
+        self.decoded = path / "decoded"
 
     def require_new(self) -> None:
         """Raises TrainingError when there is a run already."""
@@ -41,6 +46,10 @@ class RunFolder:
         make_folder(self.state.parent)
         make_folder(self.pictures)
         write_text(self.recipe, to_yaml(recipe))
+
+    def forget_decoded(self) -> None:
+        """Remove the decoded pictures (data.cache: disk), if there are any."""
+        shutil.rmtree(self.decoded, ignore_errors=True)
 
     def rewind(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Take back what a session that was killed left after its last state. Raises StorageError."""

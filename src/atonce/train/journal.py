@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from atonce.evaluate.confusion import ConfusionMatrix
 from atonce.train.events import Listener, StepRecord
-from atonce.train.loss import total_loss
+from atonce.train.loss import Losses
 from atonce.train.run import Run
 
 
@@ -24,7 +25,7 @@ class Journal:
         self._start()
 
     def _start(self) -> None:
-        self.values: list[tuple[float, float, float]] = []
+        self.values: list[Losses] = []
         self.confusion = ConfusionMatrix(self.run.model.num_classes)
         self.began, self.waited = time.perf_counter(), self.run.stream.waited
 
@@ -34,11 +35,11 @@ class Journal:
         predicted = logits.detach().argmax(1).to(torch.uint8).cpu().numpy()
         self.confusion.add(labels.to(torch.uint8).cpu().numpy(), predicted)
 
-    def step(self, cross_entropy: float, l2: float, grad_norm: float) -> None:
+    def step(self, losses: Losses) -> None:
         """After each update; writes and starts anew when a line is due."""
         run, knobs = self.run, self.run.recipe.train
-        self.values.append((cross_entropy, l2, grad_norm))
-        self.listener.stepped(run.progress.step, knobs.steps, total_loss(run.recipe.loss, cross_entropy, l2))
+        self.values.append(losses)
+        self.listener.stepped(run.progress.step, knobs.steps, losses.total(run.recipe))
         if run.progress.step % knobs.log_every:
             return
         record = self._record()
@@ -49,17 +50,29 @@ class Journal:
         self._start()
 
     def _record(self) -> StepRecord:
-        mean = np.mean(self.values, axis=0)
+        mean = _mean(self.values)
         seconds = time.perf_counter() - self.began
         return StepRecord(
             step=self.run.progress.step,
-            loss=total_loss(self.run.recipe.loss, float(mean[0]), float(mean[1])),
-            cross_entropy=float(mean[0]),
-            l2=float(mean[1]),
+            loss=mean.total(self.run.recipe),
+            cross_entropy=mean.cross_entropy,
+            distillation=mean.distillation,
+            l2=mean.l2,
             lr=max(group["lr"] for group in self.run.optimizer.param_groups),
-            grad_norm=float(mean[2]),
+            grad_norm=mean.grad_norm,
             train_mean_iou=self.confusion.mean_iou,
             pictures_per_second=len(self.values) * self.run.recipe.train.batch_size / seconds,
             waited=(self.run.stream.waited - self.waited) / seconds,
             seconds=self.run.progress.seconds,
         )
+
+
+def _mean(values: Sequence[Losses]) -> Losses:
+    """Term by term; there is distillation in all of them or in none."""
+    told = [value.distillation for value in values if value.distillation is not None]
+    return Losses(
+        float(np.mean([value.cross_entropy for value in values])),
+        float(np.mean(told)) if told else None,
+        float(np.mean([value.l2 for value in values])),
+        float(np.mean([value.grad_norm for value in values])),
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,22 +12,14 @@ from torch import Tensor
 from atonce.data.augment import augment
 from atonce.data.batches import Batch
 from atonce.errors import TrainingError
+from atonce.train.distill import distillation_sum
 from atonce.train.events import Listener
 from atonce.train.interrupt import patient_interrupt
 from atonce.train.journal import Journal
-from atonce.train.loss import cross_entropy_sum, l2_penalty, total_loss, valid_weight
+from atonce.train.loss import Losses, cross_entropy_sum, l2_penalty, taught, total_loss, valid_weight
 from atonce.train.optim import learning_rate_factor, set_learning_rate
 from atonce.train.run import Run
 from atonce.train.validate import validate
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Of one update, over the global batch."""
-
-    cross_entropy: float
-    l2: float
-    grad_norm: float
 
 
 def fit(run: Run, listener: Listener) -> None:
@@ -56,11 +47,13 @@ def fit(run: Run, listener: Listener) -> None:
                 break
             factor = learning_rate_factor(run.recipe.optim, step - progress.stage_began, run.stage.within(share))
             set_learning_rate(run.optimizer, factor * run.stage.lr_factor)
+            asked = time.perf_counter()
             losses = update(run, batch, journal)
+            run.busy += time.perf_counter() - asked
             if run.average:
                 run.average.update(run.model)
             progress.step, progress.seconds = step + 1, time.monotonic() - began
-            journal.step(losses.cross_entropy, losses.l2, losses.grad_norm)
+            journal.step(losses)
             if progress.step % knobs.validate_every == 0:
                 validate(run, listener)
                 progress.seconds = time.monotonic() - began
@@ -71,6 +64,10 @@ def fit(run: Run, listener: Listener) -> None:
     if not progress.validated:
         validate(run, listener)
     run.save_state()
+    # Not before every process has its last batch.
+    run.accelerator.wait_for_everyone()
+    if run.main:
+        run.folder.forget_decoded()
 
 
 def next_stage(run: Run, listener: Listener) -> None:
@@ -90,27 +87,41 @@ def update(run: Run, batch: Batch, journal: Journal) -> Losses:
     weight = torch.stack([valid_weight(labels, run.class_weights) for _, _, labels in ready]).sum()
     # Void is not spread evenly: the mean is over the valid pixels of all processes and parts together.
     weight = run.accelerator.reduce(weight, "sum").clamp_min(1e-6)
-    cross_entropy = torch.zeros((), dtype=torch.float64, device=weight.device)
+    terms = torch.zeros(2, dtype=torch.float64, device=weight.device)
     run.optimizer.zero_grad(set_to_none=True)
     for index, (part, images, labels) in enumerate(ready):
         last = index == len(ready) - 1
         with nullcontext() if last else run.accelerator.no_sync(run.wrapped):
             run.model.seed_dropout([sample_seed(knobs.seed, position) for position in part.positions])
-            with run.accelerator.autocast():
-                logits = run.wrapped(images)
-            summed = cross_entropy_sum(logits, labels, run.class_weights)
+            logits, cross_entropy, distillation = learn(run, images, labels, weight)
             # Gradients are averaged over processes; times their number, the sum over them is left.
-            loss = summed / weight.float() * run.world
+            loss = taught(run.recipe.distill, cross_entropy, distillation) * run.world
             if last:
                 l2 = l2_penalty(run.model, run.recipe.loss.l2).to(loss.device)
                 loss = total_loss(run.recipe.loss, loss, l2)
             run.accelerator.backward(loss)
-        cross_entropy += summed.detach() / weight
+        terms[0] += cross_entropy.detach()
+        terms[1] += 0 if distillation is None else distillation.detach()
         journal.count(labels, logits)
-    losses = Losses(float(run.accelerator.reduce(cross_entropy, "sum")), float(l2.detach()), clip(run))
+    from_masks, from_teacher = run.accelerator.reduce(terms, "sum").tolist()
+    losses = Losses(from_masks, from_teacher if run.teacher else None, float(l2.detach()), clip(run))
     require_finite(run, losses)
     run.optimizer.step()
     return losses
+
+
+def learn(run: Run, images: Tensor, labels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Forward pass of a part: logits (N, C, h, w), and its shares of the global batch's means, float64 scalars:
+    cross entropy and, where there is a teacher, distillation."""
+    with run.accelerator.autocast():
+        # The teacher first: its activations are gone before the student's come.
+        opinion = run.teacher(images) if run.teacher else None
+        logits = run.wrapped(images)
+    cross_entropy = cross_entropy_sum(logits, labels, run.class_weights) / weight
+    if opinion is None:
+        return logits, cross_entropy, None
+    told = distillation_sum(logits, opinion, run.recipe.distill.temperature).double()
+    return logits, cross_entropy, told / (run.recipe.train.batch_size * labels[0].numel())
 
 
 def prepare(run: Run, part: Batch) -> tuple[Tensor, Tensor]:
@@ -131,7 +142,7 @@ def clip(run: Run) -> float:
 def require_finite(run: Run, losses: Losses) -> None:
     """Raises TrainingError before a step that would ruin the weights. (fp16 meets infinite gradients by design.)"""
     scaled = run.recipe.train.precision == "fp16"
-    total = total_loss(run.recipe.loss, losses.cross_entropy, losses.l2)
+    total = losses.total(run.recipe)
     if math.isfinite(total) and (scaled or math.isfinite(losses.grad_norm)):
         return
     what = "gradient" if math.isfinite(total) else "loss"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from atonce.errors import RecipeError
 from atonce.labels import IGNORE_INDEX
-from atonce.recipe.schema import LossConfig
+from atonce.recipe.schema import DistillConfig, LossConfig, Recipe
 
 
 def cross_entropy_sum(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
@@ -55,9 +56,34 @@ def l2_penalty(model: nn.Module, coefficient: float) -> Tensor:
 Value = TypeVar("Value", float, Tensor)
 
 
-def total_loss(config: LossConfig, cross_entropy: Value, l2: Value) -> Value:
-    """What is minimised: the sum, or the cross entropy alone where the L2 term is declared only."""
-    return cross_entropy + l2 if config.l2_added else cross_entropy
+@dataclass(frozen=True)
+class Losses:
+    """Of one update, over the global batch.
+
+    Attributes:
+        distillation: temperature^2 * KL(teacher || student), mean over all pixels; None without a teacher.
+    """
+
+    cross_entropy: float
+    distillation: float | None
+    l2: float
+    grad_norm: float
+
+    def total(self, recipe: Recipe) -> float:
+        """What is minimised."""
+        return total_loss(recipe.loss, taught(recipe.distill, self.cross_entropy, self.distillation), self.l2)
+
+
+def taught(config: DistillConfig, cross_entropy: Value, distillation: Value | None) -> Value:
+    """Masks and teacher, each with its share; the cross entropy alone where there is no teacher."""
+    if distillation is None:
+        return cross_entropy
+    return (1 - config.weight) * cross_entropy + config.weight * distillation
+
+
+def total_loss(config: LossConfig, data: Value, l2: Value) -> Value:
+    """What is minimised: the sum, or what the data say alone where the L2 term is declared only."""
+    return data + l2 if config.l2_added else data
 
 
 def class_weights(

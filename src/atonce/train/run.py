@@ -16,6 +16,7 @@ from atonce.data.samples import Dataset, Item
 from atonce.data.sizes import InputSize
 from atonce.model import FCN
 from atonce.recipe import Recipe
+from atonce.train.distill import Teacher
 from atonce.train.folder import RunFolder
 from atonce.train.optim import MovingAverage, build_optimizer
 from atonce.train.stages import Stage, grown
@@ -29,6 +30,8 @@ class Run:
     Attributes:
         model: the network itself.
         wrapped: the same, as accelerate wants it called (over several processes, say).
+        busy: seconds that this session has spent on updates so far.
+        teacher: whose opinion of each crop counts beside the mask.
         stages: of which `progress.stage` is the present one.
         rank: this process; 0 writes.
     """
@@ -46,6 +49,8 @@ class Run:
     progress: Progress
     about_data: dict[str, Any]
     stages: tuple[Stage, ...]
+    teacher: Teacher | None = None
+    busy: float = 0.0
 
     @property
     def stage(self) -> Stage:
@@ -62,6 +67,11 @@ class Run:
     @property
     def world(self) -> int:
         return int(self.accelerator.num_processes)
+
+    @property
+    def waited(self) -> float | None:
+        """Share of this session's training, 0..1, that went by waiting for data; None where nothing was trained."""
+        return self.stream.waited / (self.stream.waited + self.busy) if self.busy else None
 
     @property
     def val_items(self) -> Sequence[Item]:
@@ -103,6 +113,7 @@ class Run:
 def equip(model: FCN, recipe: Recipe, accelerator: Accelerator) -> tuple[torch.optim.Optimizer, MovingAverage | None]:
     """Bring a network to its device; its optimiser and, where there is to be one, the average of its weights."""
     model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.recompute(recipe.train.checkpoint)
     average = MovingAverage(model, recipe.optim.ema_decay) if recipe.optim.ema_decay else None
     return build_optimizer(model, recipe.optim), average
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import torch
 from accelerate import Accelerator
 
 from atonce.data import open_dataset
-from atonce.data.batches import BatchStream
+from atonce.data.batches import BatchStream, decoded_bytes
+from atonce.data.cache import Cache, FileCache, MemoryCache, settings_of
 from atonce.data.check import CheckReport, check, fingerprint, raise_for_problems
 from atonce.data.samples import Dataset
 from atonce.data.sizes import InputSize
@@ -19,6 +21,7 @@ from atonce.model.calibration import calibrate
 from atonce.model.init import standardise
 from atonce.predict.predictor import network_input
 from atonce.recipe import Recipe
+from atonce.train.distill import load_teacher, require_same_teacher
 from atonce.train.events import Listener
 from atonce.train.folder import RunFolder
 from atonce.train.hardware import accelerator_for, require_divisible
@@ -49,6 +52,7 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
     dataset, report = _read_data(recipe, data, listener)
     counts = report.statistics["train"]
     weights = class_weights(recipe.loss, counts.pixel_count, counts.pixels_of_pictures_with_class)
+    teacher = load_teacher(recipe, dataset, counts.sizes, accelerator.device)
     model = _network(recipe, stage, dataset, None if going_on else listener)
     if not going_on:
         # Before the average of the weights begins, since this may change them.
@@ -56,12 +60,15 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
     optimizer, average = equip(model, recipe, accelerator)
     if going_on:
         progress = load_state(folder.state, model, optimizer, average)
+        require_same_teacher(teacher, progress.teacher, recipe)
     else:
         progress = Progress(model.config.model_dump(mode="json"))
+    progress.teacher = teacher.sha256 if teacher else None
     # Last of all that may fail: what has been refused leaves no run behind.
     if accelerator.is_main_process:
         folder.create(recipe)
         folder.rewind(progress.step, progress.validations)
+    cache = _cache(recipe, dataset, folder, accelerator, counts.sizes, listener)
     accelerator.wait_for_everyone()
     wrapped, prepared = accelerator.prepare(model, optimizer)
     return Run(
@@ -73,11 +80,12 @@ def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Listen
         wrapped,
         prepared,
         average,
-        _stream(recipe, dataset, accelerator),
+        _stream(recipe, dataset, accelerator, cache, listener),
         None if weights is None else weights.to(accelerator.device),
         progress,
-        describe_data(dataset),
+        describe_data(dataset) | ({"teacher": teacher.sha256} if teacher else {}),
         stages,
+        teacher,
     )
 
 
@@ -93,19 +101,52 @@ def _network(recipe: Recipe, stage: Stage, dataset: Dataset, listener: Listener 
     return model
 
 
-def _stream(recipe: Recipe, dataset: Dataset, accelerator: Accelerator) -> BatchStream:
+def _cache(
+    recipe: Recipe,
+    dataset: Dataset,
+    folder: RunFolder,
+    accelerator: Accelerator,
+    sizes: Mapping[tuple[int, int], int],
+    listener: Listener,
+) -> Cache:
+    """Where decoded pictures are kept; the first process clears away what is of no use there any more."""
+    room, size, zoom = recipe.data.cache_mib << 20, _input_size(recipe), recipe.augment.scale[1]
+    if (need := decoded_bytes(sizes, size, zoom)) > room > 0:
+        remedy = "" if recipe.data.cache == "disk" else "; data.cache=disk and more room keep them in files"
+        listener.note(
+            f"decoded pictures take {need >> 20} MiB, data.cache_mib has room for {recipe.data.cache_mib}: "
+            f"the others are decoded anew in every epoch{remedy}"
+        )
+    if recipe.data.cache == "memory" or not room:
+        if accelerator.is_main_process:
+            folder.forget_decoded()
+        return MemoryCache(room)
+    cache = FileCache(folder.decoded, room, settings_of(dataset, size, zoom))
+    if accelerator.is_main_process:
+        cache.tidy()
+    return cache
+
+
+def _stream(
+    recipe: Recipe, dataset: Dataset, accelerator: Accelerator, cache: Cache, listener: Listener
+) -> BatchStream:
     return BatchStream(
         dataset,
         dataset.split("train"),
         recipe.train.batch_size,
         recipe.train.seed,
-        InputSize(recipe.data.scale, recipe.data.max_side),
+        _input_size(recipe),
         max_zoom=recipe.augment.scale[1],
         rank=accelerator.process_index,
         world=accelerator.num_processes,
         workers=recipe.data.workers,
-        cache_mib=recipe.data.cache_mib,
+        cache=cache,
+        note=listener.note,
     )
+
+
+def _input_size(recipe: Recipe) -> InputSize:
+    return InputSize(recipe.data.scale, recipe.data.max_side)
 
 
 def _present(stages: tuple[Stage, ...], index: int, folder: RunFolder) -> Stage:

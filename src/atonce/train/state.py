@@ -26,6 +26,7 @@ class Progress:
     Attributes:
         model: the network's config, calibrated scales included.
         step: updates made.
+        teacher: sha256 of the model file that it learns from, beside the masks.
         stage, stage_began: which of the run's stages it is in, and after how many updates that began.
         seconds: time spent training, over all sessions of the run.
         best_mean_iou: of the stage's validations so far; -1 before the first.
@@ -40,6 +41,7 @@ class Progress:
     validations: list[dict[str, Any]] = field(default_factory=list)
     stage: int = 0
     stage_began: int = 0
+    teacher: str | None = None
 
     @property
     def validated(self) -> bool:

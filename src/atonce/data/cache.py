@@ -1,0 +1,221 @@
+"""Decoded training pictures, kept for the epochs to come: in memory, or in memory-mapped files.
+
+In memory nothing is left behind and nothing can be stale, but every process holds what it has met. Files are shared by
+the processes of a run and by the sessions of one that is resumed, and the system's page cache holds those that are
+needed: that is for more pictures than memory has room for. They lie in the run's own directory and go when it is done:
+nothing grows in a home directory, and to decode every picture once in a run is little beside training on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import PIL
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from atonce.data.samples import Dataset, Item
+from atonce.data.sizes import InputSize
+from atonce.errors import StorageError
+from atonce.storage import make_folder, remove_temporaries, write_atomically
+from atonce.version import __version__
+
+_RESERVE = 2 << 30
+"""Bytes of the disk that files leave free: a run that could not save its state any more would be a bad bargain."""
+
+_RECOUNT = 16
+"""Writes after which what other processes have written is counted again."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture as batches are made of: image uint8 (H, W, 3) RGB; mask uint8 (H, W) ids, 255 void.
+
+    Attributes:
+        target: height and width at which the network is meant to see it, before augmentation.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    target: tuple[int, int]
+
+    @property
+    def nbytes(self) -> int:
+        return self.image.nbytes + self.mask.nbytes
+
+
+class Cache(Protocol):
+    """Called by several threads at once."""
+
+    def get(self, item: Item) -> Decoded | None:
+        """What is kept of an item as it is now."""
+
+    def put(self, item: Item, decoded: Decoded) -> None:
+        """Keep it, if there is room; a failure is told by `complaint`, once."""
+
+    def complaint(self) -> str | None:
+        """Why nothing more is kept, in one line, the first time that somebody asks."""
+
+
+class MemoryCache:
+    """Keeps pictures until `room` bytes are full; then those that it has."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.kept: dict[str, Decoded] = {}
+        self._lock = threading.Lock()
+
+    def get(self, item: Item) -> Decoded | None:
+        return self.kept.get(item.name)
+
+    def put(self, item: Item, decoded: Decoded) -> None:
+        with self._lock:
+            if item.name not in self.kept and self.room >= decoded.nbytes:
+                self.room -= decoded.nbytes
+                self.kept[item.name] = decoded
+
+    def complaint(self) -> None:
+        return None
+
+
+class FileCache:
+    """Keeps pictures in one memory-mapped safetensors file each, until the folder holds `room` bytes.
+
+    A file is there whole or not at all, whoever is killed and however many write. It counts as long as the bytes of the
+    picture's and the mask's file are what they were (sha256, taken once per process) and so are `settings`.
+
+    Args:
+        folder: for these files alone.
+        settings: of what the decoded pictures depend on beside the files, see `settings_of`.
+    """
+
+    def __init__(self, folder: Path, room: int, settings: str) -> None:
+        self.folder, self.room = folder / settings, room
+        self._sources: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._writing: set[str] = set()
+        self._writes = self._used = 0
+        self._stopped = False
+        self._complaint: str | None = None
+
+    def tidy(self) -> None:
+        """Remove what other settings and writers that were killed have left; nobody may be writing there.
+
+        Raises StorageError.
+        """
+        make_folder(self.folder)
+        for path in self.folder.parent.iterdir():
+            if path != self.folder:
+                shutil.rmtree(path, ignore_errors=True)
+        remove_temporaries(self.folder)
+
+    def get(self, item: Item) -> Decoded | None:
+        try:
+            source = self._source(item)
+            with safe_open(self._path(item), "pt") as file:
+                about = file.metadata()
+                if about["source"] != source:
+                    return None
+                # Copied here, in a thread that decodes: pages come from the disk when they are touched.
+                image, mask = (file.get_tensor(key).numpy().copy() for key in ("image", "mask"))
+            height, width = map(int, about["target"].split())
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+            return None
+        return Decoded(image, mask, (height, width))
+
+    def put(self, item: Item, decoded: Decoded) -> None:
+        with self._alone(item) as alone:
+            if not alone or self._stopped:
+                return
+            try:
+                if self._has_room(item, decoded.nbytes):
+                    self._write(item, decoded)
+                else:
+                    self._stopped = True
+            except (StorageError, OSError) as error:
+                self._stopped = True
+                self._complaint = (
+                    f"decoded pictures are no longer kept in {self.folder.parent} ({error}); "
+                    "those that are not there are decoded anew in every epoch"
+                )
+
+    def complaint(self) -> str | None:
+        told, self._complaint = self._complaint, None
+        return told
+
+    def _write(self, item: Item, decoded: Decoded) -> None:
+        tensors = {
+            "image": torch.from_numpy(np.array(decoded.image)),
+            "mask": torch.from_numpy(np.array(decoded.mask)),
+        }
+        about = {"source": self._source(item), "target": "{} {}".format(*decoded.target)}
+        write_atomically(self._path(item), lambda temporary: save_file(tensors, temporary, about))
+
+    def _has_room(self, item: Item, need: int) -> bool:
+        """Raises StorageError: the disk, not the cache, is about to be full."""
+        with self._lock:
+            if self._writes % _RECOUNT == 0:
+                self._used = sum(map(_size, self.folder.iterdir()))
+            self._writes += 1
+            # An outdated file makes room for its successor.
+            more = need - _size(self._path(item))
+            if self._used + more > self.room:
+                return False
+            self._used += more
+        free = shutil.disk_usage(self.folder).free
+        if free - need < _RESERVE:
+            raise StorageError(f"the disk has {free >> 20} MiB left")
+        return True
+
+    @contextmanager
+    def _alone(self, item: Item) -> Iterator[bool]:
+        """Whether no other thread of this process is writing the same picture; it may come twice in a batch."""
+        with self._lock:
+            alone = item.name not in self._writing
+            self._writing.add(item.name)
+        try:
+            yield alone
+        finally:
+            if alone:
+                self._writing.discard(item.name)
+
+    def _path(self, item: Item) -> Path:
+        # A name may be as long as file systems allow, and hold what they do not.
+        return self.folder / f"{hashlib.sha256(item.name.encode()).hexdigest()[:32]}.safetensors"
+
+    def _source(self, item: Item) -> str:
+        """sha256 of both files. Raises OSError."""
+        if item.name not in self._sources:
+            digest = hashlib.sha256()
+            for path in (item.image, item.mask):
+                content = b"" if path is None else path.read_bytes()
+                digest.update(len(content).to_bytes(8, "little") + content)
+            self._sources[item.name] = digest.hexdigest()
+        return self._sources[item.name]
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where there is none, or none any more."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def settings_of(dataset: Dataset, input_size: InputSize, max_zoom: float) -> str:
+    """Hexadecimal digest of all that decoded pictures depend on beside their files: the size they are wanted at, what
+    masks are translated to, and the versions of what decodes them."""
+    about = repr((__version__, PIL.__version__, input_size, max_zoom)).encode()
+    # For its bytes alone: nothing is ever read back from them.
+    return hashlib.sha256(about + pickle.dumps(dataset.read_mask)).hexdigest()[:16]
