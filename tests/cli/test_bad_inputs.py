@@ -435,10 +435,10 @@ MODELS: dict[str, Case] = {
         ],
         (r"the teacher .*model\.safetensors knows 11 classes \(Sky", "expected those of .*data: 3"),
     ),
-    "nothing to predict": (no_pictures, ("no pictures in .*empty", "expected files of type")),
+    "nothing to predict": (no_pictures, ("no pictures or videos in .*empty", "expected files of type")),
     "a missing picture": (
         lambda world: ["predict", world.model, world.tmp / "none.jpg"],
-        (r"none\.jpg does not exist", "expected a picture or a folder of pictures"),
+        (r"none\.jpg does not exist", "expected pictures or videos, or folders of them"),
     ),
 }
 

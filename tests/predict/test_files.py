@@ -10,7 +10,7 @@ from PIL import Image
 
 from atonce.errors import DataError
 from atonce.predict import Predictor
-from atonce.predict.batch import find_pictures, predict_files
+from atonce.predict.batch import Options, find_pictures, predict_files
 from tests.data import trees
 
 
@@ -24,7 +24,7 @@ def picture(path: Path, size: tuple[int, int] = (30, 20)) -> Path:
 
 
 def targets(*inputs: Path) -> dict[str, str]:
-    return {str(job.target): job.picture.name for job in find_pictures(inputs)}
+    return {str(job.target): job.source.name for job in find_pictures(inputs)}
 
 
 def files_below(folder: Path) -> list[str]:
@@ -41,7 +41,7 @@ def test_folders_are_searched_to_the_bottom_in_order(tmp_path: Path) -> None:
 
 def test_a_file_is_taken_whatever_its_name(segment: Predictor, tmp_path: Path) -> None:
     path = picture(tmp_path / "x.png").rename(tmp_path / "upload.tmp")
-    assert not predict_files(segment, find_pictures([path]), tmp_path / "out")
+    assert not predict_files(segment, find_pictures([path]), tmp_path / "out").broken
     assert files_below(tmp_path / "out") == ["labels/upload.png", "overlays/upload.jpg"]
 
 
@@ -70,10 +70,14 @@ def test_nothing_to_do_and_nothing_there_are_told(tmp_path: Path, inputs: list[s
 def test_everything_is_written_at_the_size_of_the_picture(segment: Predictor, tmp_path: Path) -> None:
     picture(tmp_path / "in" / "sub" / "street.png", (45, 31))
     seen: list[tuple[int, int]] = []
-    broken = predict_files(
-        segment, find_pictures([tmp_path / "in"]), tmp_path / "out", 0.3, True, lambda *done: seen.append(done)
+    summary = predict_files(
+        segment,
+        find_pictures([tmp_path / "in"]),
+        tmp_path / "out",
+        Options(0.3, True),
+        progress=lambda *done: seen.append(done),
     )
-    assert not broken
+    assert not summary.broken
     assert seen[-1] == (1, 1)
     out = tmp_path / "out"
     assert files_below(out) == ["labels/sub/street.png", "overlays/sub/street.jpg", "probabilities/sub/street.npy"]
@@ -89,7 +93,7 @@ def test_a_broken_picture_is_told_and_the_rest_goes_on(segment: Predictor, tmp_p
         picture(tmp_path / "in" / name)
     (tmp_path / "in" / "b.png").write_text("not a picture")
     (tmp_path / "in" / "d.png").write_bytes((tmp_path / "in" / "a.png").read_bytes()[:-300])
-    broken = predict_files(segment, find_pictures([tmp_path / "in"]), tmp_path / "out")
+    broken = predict_files(segment, find_pictures([tmp_path / "in"]), tmp_path / "out").broken
     assert len(broken) == 2
     assert "b.png is not a picture" in str(broken[0])
     assert "d.png" in str(broken[1])
@@ -108,5 +112,5 @@ def test_predicting_again_replaces_what_was_there(segment: Predictor, tmp_path: 
 
 def test_a_picture_longer_than_jpeg_knows_is_segmented(segment: Predictor, tmp_path: Path) -> None:
     path = trees.save(tmp_path / "scan.png", np.zeros((1, 66_000, 3), np.uint8))
-    assert not predict_files(segment, find_pictures([path]), tmp_path / "out")
+    assert not predict_files(segment, find_pictures([path]), tmp_path / "out").broken
     assert files_below(tmp_path / "out") == ["labels/scan.png", "overlays/scan.png"]

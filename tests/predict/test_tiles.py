@@ -16,7 +16,7 @@ from atonce.errors import UserError
 from atonce.labels import LabelSpec
 from atonce.model import FCN, initialise
 from atonce.predict import Predictor, tiles
-from atonce.predict.batch import find_pictures, predict_files
+from atonce.predict.batch import Options, find_pictures, predict_files
 from atonce.predict.predictor import network_input
 from atonce.recipe import FCNConfig
 
@@ -161,7 +161,8 @@ def test_probabilities_of_huge_pictures_go_to_a_file(
     whole = predictor(image).probabilities
     Image.fromarray(image).save(tmp_path / "large.png")
     monkeypatch.setattr(tiles, "LOGIT_PIXELS", 1000)
-    assert not predict_files(predictor, find_pictures([tmp_path / "large.png"]), tmp_path / "out", probabilities=True)
+    jobs = find_pictures([tmp_path / "large.png"])
+    assert not predict_files(predictor, jobs, tmp_path / "out", Options(probabilities=True)).broken
     found = np.load(tmp_path / "out" / "probabilities" / "large.npy")
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, whole, atol=1e-5)

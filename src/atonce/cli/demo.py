@@ -57,5 +57,5 @@ def _segment(model: Path, pictures: Path, out: Path) -> Path:
     from atonce.predict.batch import find_pictures, predict_files
 
     with progress_of("segmenting unseen scenes") as progress:
-        predict_files(Predictor.from_file(model), find_pictures([pictures]), out, progress=progress)
+        predict_files(Predictor.from_file(model), find_pictures([pictures]), out, overwrite=True, progress=progress)
     return out / "overlays"

@@ -57,7 +57,7 @@ def _material(calibration: Path | None, bundle: Bundle, format: str | None) -> M
     if calibration is None:
         return from_scenes()
     if format is None and _holds_pictures(calibration):
-        return from_pictures([job.picture for job in find_pictures([calibration])])
+        return from_pictures([job.source for job in find_pictures([calibration])])
     trained = bundle.recipe.get("data", {})
     dataset = open_dataset(
         calibration, format, seed=trained.get("split_seed", 0), val_fraction=trained.get("val_fraction", 0.2)

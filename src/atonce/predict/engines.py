@@ -28,15 +28,15 @@ Network = Callable[[torch.Tensor], torch.Tensor]
 BY_SPEED: tuple[EngineName, ...] = ("openvino", "onnxruntime")
 
 
-def require(module: str, what: str) -> Any:
-    """Import a package of the extra `export`. Raises UserError with the command that installs it."""
+def require(module: str, what: str, extra: str = "export") -> Any:
+    """Import a package of an extra. Raises UserError with the command that installs it."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != module.partition(".")[0]:
             raise
         raise UserError(
-            f"{what} needs the package {module}, which is not installed", remedy="pip install 'atonce[export]'"
+            f"{what} needs the package {module}, which is not installed", remedy=f"pip install 'atonce[{extra}]'"
         ) from None
 
 

@@ -64,6 +64,13 @@ class ExportedPredictor(Predictor):
         found = self._session.run(np.ascontiguousarray(image)[None])
         return {name: values[0] for name, values in found.items()}
 
+    def labels_of(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """As `Predictor.labels_of`."""
+        if self.together(images.shape[1:3]) < 2:
+            return np.stack([self(image).labels for image in images])
+        labels: NDArray[np.uint8] = self._session.run(np.ascontiguousarray(images))["labels"]
+        return labels
+
     def logits(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """float32 (C, H, W), from the probabilities. Raises UserError where there are none."""
         return self(image).logits

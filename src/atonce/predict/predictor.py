@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from atonce.predict import tiles
 from atonce.predict.engines import accelerated, choose_engine
 from atonce.predict.result import Result, blend
 
+if TYPE_CHECKING:
+    from atonce.predict.video import VideoReport
+
 __all__ = ["Predictor", "Result", "as_rgb", "blend", "network_input", "usable_device"]
 
 Picture = str | Path | Image.Image | NDArray[Any]
@@ -28,6 +31,10 @@ Progress = Callable[[int, int], None]
 
 EXPORTED_SUFFIXES = frozenset({".onnx", ".xml"})
 """Files of `atonce export`; every other file is read as a model file."""
+
+
+_MOST_TOGETHER = 8
+"""Pictures that go through the network at once; more gain little."""
 
 
 class Predictor:
@@ -115,6 +122,44 @@ class Predictor:
         return logits[0].cpu()
 
     @torch.inference_mode()
+    def labels_of(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 (N, H, W, 3) RGB -> uint8 (N, H, W): as one by one up to the rounding of floats, together faster.
+
+        They go through in one piece: see `together` for how many that may be.
+        """
+        size = images.shape[1:3]
+        if self.together(size) < 2:
+            return np.stack([self(image).labels for image in images])
+        logits = self._network(network_inputs(images, self.bundle.input_size, self.device))
+        if logits.shape[-2:] != size:
+            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+        return logits.argmax(1).to(torch.uint8).cpu().numpy()
+
+    def together(self, size: tuple[int, ...]) -> int:
+        """How many pictures of (height, width) take as much memory as the largest that goes through in one piece."""
+        pixels = max(math.prod(size), math.prod(self.bundle.input_size.apply(*size)))
+        return min(max(1, tiles.WHOLE_PIXELS // pixels), _MOST_TOGETHER)
+
+    def frames(self, video: str | Path) -> Iterator[tuple[float, Result]]:
+        """A video's frames, upright, each with its time in seconds; one is held at a time.
+
+        Raises:
+            DataError: not a video, or broken.
+            UserError: the extra `video` is not installed.
+        """
+        from atonce.predict.reader import Video
+
+        with Video(Path(video)) as opened:
+            for frame in opened.frames():
+                yield float(frame.time), self(frame.image)
+
+    def video(self, source: str | Path, out: str | Path, opacity: float = 0.5, audio: bool = True) -> VideoReport:
+        """Write a video with the classes' colours laid over it; more is in `predict.video.predict_video`."""
+        from atonce.predict.video import predict_video
+
+        return predict_video(self, Path(source), Path(out), opacity, audio)
+
+    @torch.inference_mode()
     def blocks(self, image: NDArray[np.uint8], progress: Progress | None = None) -> Iterator[tiles.Block]:
         """uint8 (H, W, 3) RGB -> the logits part by part, computed in tiles; memory is bounded by the tile."""
         core, margin = tiles.core_side(self.model), tiles.margin(self.model.config)
@@ -145,10 +190,17 @@ def usable_device(device: str | torch.device | None) -> torch.device:
 
 def network_input(image: NDArray[np.uint8], input_size: InputSize, device: torch.device | None = None) -> torch.Tensor:
     """uint8 (H, W, 3) RGB -> (1, 3, h, w), 0..255, at the size that the network sees."""
+    return network_inputs(image[None], input_size, device)
+
+
+def network_inputs(
+    images: NDArray[np.uint8], input_size: InputSize, device: torch.device | None = None
+) -> torch.Tensor:
+    """uint8 (N, H, W, 3) RGB -> (N, 3, h, w), as `network_input`."""
     # A copy: Pillow hands out arrays that must not be written to, and torch warns of those.
-    batch = torch.tensor(image).to(device).permute(2, 0, 1)[None]
-    size = input_size.apply(*image.shape[:2])
-    if size == image.shape[:2]:
+    batch = torch.tensor(images).to(device).permute(0, 3, 1, 2)
+    size = input_size.apply(*images.shape[1:3])
+    if size == images.shape[1:3]:
         return batch
     return F.interpolate(batch.float(), size, mode="bilinear", align_corners=False, antialias=True)
 
