@@ -33,6 +33,7 @@ def test_baselines_come_first() -> None:
         "l2": "none",
         "freeze": "trained",
         "stride": "32s",
+        "optimizer": "adamw",
     }
 
 

@@ -105,6 +105,14 @@ STUDIES: Mapping[str, Study] = {
             "What do the skips add?",
             {"32s": {"model.stride": 32}, "16s": {"model.stride": 16}, "8s": {"model.stride": 8}},
         ),
+        Study(
+            "optimizer",
+            "Which optimiser learns faster? At one rate: Muon's steps have the size of AdamW's.",
+            {
+                "adamw": {"optim.name": "adamw", "optim.momentum": 0.9},
+                "muon": {"optim.name": "muon", "optim.momentum": 0.95},
+            },
+        ),
     )
 }
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @app.command()
 def ablate(
     data: Data,
-    study: Annotated[str, typer.Option(help="scaling, schedule, init, l2, freeze, stride, or a YAML file.")],
+    study: Annotated[str, typer.Option(help="scaling, schedule, init, l2, freeze, stride, optimizer, or a YAML file.")],
     recipe: Annotated[
         str | None, typer.Option(help="A shipped recipe's name or a YAML file; by the data's format.")
     ] = None,
