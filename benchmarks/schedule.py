@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import psutil
 
@@ -16,6 +16,10 @@ from benchmarks.workers import Runner
 # alive at once (a convolution's input and output, and the output in another layout). Of four contestants together: the
 # one whose turn it is, and the sessions of the engines, which keep theirs.
 _BYTES_PER_PIXEL = 4 * 3 * 64 * 4
+
+# Seconds of a round that is not preceded by a warm-up: libraries and threads are warm from the cells before, and what
+# they prepare for another size of picture is little beside passes of seconds.
+_LONG_ROUND = 20.0
 
 # torchfcn pads a picture by 100 on all sides.
 _PADDING = 200
@@ -58,7 +62,9 @@ class Schedule:
         Args:
             counts: operations of a repetition, by contestant.
         """
-        reason = self._too_much(cell, counts) if runners else "nobody is there"
+        round_seconds = sum(counts[name] * self._seconds_per_operation.get(name, 0.0) for name in counts)
+        repetitions = replace(self.repetitions, warm=0) if round_seconds > _LONG_ROUND else self.repetitions
+        reason = self._too_much(cell, counts, round_seconds, repetitions) if runners else "nobody is there"
         if reason:
             section.left_out.append(f"{cell.name}: {reason}")
             self.say(f"{cell.name} left out: {reason}")
@@ -66,7 +72,7 @@ class Schedule:
         failed: dict[str, str] = {}
         # The larger cells cost more than their share.
         seconds = 0.6 * self.clock.left(self.part) / self.cases
-        found = take_turns(runners, cell, self.repetitions, seconds, failed)
+        found = take_turns(runners, cell, repetitions, seconds, failed)
         for name, series in found.items():
             self._seconds_per_operation[name] = quartiles(series.seconds)[1] / counts[name]
         rounds = max((len(series.seconds) for series in found.values()), default=0)
@@ -75,20 +81,20 @@ class Schedule:
         section.add(cell.name, found, operations=dict(counts), arithmetic=own, pictures=pictures)
         section.lose(cell.name, failed)
 
-    def _too_much(self, cell: Cell, counts: Mapping[str, int]) -> str | None:
-        """Why a cell is left out, in words; the first cell never is for its time."""
+    def _too_much(
+        self, cell: Cell, counts: Mapping[str, int], round_seconds: float, repetitions: Repetitions
+    ) -> str | None:
+        """Why a cell is left out, in words; the first cell, of which nothing is known, never is for its time."""
         pixels = cell.batch * (cell.height + _PADDING) * (cell.width + _PADDING)
         need = pixels * self.bytes_per_pixel + self.bytes_fixed * len(counts)
         have = psutil.virtual_memory().available
         if need > have:
             return f"{len(counts)} processes need about {need / 1e9:.1f} GB, {have / 1e9:.1f} GB of memory are free"
-        if not self._seconds_per_operation:
-            return None
-        round_seconds = sum(counts[name] * self._seconds_per_operation.get(name, 0.0) for name in counts)
-        whole, left = round_seconds * (1 + self.repetitions.least), self.clock.left(self.part)
+        rounds = repetitions.least + (repetitions.warm > 0)
+        whole, left = round_seconds * rounds, self.clock.left(self.part)
         if whole <= left:
             return None
         return (
-            f"a round of {sum(counts.values()) / 1e9:.0f} GFLOP takes about {round_seconds:.0f} s, a warm-up and "
-            f"{self.repetitions.least} rounds {whole:.0f} s; {left:.0f} s are left (--minutes)"
+            f"a round of {sum(counts.values()) / 1e9:.0f} GFLOP takes about {round_seconds:.0f} s, {rounds} of them "
+            f"{whole:.0f} s; {left:.0f} s are left (--minutes)"
         )

@@ -27,7 +27,8 @@ def _about(report: Report) -> Iterator[str]:
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     yield "## Measured"
     yield ""
-    yield f"`{about['command']}` at commit {about['commit']}, seed {about['seed']}, {about['date']}"
+    when = f"{about['date']}, {about['seconds']} s"
+    yield f"`{about['command']}` at commit {about['commit']}, seed {about['seed']}, {when}"
     yield ""
     yield (
         f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads "

@@ -20,6 +20,7 @@ ABOUT = {
     "commit": "abc",
     "seed": 0,
     "date": "2026",
+    "seconds": 1,
     "machine": {},
     "versions": {},
 }
