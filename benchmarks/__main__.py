@@ -116,7 +116,7 @@ def _section(
     if name == "start":
         section = starting.run(files, setting.seed, clock, plan.repetitions)
     elif name == "data":
-        section = reading.run(asked.data, plan.streets, files / "streets", setting.seed, clock, plan.repetitions)
+        section = reading.run(asked.data, plan.streets, files, setting.seed, clock, plan.repetitions)
     elif name == "inference":
         schedule.cases = len(plan.inference)
         section = inference_section.run(setting, plan.inference, files, asked.contestants, schedule)

@@ -12,6 +12,7 @@ import torch
 from atonce.data import open_dataset
 from atonce.data.augment import augment
 from atonce.data.batches import BatchStream
+from atonce.data.cache import Cache, FileCache, MemoryCache, settings_of
 from atonce.data.sizes import InputSize
 from atonce.data.streets import write_streets
 from atonce.recipe import load_recipe
@@ -21,10 +22,13 @@ from benchmarks.workers import Contestant, crew
 
 BATCH = 8
 DECODED, CACHED = "decoded, augmented", "from the cache"
+ROOM = 4 << 30
+"""Of the caches, bytes: more than a repetition's pictures need."""
+
 NOTE = (
     "{what}, batches of {batch}, threads and augmentation of the recipe `camvid`, augmented on the CPU. `decoded` "
     "reads the files each time, as the first epoch does (they are in the system's file cache); `from the cache` finds "
-    "them decoded in memory, as all later epochs do."
+    "them decoded, in memory or in memory-mapped files (`data.cache`), as all later epochs do."
 )
 
 
@@ -48,25 +52,33 @@ class Reading:
 
     Args:
         data: a data set with masks.
-        cached: pictures are kept decoded.
+        cache: "" decodes anew; "memory" and "disk" keep decoded pictures as data.cache says.
+        folder: for the files of "disk".
         augmented: at the end a float batch on the CPU, as the network takes it; otherwise uint8.
         crop: (height, width) of what is augmented; None takes the recipe's.
     """
 
-    def __init__(self, data: Path, seed: int, cached: bool, augmented: bool, crop: tuple[int, int] | None) -> None:
+    def __init__(
+        self, data: Path, seed: int, folder: Path, crop: tuple[int, int] | None, cache: str, augmented: bool
+    ) -> None:
         self.recipe = load_recipe("camvid")
         self.augmented, self.seed, self.crop = augmented, seed, crop or self.recipe.data.crop
         dataset = open_dataset(data)
-        knobs = self.recipe.data
+        knobs, zoom = self.recipe.data, self.recipe.augment.scale[1]
+        size = InputSize(knobs.scale, knobs.max_side)
+        kept: Cache | None = MemoryCache(ROOM) if cache == "memory" else None
+        if cache == "disk":
+            kept = FileCache(folder, ROOM, settings_of(dataset, size, zoom))
+            kept.tidy()
         self.stream = BatchStream(
             dataset,
             dataset.split("train"),
             BATCH,
             seed,
-            InputSize(knobs.scale, knobs.max_side),
-            max_zoom=self.recipe.augment.scale[1],
+            size,
+            max_zoom=zoom,
             workers=knobs.workers,
-            cache_mib=4096 if cached else 0,
+            cache=kept,
         )
 
     def prepare(self, case: int) -> partial[None]:
@@ -82,20 +94,21 @@ class Reading:
 def run(
     data: Path | None, streets: Streets, folder: Path, seed: int, clock: Clock, repetitions: Repetitions
 ) -> Section:
-    """Read `data`, or streets that are written into `folder` first."""
+    """Read `data`, or streets that are written into `folder` first, which also takes what is cached on disk."""
     what = f"{streets.count} pictures of {data}"
     if data is None:
-        data = write_streets(folder, streets.count, 1, seed, streets.size)
+        data = write_streets(folder / "streets", streets.count, 1, seed, streets.size)
         what = f"{streets.count} generated streets of {streets.size[0]}x{streets.size[1]} (PNG)"
     section = Section("data", "Data loading alone", NOTE.format(what=what, batch=BATCH))
     ways = {
-        "decoded": (False, False),
-        DECODED: (False, True),
-        CACHED: (True, False),
-        f"{CACHED}, augmented": (True, True),
+        "decoded": ("", False),
+        DECODED: ("", True),
+        CACHED: ("memory", False),
+        f"{CACHED}, augmented": ("memory", True),
+        f"{CACHED} on disk": ("disk", False),
     }
     makers: dict[str, Callable[[], Contestant]] = {
-        name: partial(Reading, data, seed, *way, streets.crop) for name, way in ways.items()
+        name: partial(Reading, data, seed, folder / "decoded", streets.crop, *way) for name, way in ways.items()
     }
     failed: dict[str, str] = {}
     with crew(makers, failed) as runners:

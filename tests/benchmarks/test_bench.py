@@ -56,7 +56,7 @@ def test_quick_run_of_data_and_whole_commands(tmp_path: Path) -> None:
     assert [line for section in sections.values() for line in section["left_out"]] == []
     start = {row["contestant"]: row["median_seconds"] for row in sections["start"]["rows"]}
     assert start["atonce --help"] < start["atonce predict, slim model, one picture"]
-    assert len(sections["data"]["rows"]) == 4
+    assert len(sections["data"]["rows"]) == 5
     assert all(row["pictures_per_second"] > 0 for row in sections["data"]["rows"])
     [large] = sections["large"]["rows"]
     assert large["peak_memory_bytes"] > 100 << 20
