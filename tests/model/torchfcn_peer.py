@@ -1,33 +1,23 @@
-"""torchfcn's networks as an oracle, without the packages that it needs only for downloading and drawing."""
+"""torchfcn's networks as an oracle."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-import types
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from atonce.errors import UserError
 from atonce.model import FCN
+from benchmarks.peers import torchfcn_class
 
 
 def load_network(name: str) -> Any:
-    """One of torchfcn's network classes; the packages around its modules are left empty."""
-    if "torchfcn" not in sys.modules:
-        spec = importlib.util.find_spec("torchfcn")
-        if spec is None or spec.origin is None:
-            pytest.skip("torchfcn is not installed: pip install --no-deps torchfcn")
-        root = Path(spec.origin).parent
-        for package, folder in (("torchfcn", root), ("torchfcn.models", root / "models")):
-            sys.modules[package] = types.ModuleType(package)
-            sys.modules[package].__path__ = [str(folder)]
-        sys.modules.setdefault("fcn", types.ModuleType("fcn"))
-    module = name.lower().removesuffix("atonce")
-    return getattr(importlib.import_module(f"torchfcn.models.{module}"), name)
+    """One of torchfcn's network classes."""
+    try:
+        return torchfcn_class(name)
+    except UserError as error:
+        pytest.skip(str(error))
 
 
 def copy_weights(ours: FCN, theirs: Any) -> None:
