@@ -14,7 +14,7 @@ from pathlib import Path
 from atonce.errors import UserError
 from atonce.predict.predictor import usable_device
 from atonce.storage import make_folder, write_text
-from benchmarks import inference_section, peak, reading, starting, training
+from benchmarks import ideas, inference_section, peak, reading, starting, training
 from benchmarks.inference import Setting
 from benchmarks.machine import about
 from benchmarks.operations import Cell
@@ -31,11 +31,14 @@ SHARES = {
     "inference": 0.52,
     "training": 0.29,
     "large": 0.07,
+    "ideas": 0.0,
     "peak after": 0.01,
 }
 """Of the time; what a part leaves goes to the next."""
 
 SECTIONS = ("start", "data", "inference", "training", "large")
+FURTHER = ("ideas",)
+"""Measured only when asked for: what was tried."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,9 @@ def _section(
     elif name == "training":
         schedule.cases = len(plan.training)
         section = training.run(setting, plan.training, asked.contestants, schedule)
+    elif name == "ideas":
+        schedule.cases = 2
+        section = ideas.run(setting, plan.inference[0], plan.training[0], asked.contestants, schedule)
     else:
         section = starting.run_large(report, files, plan.large, setting.seed, clock)
     report.sections.append(section)
@@ -139,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of weights, pictures and labels")
     add("--device", default="cpu", help="of torch: cpu, cuda")
     add("--data", type=Path, help="a data set to read; generated streets by default")
-    add("--sections", type=_sections, default=SECTIONS, help=f"some of {','.join(SECTIONS)}")
+    add("--sections", type=_sections, default=SECTIONS, help=f"some of {','.join((*SECTIONS, *FURTHER))}")
     add("--contestants", type=_words, default=(), help="only those whose names hold one of these words")
     return parser
 
@@ -149,10 +155,11 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 def _sections(text: str) -> tuple[str, ...]:
-    wrong = [word for word in _words(text) if word not in SECTIONS]
+    known = (*SECTIONS, *FURTHER)
+    wrong = [word for word in _words(text) if word not in known]
     if wrong:
-        raise argparse.ArgumentTypeError(f"there is no section {', '.join(wrong)}; some of {','.join(SECTIONS)}")
-    return tuple(name for name in SECTIONS if name in _words(text))
+        raise argparse.ArgumentTypeError(f"there is no section {', '.join(wrong)}; some of {','.join(known)}")
+    return tuple(name for name in known if name in _words(text))
 
 
 def _count(text: str) -> int:

@@ -72,7 +72,7 @@ def run(setting: Setting, cells: Sequence[Cell], files: Path, only: Sequence[str
     """
     note = NOTE.format(head_width=setting.head_width, classes=setting.classes)
     section = Section("inference", "Inference", note, (TORCHFCN, EAGER))
-    chosen = {name: entry for name, entry in entries(setting, files).items() if _wanted(name, only)}
+    chosen = {name: entry for name, entry in entries(setting, files).items() if wanted(name, only)}
     failed: dict[str, str] = {}
     for name, target, path in _exports(files):
         if name in chosen:
@@ -91,7 +91,8 @@ def run(setting: Setting, cells: Sequence[Cell], files: Path, only: Sequence[str
     return section
 
 
-def _wanted(name: str, only: Sequence[str]) -> bool:
+def wanted(name: str, only: Sequence[str]) -> bool:
+    """Whether a contestant is to compete, see `run`."""
     return not only or any(word.lower() in name.lower() for word in only)
 
 

@@ -14,7 +14,7 @@ from atonce.recipe import load_recipe
 from atonce.train.loss import cross_entropy_sum, l2_penalty, total_loss, valid_weight
 from atonce.train.optim import build_optimizer
 from benchmarks.inference import Setting, network, pictures, unfilled, unfilled_torchfcn
-from benchmarks.inference_section import Entry
+from benchmarks.inference_section import Entry, wanted
 from benchmarks.operations import Cell, step_operations
 from benchmarks.peers import (
     LEARNING_RATE,
@@ -127,11 +127,7 @@ def run(setting: Setting, cells: Sequence[Cell], only: Sequence[str], schedule: 
     """
     note = NOTE.format(head_width=setting.head_width, classes=setting.classes)
     section = Section("training", "Training step", note, (TORCHFCN,))
-    chosen = {
-        name: entry
-        for name, entry in entries(setting).items()
-        if not only or any(word.lower() in name.lower() for word in only)
-    }
+    chosen = {name: entry for name, entry in entries(setting).items() if wanted(name, only)}
     with torch.device("meta"):
         weights = sum(p.numel() for p in unfilled(setting).parameters())
     schedule.bytes_per_pixel, schedule.bytes_fixed = _BYTES_PER_PIXEL, _BYTES_PER_WEIGHT * weights

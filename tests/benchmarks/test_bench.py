@@ -62,6 +62,20 @@ def test_quick_run_of_data_and_whole_commands(tmp_path: Path) -> None:
     assert large["peak_memory_bytes"] > 100 << 20
 
 
+def test_ideas_are_measured_when_asked_for(tmp_path: Path) -> None:
+    words = ["--quick", "--head-width", "16", "--out", str(tmp_path), "--sections", "ideas"]
+    main([*words, "--contestants", "channels-last,frozen,eighth,checkpointing,fp32"])
+    ideas = json.loads((tmp_path / "bench.json").read_text("utf-8"))["sections"]["ideas"]
+    assert ideas["left_out"] == []
+    assert [row["contestant"] for row in ideas["rows"]] == [
+        "ours, eager, channels-last",
+        "frozen",
+        "labels at an eighth (not exact)",
+        "ours, fp32",
+        "activation checkpointing",
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
