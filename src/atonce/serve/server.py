@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from typing import Any
@@ -37,9 +38,11 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        remedy = "choose another --port, or 0 for any" if not isinstance(error, socket.gaierror) else "see --host"
+    except (socket.gaierror, UnicodeError):
+        raise UserError(f"there is no address '{host}' here", "127.0.0.1, 0.0.0.0 or another --host") from None
+    except OSError as error:
+        # Without the address that Python adds to the system's own words.
+        reason, remedy = os.strerror(error.errno or 0), "choose another --port, or 0 for any"
         raise UserError(f"cannot listen on {address_of(host, port)} ({reason})", "a free port", remedy) from None
 
 
