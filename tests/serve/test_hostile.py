@@ -14,11 +14,9 @@ import pytest
 from PIL import Image
 
 from atonce.errors import DataError
-from atonce.predict import Predictor, tiles
 from atonce.serve import answers
 from atonce.serve import picture as decoding
 from atonce.serve.jpeg import MOST_SCANS, too_many_scans
-from tests.export.networks import bundle
 from tests.serve.live import BOUNDARY, FORM, Live, form, noise, saved
 
 PICTURE = saved(noise(40, 40))
@@ -244,19 +242,6 @@ def test_probabilities_that_would_fill_the_memory(live: Live, monkeypatch: pytes
     reply = live.send(saved(noise(40, 41)), "format=probabilities")
     assert reply.status == 413
     assert "probabilities of 11 classes for 41x40 pixels" in reply.error
-
-
-def test_thin_pictures_do_not_fill_the_memory_with_their_border(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A row of 2 megapixels is 64 when it has grown to the network's 32 rows: 16 GB of activations.
-    segment = Predictor(bundle(), "cpu")
-    sizes = []
-    network = segment._network
-    monkeypatch.setattr(segment, "_network", lambda pixels: (sizes.append(pixels.shape), network(pixels))[1])
-    monkeypatch.setattr(tiles, "WHOLE_PIXELS", 32 * 3000)
-    monkeypatch.setattr(tiles, "_TILE_BYTES", 1)
-    image = noise(1, 3200)
-    assert segment(image).labels.shape == (1, 3200)
-    assert max(shape[-1] for shape in sizes) < 3200
 
 
 def test_a_fault_of_ours_is_told_without_its_insides(

@@ -59,8 +59,17 @@ def serve(
         application = create_app(service, names)
         place = address_of(host, listener.getsockname()[1])
         typer.echo(f"{model} with {service.predictor.engine}: http://{place} (Ctrl-C ends)")
+        if not _is_local(host):
+            typer.echo("note: whoever can reach this address can use it; there is no password", err=True)
         run(application, listener)
     typer.echo("stopped")
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _is_everywhere(host: str) -> bool:

@@ -141,7 +141,7 @@ class Answer(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             for start in range(0, max(len(body), 1), _CHUNK):
                 piece, last = bytes(body[start : start + _CHUNK]), start + _CHUNK >= len(body)
-                with anyio.move_on_at(started + seconds_for(start)) as patience:
+                with anyio.CancelScope(deadline=started + seconds_for(start)) as patience:
                     await send({"type": "http.response.body", "body": piece, "more_body": not last})
                 if patience.cancelled_caught:
                     # The server closes connections whose answer ends early.

@@ -18,6 +18,9 @@ from atonce.serve.refusal import Abandoned, Refusal
 
 T = TypeVar("T")
 
+WAITING = ("queue", "wait")
+"""Steps that are none: for a place, then for the network."""
+
 # While the network is at work on one picture, the next is decoded or the last one's answer is written.
 _AT_WORK = 2
 
@@ -48,6 +51,11 @@ class Visit:
         """Of each step so far, and all together."""
         found = {step: round(value, 1) for step, value in self._marks.items()}
         return found | {"total": round(sum(self._marks.values()), 1)}
+
+    @property
+    def seconds_of_work(self) -> float:
+        """Without the waiting."""
+        return sum(value for step, value in self._marks.items() if step not in WAITING) / 1000
 
     def with_network(self, work: Callable[[], T]) -> T:
         """Do it in the network's own thread, one visit after the other; every thread would have threads of its own."""
@@ -119,7 +127,7 @@ class Desk:
             raise failure
         if not outcome:
             raise Abandoned
-        self._usual_seconds += 0.2 * (visit.milliseconds["total"] / 1000 - self._usual_seconds)
+        self._usual_seconds += 0.2 * (visit.seconds_of_work - self._usual_seconds)
         return outcome[0]
 
     def now(self, work: Callable[[Visit], T]) -> T:

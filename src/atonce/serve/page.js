@@ -9,7 +9,7 @@ function share(value) {
 }
 
 function fail(text) {
-  at("status").textContent = "";
+  at("status").hidden = true;
   at("error").textContent = text;
   at("error").hidden = false;
 }
@@ -67,6 +67,7 @@ async function segment(file) {
   if (request) request.abort();
   const mine = (request = new AbortController());
   at("error").hidden = true;
+  at("status").hidden = false;
   if (model && file.size > model.limits.upload_bytes) {
     at("result").classList.remove("busy");
     fail(`${file.name} has ${(file.size / 1e6).toFixed(1)} MB; expected at most ${model.limits.upload_bytes / 1e6} MB`);
@@ -101,6 +102,7 @@ async function show(file, answer, signal) {
     picture = address(await (await ask(file, "format=overlay&opacity=0", signal)).blob());
     await shown(original, picture);
   }
+  at("of").textContent = file.name;
   at("below").src = picture;
   at("labels").src = labels;
   at("save-labels").href = labels;

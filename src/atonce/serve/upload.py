@@ -44,7 +44,7 @@ async def read_body(request: Request, limit: int, holding: Holding) -> bytes:
     body, started = bytearray(), anyio.current_time()
     more = True
     while more:
-        with anyio.move_on_at(started + seconds_for(len(body))) as patience:
+        with anyio.CancelScope(deadline=started + seconds_for(len(body))) as patience:
             message = await request.receive()
         if patience.cancelled_caught:
             raise Refusal(408, f"after {len(body)} bytes the picture came too slowly", remedy="send it faster")
