@@ -164,7 +164,7 @@ FORMS: dict[str, tuple[bytes, int, str]] = {
     "no field": (f"--{BOUNDARY}--\r\n".encode(), 422, "no field 'picture'"),
     "no end": (form(("picture", PICTURE))[:-30], 422, "ends early"),
     "no form": (b"picture", 422, "not the multipart/form-data that it says it is"),
-    "an endless header": (b"--a7b3\r\nX: " + b"y" * 20_000, 422, "not the multipart"),
+    "an endless header": (b"--a7b3\r\nX: " + b"y" * 20_000, 422, "the multipart/form-data"),
     "a field without a name": (b"--a7b3\r\nX: y\r\n\r\nz\r\n--a7b3--\r\n", 422, "the field ''"),
 }
 

@@ -19,7 +19,8 @@ _BETWEEN = frozenset({0xC4, 0xCC, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE})
 def too_many_scans(file: bytes) -> bool:
     """Whether a JPEG has more than MOST_SCANS, or may have them behind markers that no encoder writes there.
 
-    A picture of a megapixel with 100,000 empty scans is a small file and takes an hour.
+    A scan may be 12 bytes long and takes in the order of a millisecond for each megapixel: a file of a megabyte could
+    keep a thread for half an hour, and nothing ends a thread.
     """
     # Also counts thumbnails and whatever is appended, as phones do with short films; so it errs upwards.
     if file.count(bytes((0xFF, _SOS))) <= MOST_SCANS:
