@@ -140,6 +140,26 @@ def test_large_pictures_give_the_same_result(predictor: Predictor, monkeypatch: 
     assert steps == [(i, 6) for i in range(1, 7)]
 
 
+def test_thin_pictures_do_not_fill_the_memory_with_their_border(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A row of a megapixel is 32 when it has grown to the network's 32 rows: gigabytes of activations.
+    image = picture(1, 3200)
+    whole = predictor(image)
+    widths: list[int] = []
+    network = predictor._network
+
+    def watched(pixels: torch.Tensor) -> torch.Tensor:
+        widths.append(pixels.shape[-1])
+        return network(pixels)
+
+    monkeypatch.setattr(predictor, "_network", watched)
+    monkeypatch.setattr(tiles, "WHOLE_PIXELS", 32 * 3000)
+    torch.testing.assert_close(predictor(image).logits, whole.logits, atol=1e-4, rtol=1e-4)
+    assert max(widths) < 3200
+    assert tiles.computed_pixels(FCNConfig(alignment="caffe"), 1, 3200) == 201 * 3400
+
+
 def test_huge_pictures_give_labels_only(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture(140, 330)
     whole = predictor(image)

@@ -41,11 +41,11 @@ _TURN = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# What Pillow raises on damaged files: more kinds than its documentation admits.
-_DAMAGE = (
+DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError,
     AssertionError, NotImplementedError, struct.error, zlib.error,
 )  # fmt: skip
+"""What Pillow raises on damaged files: more kinds than its documentation admits."""
 
 _PILLOW_MODULES = re.compile(r"PIL\.")
 
@@ -98,7 +98,7 @@ class FileError(DataError):
         return (type(self), (self.problem,))
 
 
-def _hush_pillow() -> None:
+def hush_pillow() -> None:
     """What matters is raised, so Pillow's own warnings (odd metadata, mostly) never reach the user.
 
     A lasting filter for Pillow's modules, not `warnings.catch_warnings`: that saves and restores what all
@@ -115,7 +115,7 @@ def open_image(path: Path) -> Image.Image:
     Raises:
         FileError: missing, a folder, empty, not a picture, truncated, more than 500 megapixels.
     """
-    _hush_pillow()
+    hush_pillow()
     try:
         image: Image.Image = Image.open(path, formats=_FORMATS)
         with image:
@@ -130,7 +130,7 @@ def open_image(path: Path) -> Image.Image:
         raise FileError(_not_a_picture(path)) from None
     except Image.DecompressionBombError:
         raise FileError(_too_large(path)) from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         if path.is_dir():
             raise FileError(Problem("unreadable", path, "is a folder", "a picture file")) from None
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -146,27 +146,31 @@ def _too_large(path: Path) -> Problem:
 
 
 def _not_a_picture(path: Path) -> Problem:
-    """Say what the file is instead, where its first bytes tell."""
     with path.open("rb") as file:
         head = file.read(64)
+    return Problem("unreadable", path, *what_instead(head))
+
+
+def what_instead(head: bytes) -> tuple[str, str, str]:
+    """What a file that is no picture is instead, as far as its first bytes tell: found, expected, remedy."""
     if not head:
-        return Problem("unreadable", path, "is empty (0 bytes)", "a picture", "copy or export it again")
+        return "is empty (0 bytes)", "a picture", "copy or export it again"
     if head.startswith(b"version https://git-lfs"):
-        return Problem("unreadable", path, "is a Git LFS pointer", "the picture itself", "run `git lfs pull`")
+        return "is a Git LFS pointer", "the picture itself", "run `git lfs pull`"
     if head.startswith((b"\x89PNG", b"\xff\xd8", b"II*\x00", b"MM\x00*", b"BM", b"RIFF")):
-        return Problem("unreadable", path, "is a damaged picture", "an intact one", "copy or export it again")
+        return "is a damaged picture", "an intact one", "copy or export it again"
     what = "is not a picture"
     if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
         what = "is a web page, not a picture (a failed download?)"
-    return Problem("unreadable", path, what, "PNG, JPEG, TIFF, BMP or WebP", "replace or remove it")
+    return what, "PNG, JPEG, TIFF, BMP or WebP", "replace or remove it"
 
 
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1..8; 1 where there is none or the EXIF data are broken."""
-    _hush_pillow()
+    hush_pillow()
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except (*_DAMAGE, RuntimeError):
+    except (*DAMAGE, RuntimeError):
         return 1
 
 

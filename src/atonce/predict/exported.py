@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,7 +53,7 @@ class ExportedPredictor(Predictor):
         Large pictures go through in tiles where the network sees them at their own size.
         """
         image = as_rgb(picture)
-        if self.bundle.input_size == InputSize() and math.prod(image.shape[:2]) > tiles.WHOLE_PIXELS:
+        if self.bundle.input_size == InputSize() and self._computed(image.shape[:2]) > tiles.WHOLE_PIXELS:
             return self._in_tiles(image, progress)
         outputs = self.outputs(image)
         return Result(image, None, self.labels, outputs["labels"], outputs.get("probabilities"))

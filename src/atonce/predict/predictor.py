@@ -102,12 +102,15 @@ class Predictor:
             for block in self.blocks(image, progress):
                 labels[block.rows, block.columns] = block.logits.argmax(0).to(torch.uint8).numpy()
             return Result(image, None, self.labels, labels)
-        if math.prod(self.bundle.input_size.apply(*size)) > tiles.WHOLE_PIXELS:
+        if self._computed(size) > tiles.WHOLE_PIXELS:
             logits = torch.empty(self.labels.num_classes, *size)
             for block in self.blocks(image, progress):
                 logits[:, block.rows, block.columns] = block.logits
             return Result(image, logits, self.labels)
         return Result(image, self.logits(image), self.labels)
+
+    def _computed(self, size: tuple[int, ...]) -> int:
+        return tiles.computed_pixels(self.bundle.model.config, *self.bundle.input_size.apply(*size))
 
     def _is_huge(self, size: tuple[int, ...]) -> bool:
         return math.prod(size) > tiles.LOGIT_PIXELS
@@ -137,7 +140,7 @@ class Predictor:
 
     def together(self, size: tuple[int, ...]) -> int:
         """How many pictures of (height, width) take as much memory as the largest that goes through in one piece."""
-        pixels = max(math.prod(size), math.prod(self.bundle.input_size.apply(*size)))
+        pixels = max(math.prod(size), self._computed(size))
         return min(max(1, tiles.WHOLE_PIXELS // pixels), _MOST_TOGETHER)
 
     def frames(self, video: str | Path) -> Iterator[tuple[float, Result]]:

@@ -21,7 +21,7 @@ from atonce.model.vgg import BLOCKS
 from atonce.recipe import FCNConfig
 
 WHOLE_PIXELS = 4_000_000
-"""Pictures up to this size at the network's input are segmented in one piece."""
+"""Pictures up to this size at the network's first layer are segmented in one piece."""
 
 LOGIT_PIXELS = 16_000_000
 """Up to this size results hold logits (C floats per pixel), beyond it labels only."""
@@ -87,6 +87,13 @@ def _inputs_of(pixel: int, config: FCNConfig) -> tuple[int, int]:
 
 def _left(position: int, factor: int, exact: bool) -> int:
     return position // factor - 1 if exact else (2 * position + 1 - factor) // (2 * factor)
+
+
+def computed_pixels(config: FCNConfig, height: int, width: int) -> int:
+    """Pixels that the first layer computes for a picture of the network's input size: of thin ones mostly border."""
+    if config.alignment == "caffe":
+        return (height + 200) * (width + 200)
+    return (height + -height % 32) * (width + -width % 32)
 
 
 def margin(config: FCNConfig) -> int:

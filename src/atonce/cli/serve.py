@@ -1,0 +1,79 @@
+"""atonce serve"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+
+import typer
+
+from atonce.cli.app import app
+from atonce.cli.options import Device, Engine, Model
+
+
+@app.command()
+def serve(
+    model: Model,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every machine that can reach this.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8000,
+    engine: Engine = None,
+    device: Device = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cores that the network uses; all by default. Containers with few: say so."),
+    ] = None,
+    max_megapixels: Annotated[float, typer.Option(min=0.01, max=500, help="Of a picture; larger ones: 413.")] = 25,
+    max_upload_mb: Annotated[float, typer.Option(min=0.01, max=2000, help="Of a picture's file; larger ones: 413.")] = (
+        32
+    ),
+    queue: Annotated[int, typer.Option(min=0, max=200, help="Pictures that may wait; more: 503, Retry-After.")] = 16,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A name that clients call this server by, beside localhost and addresses; * for any."),
+    ] = None,
+) -> None:
+    """Serve a model over HTTP: a page at /, POST /predict for programs, /model, /healthz, /openapi.json.
+
+    There is no password and no encryption: beyond this machine, put a proxy before it.
+    """
+    from atonce.predict.engines import require
+
+    for package in ("fastapi", "uvicorn", "python_multipart"):
+        require(package, "atonce serve", "serve")
+    import torch
+
+    from atonce.serve.app import create_app
+    from atonce.serve.limits import Limits
+    from atonce.serve.server import address_of, listen, run
+    from atonce.serve.service import Service
+
+    if threads:
+        torch.set_num_threads(threads)
+    limits = Limits(round(max_upload_mb * 1e6), round(max_megapixels * 1e6), queue)
+    with listen(host, port) as listener:
+        service = Service.from_file(model, device, engine, limits)
+        service.warm_up()
+        names = [*(allow_host or []), *([] if _is_everywhere(host) else [host])]
+        application = create_app(service, names)
+        place = address_of(host, listener.getsockname()[1])
+        typer.echo(f"{model} with {service.predictor.engine}: http://{place} (Ctrl-C ends)")
+        if not _is_local(host):
+            typer.echo("note: whoever can reach this address can use it; there is no password", err=True)
+        run(application, listener)
+    typer.echo("stopped")
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_everywhere(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
