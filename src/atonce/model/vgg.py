@@ -70,9 +70,32 @@ class Head(nn.Module):
 
     def forward(self, pool5: Tensor) -> Tensor:
         x = F.pad(pool5, (self.padding,) * 4) if self.padding else pool5
-        x = self.drop6(F.relu(self.fc6(x), inplace=True))
+        fc6 = by_windows if prefers_windows(self.fc6, x) else nn.Conv2d.__call__
+        x = self.drop6(F.relu(fc6(self.fc6, x), inplace=True))
         scored: Tensor = self.drop7(F.relu(self.fc7(x), inplace=True))
         return scored
+
+
+def prefers_windows(layer: nn.Conv2d, x: Tensor) -> bool:
+    """Whether `by_windows` is the faster way for an unpadded layer: on CPUs, few positions under a wide kernel.
+
+    Then half the time, and the windows take no more memory than the kernel does (docs/performance.md, ideas).
+    """
+    side = layer.kernel_size[0]
+    positions = len(x) * (x.shape[2] - side + 1) * (x.shape[3] - side + 1)
+    fitting = layer.weight.is_contiguous(memory_format=torch.channels_last)
+    return x.device.type == "cpu" and fitting and side > 1 and positions <= layer.out_channels
+
+
+def by_windows(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """layer(x) of an unpadded layer of stride 1 as one matrix product, a row for each window of x.
+
+    (N, C, h, w) -> (N, D, h - k + 1, w - k + 1), both channels-last, as is the kernel.
+    """
+    side = layer.kernel_size[0]
+    windows = x.permute(0, 2, 3, 1).unfold(1, side, 1).unfold(2, side, 1).permute(0, 1, 2, 4, 5, 3)
+    kernel = layer.weight.permute(0, 2, 3, 1).flatten(1)
+    return F.linear(windows.flatten(3), kernel, layer.bias).permute(0, 3, 1, 2)
 
 
 class SampleDropout(nn.Module):
