@@ -150,7 +150,7 @@ def _turned(pictures: Sequence[tuple[Item, str]]) -> list[Finding]:
     if blind:
         found = f"{_many(len(blind), 'picture')} to be turned by EXIF, in a way that leaves the size as it is"
         remedy = "look whether the masks were drawn on the upright pictures, as is assumed here; save them upright"
-        files = [File(item.image, "is turned by its EXIF orientation, its mask is not") for item in blind]
+        files = [File(item.image, "is turned by its EXIF orientation") for item in blind]
         findings.append(about_files("warning", "turned", found, remedy, files))
     if seen:
         found = f"{_many(len(seen), 'picture')} to be turned by EXIF: done here, but not by all tools"
