@@ -171,7 +171,7 @@ MORE: dict[str, tuple[Break, str, str, tuple[str, ...]]] = {
         lambda root: [trees.save(p, np.zeros(FULL, np.uint8)) for p in (root / "train/masks").iterdir()],
         "error",
         "one-class",
-        (),
+        (".",),
     ),
     "mostly void": (
         lambda root: [

@@ -1,7 +1,5 @@
 """The view from above, cell by cell and as a picture."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -39,11 +37,13 @@ def matrices(path):
     return homogeneous
 
 
-def pixel_of(path, row, column):
-    """(u, v), counted as the benchmark's kit does, of the centre of a cell."""
+def pixels_of_cells(path):
+    """(u, v), counted as the benchmark's kit does, of the centres of all cells, (800, 400) each."""
     project, rectify, to_road = matrices(path)
-    point = np.array([-10 + (column + 0.5) * 0.05, 0, 46 - (row + 0.5) * 0.05, 1], np.float32).astype(np.float64)
-    u, v, w, _ = project @ rectify @ np.linalg.solve(to_road, point)
+    row, column = np.mgrid[:800, :400]
+    x, z = -10 + (column + 0.5) * 0.05, 46 - (row + 0.5) * 0.05
+    points = np.stack([x, np.zeros_like(x), z, np.ones_like(x)]).astype(np.float32).astype(np.float64)
+    u, v, w, _ = np.tensordot(project @ rectify @ np.linalg.inv(to_road), points, 1)
     return u / w, v / w
 
 
@@ -53,12 +53,12 @@ def assert_cells(path, height, width, seed):
     view, valid = birdseye(numbers), birdseye.valid(height, width)
     assert view.shape == valid.shape == (800, 400)
     assert ((view > 0) == valid).all()
-    rng = np.random.default_rng(seed)
-    for row, column in zip(rng.integers(0, 800, 400), rng.integers(0, 400, 400), strict=True):
-        u, v = pixel_of(path, row, column)
-        seen = 1 <= u <= width and 1 <= v <= height
-        expected = numbers[math.floor(v) - 1, math.floor(u) - 1] if seen else 0
-        assert view[row, column] == expected, (row, column, u, v)
+    u, v = pixels_of_cells(path)
+    seen = (u >= 1) & (u <= width) & (v >= 1) & (v <= height)
+    expected = np.zeros((800, 400), numbers.dtype)
+    expected[seen] = numbers[np.floor(v[seen]).astype(int) - 1, np.floor(u[seen]).astype(int) - 1]
+    # Written in another order of operations: a centre that meets a pixel's edge may fall on either side.
+    assert np.count_nonzero(view != expected) <= 2
     return valid
 
 

@@ -128,6 +128,14 @@ def test_a_shift_is_forgiven_up_to_the_tolerance():
             assert score.f1.tolist() == [float(tolerance >= shift)] * 2
 
 
+def test_the_tolerance_is_a_distance_and_may_be_no_whole_number():
+    """(2, 3) apart is sqrt(13), whose square in floating point is below 13."""
+    labels, predictions = np.zeros((16, 16), np.uint8), np.zeros((16, 16), np.uint8)
+    labels[5, 5] = predictions[7, 8] = 1
+    for tolerance, expected in ((3.6, 0.0), (math.sqrt(13), 1.0)):
+        assert counted(labels, predictions, 2, tolerance).f1[1] == expected
+
+
 def test_one_side_only_is_zero_and_neither_is_nan():
     labels = np.zeros((6, 6), np.uint8)
     predictions = labels.copy()

@@ -112,9 +112,16 @@ def test_a_byte_is_the_same_as_its_float():
 
 def test_floats_next_to_a_threshold_fall_on_the_right_side():
     truth = ground_truth(np.ones((1, 256), bool), np.ones((1, 256), bool))
-    for probability in (np.nextafter(THRESHOLDS, 0), np.nextafter(THRESHOLDS, 1)):
+    for probability in (np.nextafter(THRESHOLDS, 0), THRESHOLDS, np.nextafter(THRESHOLDS, 1)):
         expected = [(probability >= threshold).sum() for threshold in THRESHOLDS]
         assert (scored((np.clip(probability, 0, 1)[None], truth)).tp == expected).all()
+
+
+def test_any_red_is_valid_and_any_blue_is_road():
+    """However faint, as the kit has it; green says nothing."""
+    truth = np.array([[[1, 0, 1], [1, 0, 0], [255, 9, 1], [0, 0, 255], [0, 255, 0]]], np.uint8)
+    evaluator = scored((np.ones((1, 5)), truth))
+    assert (evaluator.positives, evaluator.negatives) == (2, 1)
 
 
 def test_by_hand():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,53 +14,19 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from atonce.data.fingerprint import fingerprint
 from atonce.data.pictures import FileError, Problem, read_picture
 from atonce.data.samples import Dataset, Item, require_same_size
+from atonce.data.statistics import Counts, DataStatistics, Tally
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX
 
-Counts = NDArray[np.int64]
+__all__ = ["CheckReport", "DataStatistics", "Observer", "check", "fingerprint", "raise_for_problems"]
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 _SHOWN_PER_KIND = 20
-_FINGERPRINT_BYTES = 4096
-
-
-@dataclass(frozen=True)
-class DataStatistics:
-    """Counts over the masks of a split that could be read, with C classes.
-
-    Attributes:
-        pictures: items of the split, broken ones included.
-        masks: masks that were counted.
-        pixel_count: int64 (C,), pixels of each class.
-        pixels_of_pictures_with_class: int64 (C,), all pixels (void included) of the pictures in which the class
-            occurs: pixel_count over this is the frequency of median frequency balancing (Eigen and Fergus 2015).
-        pictures_with_class: int64 (C,), in how many masks the class occurs.
-        void_count: pixels that are void.
-        sizes: (width, height) of the pictures -> how many.
-    """
-
-    pictures: int
-    masks: int
-    pixel_count: Counts
-    pixels_of_pictures_with_class: Counts
-    pictures_with_class: Counts
-    void_count: int
-    sizes: Mapping[tuple[int, int], int]
-
-    @property
-    def share(self) -> NDArray[np.float64]:
-        """float64 (C,): share of the labelled pixels; NaN where nothing is labelled."""
-        total = int(self.pixel_count.sum())
-        return self.pixel_count / total if total else np.full(self.pixel_count.shape, np.nan)
-
-    @property
-    def void_share(self) -> float:
-        """Share of all pixels that is void; NaN where there is no mask."""
-        total = int(self.pixel_count.sum()) + self.void_count
-        return self.void_count / total if total else float("nan")
 
 
 @dataclass(frozen=True)
@@ -114,10 +79,10 @@ def check(
     pool = ThreadPoolExecutor(threads)
     try:
         for split in present:
-            tally = _Tally(dataset.labels.num_classes)
+            tally = Tally(dataset.labels.num_classes)
             work = partial(_inspect, dataset, observer)
             for item, (finding, measured) in _in_order(pool, work, dataset.splits[split], 4 * threads):
-                tally.add(finding)
+                tally.add(finding.size, finding.counts)
                 problems += finding.problems
                 if observer is not None and measured is not None:
                     observer.collect(split, item, measured)
@@ -125,7 +90,7 @@ def check(
                 if progress is not None:
                     progress(done, total)
             statistics[split] = tally.statistics()
-            problems += _nothing_labelled(dataset, split, statistics[split])
+            problems += _nothing_to_learn(dataset, split, statistics[split])
     finally:
         pool.shutdown(cancel_futures=True)
     # What opening saw by a file's name, reading may have found again.
@@ -180,39 +145,23 @@ def _inspect(dataset: Dataset, observer: Observer[T] | None, item: Item) -> tupl
     return _Finding(tuple(problems), size, counts), measured
 
 
-class _Tally:
-    """Sums of a split's counts."""
-
-    def __init__(self, classes: int) -> None:
-        self.pictures = self.masks = self.void = 0
-        self.pixels, self.where_present, self.occurs = (np.zeros(classes, np.int64) for _ in range(3))
-        self.sizes: Counter[tuple[int, int]] = Counter()
-
-    def add(self, finding: _Finding) -> None:
-        self.pictures += 1
-        if finding.size is not None:
-            self.sizes[finding.size] += 1
-        if finding.counts is None:
-            return
-        per_class = finding.counts[: len(self.pixels)]
-        self.masks += 1
-        self.pixels += per_class
-        self.where_present += (per_class > 0) * finding.counts.sum()
-        self.occurs += per_class > 0
-        self.void += int(finding.counts[IGNORE_INDEX])
-
-    def statistics(self) -> DataStatistics:
-        return DataStatistics(
-            self.pictures, self.masks, self.pixels, self.where_present, self.occurs, self.void, self.sizes
-        )
-
-
-def _nothing_labelled(dataset: Dataset, split: str, statistics: DataStatistics) -> list[Problem]:
-    """Masks that are all void are odd one by one, but a split of nothing else cannot be trained or scored on."""
-    if statistics.masks == 0 or statistics.pixel_count.any():
+def _nothing_to_learn(dataset: Dataset, split: str, statistics: DataStatistics) -> list[Problem]:
+    """One mask of void, or of one class, is odd; a split of nothing else cannot be trained or scored on."""
+    if statistics.masks == 0:
         return []
-    found = f"has no labelled pixel in split '{split}' ({statistics.masks} masks)"
-    return [Problem("void", dataset.root, found, "masks with classes", "look at what the masks' values mean")]
+    shown = np.flatnonzero(statistics.pixel_count)
+    masks = f"{statistics.masks} mask{'s'[: statistics.masks != 1]}"
+    if shown.size == 0:
+        found = f"has no labelled pixel in split '{split}' ({masks})"
+        return [Problem("void", dataset.root, found, "masks with classes", "look at what the masks' values mean")]
+    if split != "train" or shown.size > 1 or dataset.labels.num_classes == 1:
+        return []
+    found = f"shows {dataset.labels.names[shown[0]]} and nothing else in its training masks ({masks})"
+    remedy = "look at how they were exported"
+    if statistics.void_count:
+        share = f"{100 * statistics.void_share:.2g} %"
+        remedy = f"{share} of their pixels count as void: if 255 means a class, give it `value: 255` in classes.yaml"
+    return [Problem("one-class", dataset.root, found, "two classes at least, to tell apart", remedy)]
 
 
 def raise_for_problems(problems: Iterable[Problem], dataset: Dataset, shown_per_kind: int = _SHOWN_PER_KIND) -> None:
@@ -240,34 +189,3 @@ def _lines(problems: list[Problem], root: Path, limit: int) -> list[str]:
         lines.append(f"  ... and {len(problems) - limit} more of this kind ({problems[0].kind})")
     remedy = next(iter(remedies))
     return [*lines, f"  -> {remedy}"] if len(remedies) == 1 and remedy else lines
-
-
-def fingerprint(dataset: Dataset) -> str:
-    """Hexadecimal sha256 that tells one data set from another, wherever it lies; kept in the model file.
-
-    Goes into it: format, class names, and for each item its split and, for picture and mask, path relative to
-    the root, size, and the first and last 4 KiB. A change in the middle of a file that leaves its size alone
-    is not seen: reading 11 GB of Cityscapes for that would take minutes before each training.
-    """
-    digest = hashlib.sha256()
-    for text in (dataset.format, *dataset.labels.names):
-        digest.update(f"{text}\0".encode())
-    for split in sorted(dataset.splits):
-        for item in sorted(dataset.splits[split], key=lambda item: item.name):
-            digest.update(f"{split}\0{item.name}\0".encode())
-            for path in (item.image, item.mask):
-                digest.update(b"-" if path is None else _file_mark(path, dataset.root))
-    return digest.hexdigest()
-
-
-def _file_mark(path: Path, root: Path) -> bytes:
-    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-    try:
-        with path.open("rb") as file:
-            head = file.read(_FINGERPRINT_BYTES)
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _FINGERPRINT_BYTES))
-            tail = file.read()
-    except OSError:
-        return f"{name}\0missing\0".encode()
-    return hashlib.sha256(f"{name}\0{size}\0".encode() + head + tail).digest()

@@ -28,7 +28,7 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF", "JPEG2000")
 
 ProblemKind = Literal[
     "missing", "unpaired", "duplicate", "leak", "unsupported", "list", "unreadable", "lossy", "mode", "size", "values",
-    "void",
+    "void", "one-class",
 ]  # fmt: skip
 
 _TURN = {
@@ -125,7 +125,11 @@ def open_image(path: Path) -> Image.Image:
             _orientation(image)  # kept by Pillow: the file is closed when it is asked again
         return image
     except FileNotFoundError:
-        raise FileError(Problem("missing", path, "does not exist", "a picture file")) from None
+        raise FileError(_not_there(path)) from None
+    except PermissionError:
+        found = "cannot be read (permission denied)"
+        remedy = "give yourself the right to read it (chmod u+r)"
+        raise FileError(Problem("unreadable", path, found, "a file that may be read", remedy)) from None
     except UnidentifiedImageError:
         raise FileError(_not_a_picture(path)) from None
     except Image.DecompressionBombError:
@@ -133,11 +137,20 @@ def open_image(path: Path) -> Image.Image:
     except DAMAGE as error:
         if path.is_dir():
             raise FileError(Problem("unreadable", path, "is a folder", "a picture file")) from None
-        reason = " ".join(str(error).split()) or type(error).__name__
+        # What the system says names the file again; what Pillow says does not.
+        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = " ".join(told.split()) or type(error).__name__
         remedy = "copy or export it again"
         raise FileError(
             Problem("unreadable", path, f"cannot be read ({reason})", "an intact picture", remedy)
         ) from None
+
+
+def _not_there(path: Path) -> Problem:
+    if path.is_symlink():
+        found = f"is a link to {path.readlink()}, which does not exist"
+        return Problem("missing", path, found, "a picture file", "mend the link, or copy the file there")
+    return Problem("missing", path, "does not exist", "a picture file")
 
 
 def _too_large(path: Path) -> Problem:

@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from atonce.evaluate.ratios import Floats, mean, ratio
 from atonce.labels import IGNORE_INDEX
 
-Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
 DIAGONAL_SHARE = 0.0075
@@ -110,12 +110,12 @@ class BoundaryF1:
     @property
     def recall(self) -> Floats:
         """Share of the true boundary that is met, float64 (C,); NaN without a true boundary."""
-        return _ratio(self._counts[1], self._counts[0])
+        return ratio(self._counts[1], self._counts[0])
 
     @property
     def precision(self) -> Floats:
         """Share of the predicted boundary that is right, float64 (C,); NaN without a predicted boundary."""
-        return _ratio(self._counts[3], self._counts[2])
+        return ratio(self._counts[3], self._counts[2])
 
     @property
     def f1(self) -> Floats:
@@ -129,9 +129,7 @@ class BoundaryF1:
     @property
     def mean_f1(self) -> float:
         """Mean of `f1` over the classes that have a boundary on either side; NaN if none has."""
-        f1 = self.f1
-        known = f1[~np.isnan(f1)]
-        return float(known.mean()) if known.size else float("nan")
+        return mean(self.f1)
 
 
 def _outline(ids: NDArray[Any]) -> NDArray[np.bool_]:
@@ -174,10 +172,3 @@ def _dilate(bits: NDArray[np.uint64], radius: float) -> NDArray[np.uint64]:
             result[dy:] |= row[: height - dy]
             result[: height - dy] |= row[dy:]
     return result
-
-
-def _ratio(numerator: Counts, denominator: Counts) -> Floats:
-    """Quotient; NaN, without a warning, where the denominator is 0."""
-    quotient = np.full(denominator.shape, np.nan)
-    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
-    return quotient

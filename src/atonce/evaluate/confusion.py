@@ -19,9 +19,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from atonce.evaluate.ratios import Floats, mean, ratio
 from atonce.labels import IGNORE_INDEX, LabelSpec
 
-Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
 # Pixels counted at a time: bincount widens its input to int64, and 64k of them stay in the cache.
@@ -158,49 +158,49 @@ class ConfusionMatrix:
     @property
     def iou(self) -> Floats:
         """Intersection over union, float64 (C,); NaN for absent classes."""
-        return _ratio(self._hits, self._truth + self._predicted - self._hits)
+        return ratio(self._hits, self._truth + self._predicted - self._hits)
 
     @property
     def accuracy(self) -> Floats:
         """Share of each class that was found (its recall), float64 (C,); NaN without a ground-truth pixel."""
-        return _ratio(self._hits, self._truth)
+        return ratio(self._hits, self._truth)
 
     @property
     def precision(self) -> Floats:
         """Share of each class's predictions that are right, float64 (C,); NaN if it was never predicted."""
-        return _ratio(self._hits, self._predicted)
+        return ratio(self._hits, self._predicted)
 
     @property
     def f1(self) -> Floats:
         """F1 (Dice), 2 IoU / (1 + IoU), float64 (C,); NaN for absent classes."""
-        return _ratio(2 * self._hits, self._truth + self._predicted)
+        return ratio(2 * self._hits, self._truth + self._predicted)
 
     @property
     def pixel_accuracy(self) -> float:
         """Share of the valid pixels that are right; NaN if there is none."""
-        return float(_ratio(self._hits.sum(), self._matrix.sum()))
+        return float(ratio(self._hits.sum(), self._matrix.sum()))
 
     @property
     def mean_accuracy(self) -> float:
         """Mean of `accuracy` over the classes of the ground truth; NaN if there is none."""
-        return _mean(self.accuracy)
+        return mean(self.accuracy)
 
     @property
     def mean_iou(self) -> float:
         """Mean of `iou` over the classes that are not absent; NaN if all are."""
-        return _mean(self.iou)
+        return mean(self.iou)
 
     @property
     def mean_f1(self) -> float:
         """Mean of `f1` over the classes that are not absent; NaN if all are."""
-        return _mean(self.f1)
+        return mean(self.f1)
 
     @property
     def frequency_weighted_iou(self) -> float:
         """`iou` weighted by each class's share of the ground truth; NaN without a valid pixel."""
         truth = self._truth
         present = truth > 0
-        return float(_ratio((truth[present] * self.iou[present]).sum(), truth.sum()))
+        return float(ratio((truth[present] * self.iou[present]).sum(), truth.sum()))
 
     @property
     def absent(self) -> tuple[int, ...]:
@@ -235,20 +235,6 @@ class ConfusionMatrix:
                 for i, name in enumerate(labels.names)
             ],
         }
-
-
-def _ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
-    """Quotient in float64; NaN, without a warning, where the denominator is 0."""
-    below = np.asarray(denominator, np.float64)
-    quotient = np.full(below.shape, np.nan)
-    np.divide(np.asarray(numerator, np.float64), below, out=quotient, where=below != 0)
-    return quotient
-
-
-def _mean(values: Floats) -> float:
-    """Mean of the values that are not NaN; NaN, without a warning, if there is none."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")
 
 
 def _ids(where: NDArray[np.bool_]) -> tuple[int, ...]:

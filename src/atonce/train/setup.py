@@ -179,7 +179,9 @@ def _read_data(recipe: Recipe, data: Path, listener: Listener) -> tuple[Dataset,
         val_fraction=config.val_fraction,
     )
     report = check(dataset, progress=listener.checking)
-    raise_for_problems(report.problems, dataset)
+    # A teacher knows the other classes, too: with one, masks of a single class can be learned from.
+    alone = recipe.distill.teacher is None
+    raise_for_problems((p for p in report.problems if alone or p.kind != "one-class"), dataset)
     for split in ("train", "val"):
         without = [item.name for item in dataset.split(split) if item.mask is None]
         if without:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from atonce.data.pictures import PICTURE_SUFFIXES, Problem
@@ -105,15 +106,39 @@ def pair(images: Mapping[str, Path], masks: Mapping[str, Path]) -> tuple[list[tu
     """(key, picture, mask) for each key in both; a problem for each file in one of them only."""
     masks = _without_ending(images, masks)
     pairs = [(key, images[key], masks[key]) for key in sorted(images.keys() & masks.keys())]
-    problems = [
-        Problem("unpaired", images[key], "has no mask", f"a mask named {Path(key).name}.png", "add it, or remove both")
-        for key in sorted(images.keys() - masks.keys())
-    ]
-    problems += [
-        Problem("unpaired", masks[key], "has no picture", "a picture of the same name", "add it, or remove both")
-        for key in sorted(masks.keys() - images.keys())
-    ]
+    alone = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
+    nearly = _nearly(*alone)
+    problems = []
+    for keys, files, others, lacks, expected in (
+        (alone[0], images, masks, "has no mask", "a mask named {}.png"),
+        (alone[1], masks, images, "has no picture", "a picture of the same name"),
+    ):
+        for key in keys:
+            wanted, remedy = expected.format(Path(key).name), "add it, or remove both"
+            if key in nearly:
+                other, how = nearly[key]
+                wanted += f" (that of {others[other].name} differs in {how} only)"
+                remedy = "rename or move one of the two"
+            problems.append(Problem("unpaired", files[key], lacks, wanted, remedy))
     return pairs, problems
+
+
+def _nearly(images: Iterable[str], masks: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Key -> the key that was meant, perhaps, and in what it differs; only where there is one such key on each side."""
+    found: dict[str, tuple[str, str]] = {}
+    for how, form in (("upper and lower case", str.casefold), ("the folder", lambda key: key.rpartition("/")[2])):
+        sides = [_alone([key for key in keys if key not in found], form) for keys in (images, masks)]
+        for name in sides[0].keys() & sides[1].keys():
+            image, mask = sides[0][name], sides[1][name]
+            found |= {image: (mask, how), mask: (image, how)}
+    return found
+
+
+def _alone(keys: Iterable[str], form: Callable[[str], str]) -> dict[str, str]:
+    """Form -> key, where no other key has it."""
+    forms = {key: form(key) for key in keys}
+    counts = Counter(forms.values())
+    return {name: key for key, name in forms.items() if counts[name] == 1}
 
 
 def _without_ending(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Mapping[str, Path]:

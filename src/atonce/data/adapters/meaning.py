@@ -21,12 +21,22 @@ from atonce.labels import IGNORE_INDEX, Colour, LabelSpec
 # More different values than a person would leave without names: such masks were interpolated, or are no masks.
 _MOST_UNNAMED = 64
 
+# More different colours than that: photographs in the place of masks, or masks through JPEG.
+_MOST_COLOURS = 256
+
 # Ids of which at least every second does not occur are taken for grey levels, from this one on.
 _LARGEST_SPARSE_ID = 32
 
+# Cityscapes' labelIds: road is 7, and of the ids beyond the 19 for training some are everywhere (sky 23, car 26).
+_LABEL_IDS_ROAD, _LABEL_IDS_FIRST, _LABEL_IDS_LAST = 7, 19, 33
+_LABEL_IDS = "if they are Cityscapes' labelIds, keep its folders (leftImg8bit/ gtFine/), or make trainIds of them"
+
 
 class ClassesNeeded(DataError):
-    """The masks do not say what their values mean. `proposal` is a classes.yaml to begin with."""
+    """The masks do not say what their values mean.
+
+    `proposal` is a classes.yaml to begin with; empty where the masks are to be mended, not named.
+    """
 
     def __init__(self, found: str, expected: str, remedy: str, proposal: str) -> None:
         super().__init__(found, expected, remedy)
@@ -83,17 +93,31 @@ def _from_masks(root: Path, probe: Probe) -> tuple[LabelSpec, ClassMask, list[st
     target = root / "classes.yaml"
     _refuse_colours(root, target, probe)
     _refuse_values(root, target, probe)
-    largest = max((value for value in probe.values if value != IGNORE_INDEX), default=0)
+    ids = [value for value in probe.values if value != IGNORE_INDEX]
+    largest = max(ids, default=0)
     generated = LabelSpec.from_names([f"class {i}" for i in range(largest + 1)])
     colours = [probe.palette[i][0] if i in probe.palette else c for i, c in enumerate(generated.palette)]
     labels = LabelSpec(generated.names, tuple(colours))
-    note = f"no classes.yaml: {largest + 1} classes, from the values found in {probe.looked_at} of {probe.of} masks"
+    notes = [f"no classes.yaml: {largest + 1} classes, from the values found in {probe.looked_at} of {probe.of} masks"]
+    if not probe.looked_at:
+        notes = [f"no classes.yaml, and none of {probe.of} masks can be read: the classes are not known"]
+    if largest == _LABEL_IDS_LAST and _LABEL_IDS_ROAD in ids:
+        notes.append(f"the values run up to {largest}, void among them perhaps: {_LABEL_IDS}")
     values = (*((i, i) for i in range(largest + 1)), (IGNORE_INDEX, IGNORE_INDEX))
-    return labels, ClassMask(values, remedy=f"mend the mask, or write {target} with the names of all classes"), [note]
+    return labels, ClassMask(values, remedy=f"mend the mask, or write {target} with the names of all classes"), notes
 
 
 def _refuse_colours(root: Path, target: Path, probe: Probe) -> None:
     """RGB masks, and palettes that contradict each other, mean nothing without the colours of the classes."""
+    if len(probe.colours) > _MOST_COLOURS:
+        raise ClassesNeeded(
+            f"{probe.kinds['rgb']} of {probe.looked_at} masks looked at in {root} are RGB, with {len(probe.colours)} "
+            f"different colours: pictures in the place of masks, or interpolated or compressed masks",
+            "one colour for each class",
+            "look whether pictures and masks were swapped, or export the masks again as PNG, scaled by nearest "
+            "neighbour only",
+            "",
+        )
     if probe.kinds["rgb"]:
         proposal = propose_by_colour(probe.colours)
         raise ClassesNeeded(
@@ -133,15 +157,17 @@ def _refuse_values(root: Path, target: Path, probe: Probe) -> None:
             f"the masks in {root} hold {len(ids)} different values: interpolated or compressed masks, or no masks",
             f"class ids, or a classes.yaml for more than {_MOST_UNNAMED} classes",
             "export the masks again as PNG, scaled by nearest neighbour only",
-            proposal,
+            "",
         )
     if ids and ids[-1] >= max(_LARGEST_SPARSE_ID, 2 * len(ids)):
         shown = ", ".join(map(str, ids if len(ids) < 12 else [*ids[:10], "...", ids[-1]]))
+        city = _LABEL_IDS_ROAD in ids and _LABEL_IDS_FIRST <= ids[-1] <= _LABEL_IDS_LAST
+        remedy = _LABEL_IDS if city else "mend that mask"
         raise ClassesNeeded(
             f"the masks in {root} hold the values {shown} ({ids[-1]} for one in {probe.where[ids[-1]]}): "
             "a stray value, or grey levels instead of class ids",
             "ids 0, 1, 2, ..., or a classes.yaml that says what the values mean",
-            f"mend that mask, or write {target}: {_snippet(proposal)}",
+            f"{remedy}, or write {target}: {_snippet(proposal)}",
             proposal,
         )
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from atonce.data.adapters.listing import some
-from atonce.data.check import DataStatistics
 from atonce.data.doctor.findings import Finding
 from atonce.data.samples import Dataset
+from atonce.data.statistics import DataStatistics
 from atonce.labels import LabelSpec
 
 _MUCH_VOID = 0.5
@@ -62,9 +62,6 @@ def _classes(labels: LabelSpec, statistics: Mapping[str, DataStatistics]) -> lis
     train = counted.get("train")
     if train is None or not train.any():
         return findings
-    if np.count_nonzero(train) == 1 and labels.num_classes > 1:
-        found = f"the training masks show {names[train > 0][0]} and nothing else"
-        findings.append(Finding("error", "one-class", found, "two classes at least are needed to tell apart"))
     share = train / train.sum()
     rare = names[(share > 0) & (share < _RARE)].tolist()
     if rare:

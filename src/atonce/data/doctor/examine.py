@@ -10,7 +10,7 @@ from typing import Any
 
 from atonce.data.adapters import ClassesNeeded, open_dataset
 from atonce.data.adapters.base import GroundTruth
-from atonce.data.check import CheckReport, DataStatistics, check
+from atonce.data.check import CheckReport, check
 from atonce.data.doctor.balance import balance
 from atonce.data.doctor.copies import Pairs, copies, find_pairs, near_copies
 from atonce.data.doctor.findings import Finding, Severity, by_severity, from_problems
@@ -18,6 +18,7 @@ from atonce.data.doctor.looks import Looker, Record
 from atonce.data.doctor.oddities import all_unknown, odd_masks, odd_pictures, unknown_values, with_causes
 from atonce.data.doctor.remedies import classes_file
 from atonce.data.samples import Dataset
+from atonce.data.statistics import DataStatistics
 from atonce.errors import DataError
 
 _SPLITS = ("train", "val", "test")
@@ -80,7 +81,8 @@ def examine(
     try:
         dataset = open_dataset(root, format, ground_truth=ground_truth)
     except ClassesNeeded as error:
-        finding = Finding("error", "classes", _sentence(error), f"{error.remedy}; --fix-classes writes it")
+        remedy = f"{error.remedy}; --fix-classes writes it" if error.proposal else error.remedy
+        finding = Finding("error", "classes", _sentence(error), remedy)
         return Examination(root, None, (finding,), classes_yaml=error.proposal, seconds=time.perf_counter() - began)
     except DataError as error:
         if not root.is_dir():
@@ -113,7 +115,7 @@ def _findings(
         [
             *from_problems(with_causes(report.problems, records, dataset.labels)),
             *unknown_values(records, dataset.labels),
-            *odd_masks(records),
+            *odd_masks(records, dataset),
             *copies(pairs),
             *near_copies(pairs),
             *odd_pictures(records),

@@ -19,7 +19,7 @@ _MOST_FILES = 1000
 
 # Singular and plural of what the kinds of `Problem` mean, after a number.
 _SAYS = {
-    "missing": ("file is listed but not there", "files are listed but not there"),
+    "missing": ("file is not there", "files are not there"),
     "unpaired": ("file has no partner", "files have no partner"),
     "duplicate": ("name is there twice", "names are there twice"),
     "leak": ("picture is in two splits", "pictures are in two splits"),
@@ -31,6 +31,7 @@ _SAYS = {
     "size": ("mask has another size than its picture", "masks have another size than their pictures"),
     "values": ("mask holds values that are no class", "masks hold values that are no class"),
     "void": ("mask has no labelled pixel", "masks have no labelled pixel"),
+    "one-class": ("data set shows one class only", "data sets show one class only"),
 }
 
 

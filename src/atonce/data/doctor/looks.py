@@ -36,6 +36,11 @@ _MOST_UNKNOWN = 256
 _BLANK_RANGE = 6
 _DARK = 20
 
+# JPEG's noise: so many values of no class, most of their pixels so close to a class's own. Ids that nobody named are
+# fewer (of Cityscapes' labelIds 15 are no trainIds), or not close.
+_NOISY = 16
+_CLOSE = 4
+
 _MODES = {
     "1": "1-bit", "L": "8-bit grey", "P": "palette", "RGB": "RGB", "RGBA": "RGB with alpha", "RGBX": "RGB",
     "LA": "grey with alpha", "PA": "palette with alpha", "CMYK": "CMYK", "YCbCr": "YCbCr", "LAB": "LAB", "F": "float",
@@ -44,12 +49,15 @@ _MODES = {
 
 @dataclass(frozen=True, slots=True)
 class PictureLook:
-    """A picture: digest of its pixels, its 256-bit hash, its mode in words, and what is odd about it."""
+    """A picture: digest of its pixels, its 256-bit hash, its mode in words, and what is odd about it.
+
+    `turned`: "" or how its EXIF orientation turns it, "to another size" or "within its size".
+    """
 
     digest: bytes
     hash: bytes
     mode: str
-    turned: bool
+    turned: str
     blank: str
 
 
@@ -57,7 +65,8 @@ class PictureLook:
 class MaskLook:
     """A mask as it is in its file; `unknown`: value or colour that means nothing -> pixels.
 
-    `plain`: one value everywhere, as many masks may rightly be.
+    `plain`: one value everywhere, as many masks may rightly be. `ends`: 0 and 255 and nothing else, as numbers.
+    `highest`: 255 is among its numbers. `noisy`: unknown values such as JPEG leaves.
     """
 
     digest: bytes
@@ -65,6 +74,9 @@ class MaskLook:
     plain: bool
     rims: Rims
     unknown: Counter[Value]
+    ends: bool
+    highest: bool
+    noisy: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +126,18 @@ class Looker:
         plain = bool((pixels == pixels[:1, :1]).all())
         unknown = Counter[Value]() if readable or self._reader is None else _unknown(path, image, self._reader)
         look = Rims() if plain else rims(path, image)
-        return MaskLook(content_digest(pixels), mode_in_words(image.mode), plain, look, unknown)
+        noisy = self._reader is not None and _noisy(unknown, self._reader)
+        return MaskLook(
+            content_digest(pixels), mode_in_words(image.mode), plain, look, unknown, *_ends(pixels), noisy=noisy
+        )
+
+
+def _ends(pixels: NDArray[np.generic]) -> tuple[bool, bool]:
+    """Whether an 8-bit index mask holds 0 and 255 and nothing else, and whether it holds 255."""
+    if pixels.ndim != 2 or pixels.dtype != np.uint8:
+        return False, False
+    lowest, highest = bool((pixels == 0).any()), bool((pixels == 255).any())
+    return lowest and highest and bool(((pixels == 0) | (pixels == 255)).all()), highest
 
 
 def mode_in_words(mode: str) -> str:
@@ -126,7 +149,9 @@ def mode_in_words(mode: str) -> str:
 def _picture(path: Path, image: NDArray[np.uint8]) -> PictureLook:
     small = thumbnail(image)
     with Image.open(path) as file:  # the header alone; that it can be decoded is known
-        mode, turned = mode_in_words(file.mode), is_turned(file)
+        mode, turned = mode_in_words(file.mode), ""
+        if is_turned(file):
+            turned = "within its size" if file.size == (image.shape[1], image.shape[0]) else "to another size"
     return PictureLook(content_digest(image), difference_hash(small), mode, turned, _blank(small))
 
 
@@ -153,3 +178,17 @@ def _unknown(path: Path, image: Image.Image, reader: ClassMask) -> Counter[Value
         return Counter[Value]()
     numbers = {value for value, _ in reader.values}
     return Counter[Value]({value: n for value, n in values if value not in numbers})
+
+
+def _noisy(unknown: Counter[Value], reader: ClassMask) -> bool:
+    """Whether values of no class (numbers, or colours) look as compression leaves them."""
+    if len(unknown) <= _NOISY:
+        return False
+    coloured = isinstance(next(iter(unknown)), tuple)
+    known = np.array([colour for colour, _ in reader.colours] if coloured else [[v] for v, _ in reader.values])
+    found = np.array([value if isinstance(value, tuple) else (value,) for value in unknown])
+    if known.ndim != 2 or known.shape[1] != found.shape[1]:
+        return False
+    close = np.abs(found[:, None] - known[None]).max(axis=2).min(axis=1) <= _CLOSE
+    pixels = np.array(list(unknown.values()))
+    return bool(2 * pixels[close].sum() > pixels.sum())

@@ -1,0 +1,109 @@
+"""What the doctor found, in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from atonce.cli.show import results
+from atonce.data.doctor import Examination, Finding
+from atonce.data.doctor.findings import SEVERITIES, relative
+
+_SHOWN = 5
+"""Files of a finding in the terminal; --json names a thousand."""
+_BAR = 16
+_STYLES = {"error": "bold red", "warning": "bold yellow", "note": "dim"}
+
+
+def print_examination(examination: Examination, weights: Mapping[str, Sequence[float]]) -> None:
+    """Tables, findings, the weights asked for (rule -> one for each class), verdict."""
+    results.print(_heading(examination), soft_wrap=True)
+    if examination.dataset is not None:
+        results.print("", _splits(examination), "", _classes(examination), "", sep="\n")
+    for finding in examination.findings:
+        results.print(_told(finding, examination.root), soft_wrap=True)
+    if examination.dataset is None and examination.classes_yaml:
+        results.print(f"\n{examination.classes_yaml}", markup=False, highlight=False, soft_wrap=True)
+    for rule, values in weights.items():
+        text = f"{rule}:\n  --set 'loss.class_weights=[{','.join(f'{value:g}' for value in values)}]'"
+        results.print(text, markup=False, highlight=False, soft_wrap=True)
+    results.print(_verdict(examination), soft_wrap=True)
+
+
+def _heading(examination: Examination) -> Text:
+    dataset = examination.dataset
+    pictures = sum(s.pictures for s in examination.statistics.values())
+    about = f"{dataset.format}, {pictures} pictures" if dataset else "could not be opened"
+    return Text.assemble((str(examination.root), "bold"), f"  {about}, {examination.seconds:.1f} s")
+
+
+def _splits(examination: Examination) -> Table:
+    table = Table("split", box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for column in ("pictures", "masks", "void"):
+        table.add_column(column, justify="right")
+    for column in ("sizes", "picture modes", "mask modes"):
+        table.add_column(column)
+    for split, s in examination.statistics.items():
+        modes = examination.records[split].modes()
+        sizes = sorted(s.sizes, key=lambda size: -s.sizes[size])
+        more = f" and {len(sizes) - 2} more" if len(sizes) > 2 else ""
+        table.add_row(
+            split,
+            str(s.pictures),
+            str(s.masks),
+            _percent(s.void_share) if s.masks else "–",
+            ", ".join(f"{width}x{height}" for width, height in sizes[:2]) + more or "–",
+            *(", ".join(modes[kind]) or "–" for kind in ("picture_modes", "mask_modes")),
+        )
+    return table
+
+
+def _classes(examination: Examination) -> Table:
+    """Share of the labelled pixels of each class in each split that has masks, and in how many pictures it is."""
+    assert examination.dataset is not None
+    labels, counted = examination.dataset.labels, {k: s for k, s in examination.statistics.items() if s.masks}
+    table = Table("id", "class", box=None, header_style="dim", padding=(0, 2, 0, 0))
+    longest = max(map(len, labels.names))
+    bar = max(1, min(_BAR, (results.width - longest - 8) // max(1, len(counted)) - 20))
+    table.columns[1].no_wrap = True
+    for split in counted:
+        table.add_column(split, justify="right", no_wrap=True)
+        table.add_column("", width=bar)
+        table.add_column("pictures", justify="right", no_wrap=True)
+    highest = max((float(s.share.max()) for s in counted.values() if s.pixel_count.any()), default=1.0)
+    for i, (name, colour) in enumerate(zip(labels.names, labels.palette, strict=True)):
+        cells: list[str | Text] = [str(i), Text.assemble(("■ ", f"rgb({','.join(map(str, colour))})"), name)]
+        for s in counted.values():
+            share, there = float(s.share[i]), bool(s.pixel_count[i])
+            line = "━" * max(1, round(bar * share / highest)) if there else ""
+            text = Text(_percent(share)) if there else Text("absent", "yellow")
+            cells += [text, Text(line, "blue"), str(s.pictures_with_class[i])]
+        table.add_row(*cells)
+    return table
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %" if share < 0.0995 else f"{100 * share:.1f} %"
+
+
+def _told(finding: Finding, root: Path) -> Text:
+    text = Text.assemble((f"{finding.severity:8}", _STYLES[finding.severity]), f" {finding.found}")
+    for file in finding.files[:_SHOWN]:
+        text.append(f"\n           {relative(file.path, root)} {file.about}".rstrip())
+    if finding.count > _SHOWN:
+        text.append(f"\n           ... and {finding.count - _SHOWN} more", "dim")
+    if finding.remedy:
+        text.append(f"\n         → {finding.remedy}", "cyan")
+    return text
+
+
+def _verdict(examination: Examination) -> Text:
+    counts = {s: examination.count(s) for s in SEVERITIES}
+    told = ", ".join(f"{n} {severity}{'s'[: n != 1]}" for severity, n in counts.items())
+    if examination.wrong:
+        return Text(f"\nTraining would be wrong: {told}.", "bold red")
+    verdict = "Training can start, but look at the warnings" if counts["warning"] else "Nothing is wrong"
+    return Text(f"\n{verdict}: {told}.", "bold yellow" if counts["warning"] else "bold green")
