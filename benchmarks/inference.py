@@ -124,12 +124,12 @@ class Ours:
     """`atonce.load(...)(picture).labels`, the whole way that a user's picture takes; one picture after the other.
 
     Args:
-        autocast: multiply in bf16.
+        engine: "torch" or "torch-bf16".
     """
 
-    def __init__(self, setting: Setting, autocast: bool = False) -> None:
+    def __init__(self, setting: Setting, engine: str = "torch") -> None:
         self.setting = setting
-        self.predictor = Predictor(bundle(setting), setting.device, autocast)
+        self.predictor = Predictor(bundle(setting), setting.device, engine)
 
     def prepare(self, case: Cell) -> Job:
         return partial(self._segment, pictures(case, self.setting.seed))

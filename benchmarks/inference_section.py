@@ -47,7 +47,7 @@ def entries(setting: Setting, files: Path) -> dict[str, Entry]:
         FASTEST_OF[1]: Entry(partial(Ours, setting), ours),
     }
     if setting.has_bf16:
-        found["ours, Predictor, bf16"] = Entry(partial(Ours, setting, True), ours, "bf16")
+        found["ours, Predictor, bf16"] = Entry(partial(Ours, setting, "torch-bf16"), ours, "bf16")
     if setting.device == "cpu":
         for name, target, path in _exports(files):
             arithmetic = None if name == INT8 else "fp32"

@@ -54,7 +54,7 @@ def load(path: str | Path, device: str | None = None, engine: str | None = None)
 
     Args:
         device: "cpu", "cuda", ...; None takes the first GPU, or the CPU.
-        engine: "torch", "onnxruntime", "openvino", or "auto" for the fastest that is installed.
+        engine: "torch", "torch-bf16", "onnxruntime", "openvino", or "auto" for the fastest that is installed.
 
     Raises:
         UserError: the file is not a model of atonce, or there is no such device or engine.

@@ -47,10 +47,18 @@ def test_auto_takes_the_fastest_that_is_installed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_mistakes() -> None:
-    with pytest.raises(UserError, match="no engine 'tensorrt'; expected one of torch, onnxruntime, openvino, auto"):
+    with pytest.raises(UserError, match="no engine 'tensorrt'; expected one of torch, torch-bf16, onnxruntime"):
         engines.choose_engine("tensorrt")
     with pytest.raises(UserError, match="--engine openvino with --device cuda"):
         engines.choose_engine("openvino", "cuda")
+
+
+def test_bf16_is_nearly_the_same() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+    one = bundle()
+    exact, rounded = (Predictor(one, "cpu", engine)(image) for engine in ("torch", "torch-bf16"))
+    scale = float(exact.logits.std())
+    assert 0 < float((exact.logits - rounded.logits).abs().mean()) < 0.02 * scale
 
 
 @pytest.mark.parametrize("package", ["onnx", "openvino"])

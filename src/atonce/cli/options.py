@@ -22,5 +22,6 @@ Model = Annotated[Path, typer.Argument(help="A model file (model.safetensors).")
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU by default where there is one.")]
 Truth = Annotated[GroundTruth | None, typer.Option(help="KITTI road: road or lane; what the model learned by default.")]
 Engine = Annotated[
-    str | None, typer.Option(help="torch, onnxruntime, openvino, or auto for the fastest installed; torch by default.")
+    str | None,
+    typer.Option(help="torch, torch-bf16, onnxruntime, openvino, or auto for the fastest in fp32; torch by default."),
 ]

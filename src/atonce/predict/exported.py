@@ -45,7 +45,7 @@ class ExportedPredictor(Predictor):
         self._session = open_session(self.engine, path, ("logits",) if logits else ())
         self.bundle = _bundle(described(self._session, path), path)
         self.model, self.labels = self.bundle.model, self.bundle.labels
-        self.device, self.autocast = torch.device("cpu"), False
+        self.device = torch.device("cpu")
 
     def __call__(self, picture: Picture, progress: Progress | None = None) -> Result:
         """As `Predictor`; without probabilities unless the file was exported with them.

@@ -42,23 +42,22 @@ class Predictor:
 
     Args:
         device: "cpu", "cuda", ...; None takes the first GPU, or the CPU.
-        autocast: multiply in bf16, with torch.
-        engine: "torch", "onnxruntime", "openvino", or "auto" for the fastest that is installed; None is torch.
+        engine: "torch", "torch-bf16" (bf16 products, for hardware that has them), "onnxruntime", "openvino", or "auto"
+            for the fastest that is installed and keeps to float32; None is torch.
     """
 
     def __init__(
         self,
         bundle: Bundle,
         device: str | torch.device | None = None,
-        autocast: bool = False,
         engine: str | None = None,
     ) -> None:
         self.bundle, self.labels = bundle, bundle.labels
         self.engine = choose_engine(engine, device)
-        self.device = usable_device(device if self.engine == "torch" else "cpu")
-        self.autocast = autocast
+        in_torch = self.engine in ("torch", "torch-bf16")
+        self.device = usable_device(device if in_torch else "cpu")
         self.model = bundle.model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self._network = self._torch if self.engine == "torch" else accelerated(self.model, self.engine)
+        self._network = self._torch if in_torch else accelerated(self.model, self.engine)
 
     @classmethod
     def from_file(
@@ -173,7 +172,7 @@ class Predictor:
         yield from tiles.blocks(network, image, self.bundle.input_size, core, margin, progress)
 
     def _torch(self, pixels: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.engine == "torch-bf16"):
             scores: torch.Tensor = self.model(pixels.contiguous(memory_format=torch.channels_last))
         return scores.float()
 

@@ -34,7 +34,8 @@ def validate(run: Run, listener: Listener) -> None:
         run.average.swap(run.model)
     try:
         bundle = run.bundle({})
-        predictor = Predictor(bundle, run.accelerator.device, autocast=run.accelerator.mixed_precision == "bf16")
+        engine = "torch-bf16" if run.accelerator.mixed_precision == "bf16" else "torch"
+        predictor = Predictor(bundle, run.accelerator.device, engine)
         mine = items[run.rank :: run.world]
         evaluation = evaluate(predictor, run.dataset, mine, listener.validating, draw)
         confusion = _over_processes(run, evaluation.confusion)
