@@ -15,10 +15,10 @@ def markdown(report: Report) -> str:
     for section in report.sections:
         lines += [f"### {section.title}", "", section.note, ""]
         for case in section.cases():
-            lines += [f"**{case}**", "", *_table(_case(section, case, report)), ""]
+            lines += [f"**{case}**", "", *table_lines(_case(section, case, report)), ""]
         if section.left_out:
             lines += ["Left out:", "", *(f"- {line}" for line in section.left_out), ""]
-    lines += ["### Targets", "", *_table(_targets(report)), ""]
+    lines += ["### Targets", "", *table_lines(_targets(report)), ""]
     return "\n".join(lines)
 
 
@@ -79,7 +79,8 @@ def _without_empty(table: list[list[str]]) -> list[list[str]]:
     return [[row[i] for i in kept] for row in table]
 
 
-def _table(rows: list[list[str]]) -> Iterator[str]:
+def table_lines(rows: list[list[str]]) -> Iterator[str]:
+    """A header and rows as Markdown; the first column is text, the others are numbers."""
     head, *rest = rows
     yield "| " + " | ".join(head) + " |"
     yield "|---" + "|---:" * (len(head) - 1) + "|"
