@@ -7,13 +7,12 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from atonce.model import FCN, Preprocessing, initialise
 from atonce.model.calibration import pool_deviations
 from atonce.model.init import standardise
 from atonce.model.skips import FixedUpsample, LearnedUpsample, bilinear_kernel
-from atonce.model.vgg import TRUNK_LAYERS, by_windows, prefers_windows
+from atonce.model.vgg import TRUNK_LAYERS
 from atonce.recipe import FCNConfig
 from tests.model.torchfcn_peer import randomise
 
@@ -227,32 +226,3 @@ def test_calibration_uses_the_original_statistics(real_data) -> None:  # type: i
     assert deviations[3] == pytest.approx(538, rel=0.1)
     assert deviations[4] == pytest.approx(111, rel=0.1)
     assert deviations[5] == pytest.approx(7.4, rel=0.15)
-
-
-def test_windows_in_one_product_are_the_convolution() -> None:
-    layer = nn.Conv2d(5, 30, 7).to(memory_format=torch.channels_last)
-    x = torch.rand(2, 5, 9, 11).contiguous(memory_format=torch.channels_last).requires_grad_()
-    y = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
-    assert prefers_windows(layer, x)
-    expected = layer(x)
-    expected.square().sum().backward()
-    gradients = [p.grad for p in layer.parameters()]
-    layer.zero_grad()
-    found = by_windows(layer, y)
-    found.square().sum().backward()
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(y.grad, x.grad)
-    for parameter, gradient in zip(layer.parameters(), gradients, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient)
-
-
-@pytest.mark.parametrize(
-    ("layer", "size"),
-    [
-        (nn.Conv2d(5, 30, 7), (2, 9, 11)),  # its kernel would have to be copied
-        (nn.Conv2d(5, 29, 7).to(memory_format=torch.channels_last), (2, 9, 11)),  # 30 windows
-        (nn.Conv2d(5, 30, 1).to(memory_format=torch.channels_last), (1, 3, 3)),
-    ],
-)
-def test_other_layers_are_left_to_the_convolution(layer: nn.Conv2d, size: tuple[int, int, int]) -> None:
-    assert not prefers_windows(layer, torch.rand(size[0], 5, *size[1:]))

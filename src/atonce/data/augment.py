@@ -45,9 +45,9 @@ def augment(
     # Both are shifted so that the zeros which warping brings in mean "outside".
     images = batch.images.to(device).float() - colour
     masks = (batch.masks.to(device).float() - IGNORE_INDEX)[:, None]
-    images = warp_affine(images, affine, crop, mode="bilinear", align_corners=True) + colour
+    images = warp_affine(images, affine, crop, mode="bilinear", align_corners=True).add_(colour)
     labels = warp_affine(masks, affine, crop, mode="nearest", align_corners=True)[:, 0] + IGNORE_INDEX
-    return _recolour(images.clamp(0, 255), draws, config), labels.round().long()
+    return _recolour(images.clamp_(0, 255), draws, config), labels.round().long()
 
 
 def _placement(rng: np.random.Generator, size: Size, target: Size, config: AugmentConfig, crop: Size) -> Matrix:
@@ -76,7 +76,7 @@ def _shift(x: float, y: float) -> Matrix:
 
 
 def _recolour(images: Tensor, draws: list[np.random.Generator], config: AugmentConfig) -> Tensor:
-    """Brightness, contrast, saturation and hue, one draw a picture; float (N, 3, H, W) in 0..255."""
+    """Brightness, contrast, saturation and hue, one draw a picture; float (N, 3, H, W) in 0..255, changed in place."""
     changes = (
         (config.brightness, 1.0, adjust_brightness_accumulative),
         (config.contrast, 1.0, adjust_contrast_with_mean_subtraction),
@@ -85,12 +85,12 @@ def _recolour(images: Tensor, draws: list[np.random.Generator], config: AugmentC
     )
     if not any(reach for reach, _, _ in changes):
         return images
-    images = images / 255
+    images = images.div_(255)
     for reach, neutral, change in changes:
         factors = [neutral + rng.uniform(-reach, reach) for rng in draws]
         if neutral:  # a factor, which must not turn a picture into its negative; hue is an angle
             factors = [max(0.0, factor) for factor in factors]
         if reach:
             factor = torch.tensor(factors, device=images.device, dtype=images.dtype)
-            images = change(images, factor).clamp(0, 1)
-    return images * 255
+            images = change(images, factor).clamp_(0, 1)
+    return images.mul_(255)

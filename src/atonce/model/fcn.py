@@ -7,6 +7,7 @@ authors' Caffe nets voc-fcn32s, voc-fcn16s, voc-fcn8s and voc-fcn8s-atonce.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +60,8 @@ class FCN(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W), RGB 0..255, uint8 or float, any size from 1x1 -> logits (N, C, H, W)."""
         height, width = images.shape[-2:]
-        pools = self.trunk(self.pad(self.normalise(images)))
+        pixels = self.normalise(images).to(self.score_fc7.weight.dtype)
+        pools = self.trunk(self.pad(pixels))
         scores: Tensor = self.score_fc7(recomputed(self.head, pools[5] * self.head_scale, self.trunk.recompute))
         for pool, scale in self.scales.items():
             scores = self.up_pools[f"pool{pool}"](scores)
@@ -95,6 +97,16 @@ class FCN(nn.Module):
     def recompute(self, wanted: bool) -> None:
         """Whether the trunk's blocks and the head are computed again in the backward pass instead of kept in memory."""
         self.trunk.recompute = wanted
+
+    def rounded(self) -> FCN:
+        """A copy for inference that multiplies in bf16; preprocessing and the last enlargement stay in float32."""
+        exact = {id(parameter) for parameter in self.up_output.parameters()}
+        # Told beforehand what to put in a parameter's place, deepcopy copies neither weights nor gradients in float32.
+        replaced = {
+            id(p): nn.Parameter(p.detach().to(p.dtype if id(p) in exact else torch.bfloat16), requires_grad=False)
+            for p in self.parameters()
+        }
+        return deepcopy(self, replaced)
 
     def seed_dropout(self, seeds: list[int] | None) -> None:
         """Tie the dropout masks of the next batch to its samples; see SampleDropout."""
