@@ -63,7 +63,9 @@ def measure(entries: Sequence[Entry], data: Path) -> list[list[str]]:
     """A header and a row for each entry. Raises UserError: a file cannot be read, or an engine is missing."""
     dataset = open_dataset(data)
     items = dataset.split("val")
-    scores = [evaluate(entry.predictor(), dataset, items).confusion.mean_iou for entry in entries]
+    # All of them at once: a file that is missing is told before the first one has been scored.
+    predictors = [entry.predictor() for entry in entries]
+    scores = [evaluate(predictor, dataset, items).confusion.mean_iou for predictor in predictors]
     image = read_picture(items[0].image)
     makers: dict[str, Callable[[], Contestant]] = {entry.name: partial(Segmenting, entry) for entry in entries}
     failed: dict[str, str] = {}
