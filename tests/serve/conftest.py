@@ -15,7 +15,8 @@ from atonce.serve.limits import Limits
 from tests.serve.live import Live, serving
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: its thread would meet the clocks that other tests put in the place of time.monotonic.
+@pytest.fixture(scope="package")
 def live(tiny_model: Path) -> Iterator[Live]:
     with serving(tiny_model, Limits(upload_bytes=300_000, pixels=200_000)) as found:
         yield found
