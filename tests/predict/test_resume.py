@@ -120,6 +120,15 @@ def test_results_of_another_model_or_options_are_not_touched(
     assert folder.predict(options, model).skipped == 4
 
 
+def test_results_of_rounded_weights_are_those_of_another_model(folder: Folder, tiny_model: Path) -> None:
+    folder.predict()
+    folder.predictor = Predictor.from_file(tiny_model, "cpu", "torch-bf16")
+    with pytest.raises(UserError, match="was made by another model"):
+        folder.predict()
+    assert folder.predict(overwrite=True).done == 4
+    assert folder.predict().skipped == 4
+
+
 @pytest.mark.parametrize("options", [Options(audio=False), Options(label_video=True), Options(opacity=0.2)])
 def test_videos_of_other_options_are_not_touched(folder: Folder, options: Options) -> None:
     overlay = folder.with_video()

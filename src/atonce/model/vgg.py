@@ -70,8 +70,8 @@ class Head(nn.Module):
 
     def forward(self, pool5: Tensor) -> Tensor:
         x = F.pad(pool5, (self.padding,) * 4) if self.padding else pool5
-        fc6 = by_windows if prefers_windows(self.fc6, x) else nn.Conv2d.__call__
-        x = self.drop6(F.relu(fc6(self.fc6, x), inplace=True))
+        x = by_windows(self.fc6, x) if prefers_windows(self.fc6, x) else self.fc6(x)
+        x = self.drop6(F.relu(x, inplace=True))
         scored: Tensor = self.drop7(F.relu(self.fc7(x), inplace=True))
         return scored
 

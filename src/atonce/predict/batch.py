@@ -86,6 +86,9 @@ def predict_files(
         StorageError: `out` cannot be written.
     """
     options = options or Options()
+    if model and predictor.engine == "torch-bf16":
+        # The other engines give the same labels; rounded weights are another network.
+        model += "-bf16"
     summary = Summary()
     todo = []
     for job in jobs:

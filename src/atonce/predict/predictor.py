@@ -57,7 +57,7 @@ class Predictor:
         in_torch = self.engine in ("torch", "torch-bf16")
         self.device = usable_device(device if in_torch else "cpu")
         self.model = bundle.model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self._rounded = self.model.rounded() if self.engine == "torch-bf16" else self.model
+        self._multiplied = self.model.rounded() if self.engine == "torch-bf16" else self.model
         self._network = self._torch if in_torch else accelerated(self.model, self.engine)
 
     @classmethod
@@ -173,7 +173,7 @@ class Predictor:
         yield from tiles.blocks(network, image, self.bundle.input_size, core, margin, progress)
 
     def _torch(self, pixels: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self._rounded(pixels.contiguous(memory_format=torch.channels_last))
+        scores: torch.Tensor = self._multiplied(pixels.contiguous(memory_format=torch.channels_last))
         return scores.float()
 
 
