@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from atonce.model import FCN, initialise
-from benchmarks.inference import Eager, Setting, labels_of, network, pictures, unfilled
+from benchmarks.inference import Eager, Setting, network, pictures, predict_labels, unfilled
 from benchmarks.inference_section import wanted
 from benchmarks.operations import Cell, forward_operations, step_operations
 from benchmarks.results import Section
@@ -54,7 +54,7 @@ class Changed(Eager):
 
     @torch.inference_mode()
     def _changed(self, forward: Callable[[Tensor], Tensor], images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return labels_of(forward(self._batch(images)))
+        return predict_labels(forward(self._batch(images)))
 
 
 def compiled(model: FCN, _: Tensor) -> Callable[[Tensor], Tensor]:

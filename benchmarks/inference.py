@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from atonce.bundle import Bundle
-from atonce.data.streets import render_scene
-from atonce.export.files import Target, write_graph
+from atonce.exporting.graph_files import Target, write_graph
+from atonce.inference import Predictor
+from atonce.inference.engines import open_session
 from atonce.labels import LabelSpec
 from atonce.model import FCN, initialise
-from atonce.predict import Predictor
-from atonce.predict.engines import open_session
-from atonce.recipe import FCNConfig
-from atonce.train.hardware import has_bf16
+from atonce.model_file import ModelFile
+from atonce.recipes import FCNConfig
+from atonce.streets import render_scene
+from atonce.training.hardware import has_bf16
 from benchmarks.operations import Cell
 from benchmarks.peers import MEAN_BGR, randomise, torchfcn_network
 from benchmarks.workers import Job, in_process
@@ -57,8 +57,8 @@ def network(setting: Setting, alignment: str = "same") -> FCN:
     return initialise(FCN(config_of(setting, alignment), setting.classes))
 
 
-def bundle(setting: Setting) -> Bundle:
-    return Bundle(network(setting).eval(), LabelSpec.from_names([f"class {i}" for i in range(setting.classes)]))
+def bundle(setting: Setting) -> ModelFile:
+    return ModelFile(network(setting).eval(), LabelSpec.from_names([f"class {i}" for i in range(setting.classes)]))
 
 
 def unfilled(setting: Setting, alignment: str = "same") -> nn.Module:
@@ -75,7 +75,7 @@ def pictures(cell: Cell, seed: int) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (cell.batch, *cell.size, 3), np.uint8)
 
 
-def labels_of(logits: Tensor) -> NDArray[np.uint8]:
+def predict_labels(logits: Tensor) -> NDArray[np.uint8]:
     """(N, C, H, W) -> uint8 (N, H, W), on the CPU: whoever has a result has waited for it."""
     found: NDArray[np.uint8] = logits.argmax(1).to(torch.uint8).cpu().numpy()
     return found
@@ -96,7 +96,7 @@ class Torchfcn:
     def _segment(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         values = images[..., ::-1].astype(np.float32) - np.array(MEAN_BGR, np.float32)
         values = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
-        return labels_of(self.network(torch.from_numpy(values).to(self.setting.device)))
+        return predict_labels(self.network(torch.from_numpy(values).to(self.setting.device)))
 
 
 class Eager:
@@ -117,7 +117,7 @@ class Eager:
     @torch.inference_mode()
     def _segment(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         batch = torch.from_numpy(images).to(self.setting.device).permute(0, 3, 1, 2)
-        return labels_of(self.network(batch.contiguous(memory_format=self.layout)))
+        return predict_labels(self.network(batch.contiguous(memory_format=self.layout)))
 
 
 class Ours:

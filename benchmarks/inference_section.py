@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from atonce.export.files import Target
+from atonce.exporting.graph_files import Target
 from benchmarks.inference import Eager, Exported, Ours, Setting, Torchfcn, export, unfilled, unfilled_torchfcn
 from benchmarks.operations import Cell, forward_operations
 from benchmarks.results import Section

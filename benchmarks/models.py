@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atonce.data import open_dataset
-from atonce.data.pictures import read_picture
+from atonce.data.images import read_image
 from atonce.errors import UserError
-from atonce.evaluate.run import evaluate
+from atonce.evaluation.scoring import evaluate
+from atonce.inference import Predictor
 from atonce.model import FCN
-from atonce.predict import Predictor
 from atonce.storage import write_text
 from benchmarks.machine import about
 from benchmarks.operations import Cell, forward_operations
@@ -66,7 +66,7 @@ def measure(entries: Sequence[Entry], data: Path) -> list[list[str]]:
     # All of them at once: a file that is missing is told before the first one has been scored.
     predictors = [entry.predictor() for entry in entries]
     scores = [evaluate(predictor, dataset, items).confusion.mean_iou for predictor in predictors]
-    image = read_picture(items[0].image)
+    image = read_image(items[0].image)
     makers: dict[str, Callable[[], Contestant]] = {entry.name: partial(Segmenting, entry) for entry in entries}
     failed: dict[str, str] = {}
     with crew(makers, failed) as runners:

@@ -11,11 +11,11 @@ import sys
 import torch
 
 from atonce.data import open_dataset
-from atonce.data.sizes import InputSize
+from atonce.data.input_size import InputSize
+from atonce.inference.predictor import network_input
 from atonce.model import FCN, initialise
-from atonce.model.calibration import calibrate, head_energy, pool_statistics
-from atonce.predict.predictor import network_input
-from atonce.recipe import FCNConfig
+from atonce.model.skip_scaling import calibrate, head_energy, pool_statistics
+from atonce.recipes import FCNConfig
 from atonce.weights import load_weights
 
 PICTURES, SCALE, SEED = 8, 0.65, 0

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 
 from atonce.data import open_dataset
-from atonce.data.augment import augment
+from atonce.data.augmentation import augment
 from atonce.data.batches import BatchStream
 from atonce.data.cache import Cache, FileCache, MemoryCache, settings_of
-from atonce.data.sizes import InputSize
-from atonce.data.streets import write_streets
-from atonce.recipe import load_recipe
+from atonce.data.input_size import InputSize
+from atonce.recipes import load_recipe
+from atonce.streets import write_streets
 from benchmarks.results import Section
 from benchmarks.timing import Clock, Repetitions, take_turns
 from benchmarks.workers import Contestant, crew

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from atonce.bundle import Bundle
-from atonce.data.streets import render_scene
 from atonce.labels import CAMVID
 from atonce.model import FCN, initialise
-from atonce.recipe import FCNConfig, load_recipe
+from atonce.model_file import ModelFile
+from atonce.recipes import FCNConfig, load_recipe
+from atonce.streets import render_scene
 from benchmarks.operations import Cell, forward_operations
 from benchmarks.results import Report, Section
 from benchmarks.timing import Clock, Repetitions, Series, take_turns
@@ -67,7 +67,7 @@ def write_model(path: Path, width: float, head_width: int, seed: int) -> FCN:
     """A model file with random weights, of CamVid's classes."""
     torch.manual_seed(seed)
     model = initialise(FCN(FCNConfig(width=width, head_width=head_width), CAMVID.num_classes))
-    Bundle(model.eval(), CAMVID).save(path)
+    ModelFile(model.eval(), CAMVID).save(path)
     return model
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from atonce.model import FCN
-from atonce.recipe import load_recipe
-from atonce.train.loss import cross_entropy_sum, l2_penalty, total_loss, valid_weight
-from atonce.train.optim import build_optimizer
+from atonce.recipes import load_recipe
+from atonce.training.losses import cross_entropy_sum, l2_penalty, total_loss, valid_weight
+from atonce.training.optimizers import build_optimizer
 from benchmarks.inference import Setting, network, pictures, unfilled, unfilled_torchfcn
 from benchmarks.inference_section import Entry, wanted
 from benchmarks.operations import Cell, step_operations
@@ -67,7 +67,7 @@ class TorchfcnStep:
 
 
 class OurStep:
-    """As atonce.train.loop does it with the recipe `voc`, on one device.
+    """As atonce.training.loop does it with the recipe `voc`, on one device.
 
     Args:
         autocast: multiply in bf16.

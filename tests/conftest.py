@@ -32,7 +32,7 @@ def street_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(street_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run directory of a tiny network, trained for four steps. Not to be changed: copy it."""
-    from atonce.train import train
+    from atonce.training import train
     from tests.tiny import tiny_recipe
 
     run = tmp_path_factory.mktemp("tiny") / "run"

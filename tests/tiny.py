@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from atonce.data.streets import write_streets
-from atonce.recipe import Recipe, load_recipe
+from atonce.recipes import Recipe, load_recipe
+from atonce.streets import write_streets
 
 SIZE = (48, 64)
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from atonce.data import open_dataset
     from atonce.errors import UserError
+    from atonce.inference import Predictor, Result
     from atonce.labels import LabelSpec
     from atonce.model import FCN
-    from atonce.predict import Predictor, Result
-    from atonce.recipe import FCNConfig, Recipe, load_recipe
+    from atonce.recipes import FCNConfig, Recipe, load_recipe
 
 __all__ = [
     "FCN",
@@ -38,13 +38,13 @@ __all__ = [
 
 _HOMES = {
     "FCN": "atonce.model",
-    "FCNConfig": "atonce.recipe",
+    "FCNConfig": "atonce.recipes",
     "LabelSpec": "atonce.labels",
-    "Predictor": "atonce.predict",
-    "Recipe": "atonce.recipe",
-    "Result": "atonce.predict",
+    "Predictor": "atonce.inference",
+    "Recipe": "atonce.recipes",
+    "Result": "atonce.inference",
     "UserError": "atonce.errors",
-    "load_recipe": "atonce.recipe",
+    "load_recipe": "atonce.recipes",
     "open_dataset": "atonce.data",
 }
 
@@ -59,7 +59,7 @@ def load(path: str | Path, device: str | None = None, engine: str | None = None)
     Raises:
         UserError: the file is not a model of atonce, or there is no such device or engine.
     """
-    from atonce.predict import Predictor
+    from atonce.inference import Predictor
 
     return Predictor.from_file(path, device, engine)
 

@@ -1,6 +1,55 @@
-"""Mistakes a user can mend. Whoever raises one says what was found, what was expected, what to do."""
+"""Mistakes a user can mend. Whoever raises one says what was found, what was expected, what to do.
+
+The same message reaches two readers: one called a Python function, the other typed a command. So a message names an
+option by `option("engine", "openvino")`, and each front door writes it in its reader's language:
+`engine='openvino'` in Python, `--engine openvino` on the command line.
+"""
 
 from __future__ import annotations
+
+import re
+import shlex
+
+# Private-use characters: no message of a file or of a user holds them. The name and the value of an option lie between.
+_OPEN, _VALUE, _CLOSE = "\ue000", "\ue001", "\ue002"
+_OPTION = re.compile(f"{_OPEN}(.*?){_VALUE}(.*?){_CLOSE}", re.DOTALL)
+
+_PYTHON_NAMES = {"set": "overrides"}
+"""Options whose parameter has another name in Python than on the command line."""
+
+
+def option(name: str, value: object = None) -> str:
+    """Mention an option in a message.
+
+    Args:
+        name: the Python parameter ("skip_scales"; on the command line --skip-scales).
+        value: what it is set to; True for a switch that is on; None to name the option alone.
+
+    Returns:
+        Text to be put into a message; `as_python` and `as_command_line` write it out.
+    """
+    text = "" if value is None else "\0" if value is True else str(value)
+    return f"{_OPEN}{name}{_VALUE}{text}{_CLOSE}"
+
+
+def as_python(message: str) -> str:
+    """The message with its options as Python parameters: `engine='openvino'`, `resume=True`, `out`."""
+
+    def write(match: re.Match[str]) -> str:
+        name, value = _PYTHON_NAMES.get(match[1], match[1]), match[2]
+        return name if not value else f"{name}=True" if value == "\0" else f"{name}={value!r}"
+
+    return _OPTION.sub(write, message)
+
+
+def as_command_line(message: str) -> str:
+    """The message with its options as flags: `--engine openvino`, `--resume`, `--out`."""
+
+    def write(match: re.Match[str]) -> str:
+        flag, value = "--" + match[1].replace("_", "-"), match[2]
+        return flag if value in ("", "\0") else f"{flag} {shlex.quote(value)}"
+
+    return _OPTION.sub(write, message)
 
 
 class UserError(Exception):
@@ -10,16 +59,28 @@ class UserError(Exception):
         found: what is there ("mask.png holds the value 200").
         expected: what should be there ("ids 0..10 or 255").
         remedy: what the user can do ("map it in classes.yaml").
+
+    Attributes:
+        found, expected, remedy: the same, with options as Python parameters (see `option`).
     """
 
     def __init__(self, found: str, expected: str = "", remedy: str = "") -> None:
-        self.found, self.expected, self.remedy = found, expected, remedy
+        self._parts = (found, expected, remedy)
+        self.found, self.expected, self.remedy = map(as_python, self._parts)
+        super().__init__(as_python(self._message()))
+
+    def _message(self) -> str:
+        found, expected, remedy = self._parts
         parts = [found]
         if expected:
             parts.append(f"expected {expected}")
         if remedy:
             parts.append(remedy)
-        super().__init__("; ".join(parts))
+        return "; ".join(parts)
+
+    def for_command_line(self) -> str:
+        """The message with its options as flags."""
+        return as_command_line(self._message())
 
 
 class DataError(UserError):

@@ -1,12 +1,15 @@
-"""Writing files so that a reader, a crash or a full disk never meets half of one."""
+"""Writing files so that a reader, a crash or a full disk never meets half of one; what JSON cannot say; digests."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, SupportsFloat
 
 from safetensors import SafetensorError
 
@@ -78,3 +81,34 @@ def remove_temporaries(folder: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically. Raises StorageError."""
     write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def nan_to_none(data: Any) -> Any:
+    """Numbers, and mappings and lists of them at any depth, for JSON, which knows neither NaN nor infinity."""
+    if isinstance(data, Mapping):
+        return {key: nan_to_none(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [nan_to_none(value) for value in data]
+    if isinstance(data, (str, bool, int)) or not isinstance(data, SupportsFloat):
+        return data
+    return float(data) if math.isfinite(data) else None
+
+
+def none_to_nan(value: object) -> float:
+    """A number as it was before `nan_to_none`; NaN for whatever is none: None, an empty cell, a word."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal digest of a file. Raises StorageError when it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}", "a file that can be read") from None
+    return digest.hexdigest()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from atonce import open_dataset
-from atonce.evaluate.run import evaluate
-from atonce.predict import Predictor
+from atonce.evaluation.scoring import evaluate
+from atonce.inference import Predictor
 from benchmarks.models import main
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from atonce.bundle import Bundle
 from atonce.cli import main
 from atonce.labels import KITTI_ROAD, LabelSpec
 from atonce.model import FCN
-from atonce.recipe import FCNConfig
+from atonce.model_file import ModelFile
+from atonce.recipes import FCNConfig
 
 
 def atonce(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
@@ -24,5 +24,5 @@ def atonce(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 def save_model(path: Path, labels: LabelSpec = KITTI_ROAD, **data: object) -> Path:
     """A network that has learned nothing; `data` is the section of its recipe."""
     network = FCN(FCNConfig(stride=32, width=0.05, head_width=4), labels.num_classes)
-    Bundle(network, labels, recipe={"data": data} if data else {}).save(path)
+    ModelFile(network, labels, recipe={"data": data} if data else {}).save(path)
     return path

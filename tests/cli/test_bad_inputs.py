@@ -24,7 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from atonce import load, load_recipe
-from atonce.train import train, validate
+from atonce.training import train, validation
 from tests.cli.conftest import Command, Outcome
 from tests.data import trees
 from tests.tiny import ENVIRONMENT, log_of, set_options, tiny_recipe
@@ -585,7 +585,7 @@ def test_whatever_file_meets_the_full_disk_the_run_can_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", refuse)
         # Better than all before: only such a model is written.
-        patch.setattr(validate, "_finite", lambda _: 1.0)
+        patch.setattr(validation, "_finite", lambda _: 1.0)
         mistake = atonce("train", world.data, "--out", run, "--resume", "--set", "train.steps=8").mistake
     assert f"{victim}: No space left on device; free some space or choose another folder" in mistake
     assert (run / "model.safetensors").read_bytes() == before or victim != "model.safetensors"

@@ -11,7 +11,7 @@ import pytest
 
 from atonce.cli import main
 from tests.data import trees
-from tests.data.test_doctor import regions, scenes
+from tests.doctor.test_doctor import regions, scenes
 
 
 def doctor(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

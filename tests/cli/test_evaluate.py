@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from atonce.data import open_dataset
-from atonce.evaluate.kitti import read_raw
-from atonce.evaluate.road import RoadEvaluator
+from atonce.evaluation.kitti_scores import read_raw
+from atonce.inference import Predictor
 from atonce.labels import CAMVID, KITTI_ROAD, LabelSpec
-from atonce.predict import Predictor
+from atonce.metrics.kitti_road.road_evaluator import RoadEvaluator
 from tests.cli.commands import atonce, save_model
 from tests.data import trees
-from tests.evaluate.fakes import street
+from tests.evaluation.fakes import street
 
 NAMES = [f"{group}_{i:06}" for group in ("um", "umm", "uu") for i in range(3)]
 

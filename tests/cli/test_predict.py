@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.data import trees
-from tests.predict import videos
+from tests.inference.video import videos
 from tests.tiny import ENVIRONMENT
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from atonce.labels import CAMVID, KITTI_ROAD, LabelSpec
 from tests.cli.commands import atonce, save_model
-from tests.evaluate.fakes import street
+from tests.evaluation.fakes import street
 
 
 @pytest.fixture

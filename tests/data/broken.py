@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from atonce.data.adapters import open_dataset
-from atonce.data.check import check, raise_for_problems
+from atonce.data.checks import check, raise_for_problems
+from atonce.data.formats import open_dataset
 from atonce.errors import DataError
 
 Break = Callable[[Path], object]

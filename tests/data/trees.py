@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atonce.data.adapters import voc
+from atonce.data.formats import voc
 from atonce.labels import CAMVID, IGNORE_INDEX
 
 WIDTH, HEIGHT = 36, 24

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from atonce.data.streets import render_scene
 from atonce.model import FCN, initialise
-from atonce.model.calibration import calibrate, pool_statistics
-from atonce.recipe import FCNConfig
-from atonce.train.loss import cross_entropy_sum, valid_weight
+from atonce.model.skip_scaling import calibrate, pool_statistics
+from atonce.recipes import FCNConfig
+from atonce.streets import render_scene
+from atonce.training.losses import cross_entropy_sum, valid_weight
 
 CLASSES = 11
 LIKE_VGG = {3: 585.0, 4: 107.0, 5: 5.8}

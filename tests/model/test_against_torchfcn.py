@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from atonce.model import FCN, Preprocessing
-from atonce.recipe import FCNConfig
+from atonce.recipes import FCNConfig
 from tests.model.torchfcn_peer import copy_weights, load_network, randomise
 
 PLAIN = Preprocessing(mean=(0.0, 0.0, 0.0), std=(100.0, 100.0, 100.0))

@@ -8,7 +8,7 @@ from torch import nn
 
 from atonce.model import FCN, initialise
 from atonce.model.vgg import by_windows, prefers_windows
-from atonce.recipe import FCNConfig
+from atonce.recipes import FCNConfig
 
 
 def test_windows_in_one_product_are_the_convolution() -> None:

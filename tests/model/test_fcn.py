@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from atonce.model import FCN, Preprocessing, initialise
-from atonce.model.calibration import pool_deviations
-from atonce.model.init import standardise
+from atonce.model.initialization import data_dependent_init
+from atonce.model.skip_scaling import pool_deviations
 from atonce.model.skips import FixedUpsample, LearnedUpsample, bilinear_kernel
 from atonce.model.vgg import TRUNK_LAYERS
-from atonce.recipe import FCNConfig
+from atonce.recipes import FCNConfig
 from tests.model.torchfcn_peer import randomise
 
 VARIANTS = [
@@ -157,7 +157,7 @@ def test_standardised_trunk_has_zero_mean_and_unit_variance_in_every_channel() -
         layer.register_forward_hook(
             lambda _m, _i, y, name=name: before.__setitem__(name, y.clone())
         )  # ReLU works in place
-    standardise(model, images)
+    data_dependent_init(model, images)
     with torch.no_grad():
         seen = [
             {name: values.transpose(0, 1).flatten(1) for name, values in before.items()}
@@ -215,13 +215,13 @@ def test_dropout_keeps_the_mean() -> None:
 
 def test_calibration_uses_the_original_statistics(real_data) -> None:  # type: ignore[no-untyped-def]
     """The issue's measurement: 538 at pool3, 111 at pool4, 7 at pool5 on CamVid with the original weights."""
-    from atonce.data.pictures import read_picture
+    from atonce.data.images import read_image
     from atonce.weights import load_weights
 
     model = initialise(FCN(FCNConfig(head_width=8), 2))
     load_weights(model, real_data / "weights" / "vgg16_features.pth")
     pictures = sorted((real_data / "data" / "camvid" / "train").glob("*.png"))[::60]
-    images = [torch.from_numpy(read_picture(p).copy()).permute(2, 0, 1)[None] for p in pictures]
+    images = [torch.from_numpy(read_image(p).copy()).permute(2, 0, 1)[None] for p in pictures]
     deviations = pool_deviations(model.eval(), images)
     assert deviations[3] == pytest.approx(538, rel=0.1)
     assert deviations[4] == pytest.approx(111, rel=0.1)

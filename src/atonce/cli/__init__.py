@@ -24,7 +24,7 @@ def main() -> None:
     try:
         sys.exit(app(prog_name="atonce", standalone_mode=False))
     except UserError as error:
-        sys.stderr.write(f"atonce: {error}\n")
+        sys.stderr.write(f"atonce: {error.for_command_line()}\n")
         sys.exit(2)
     except _UsageError as error:
         sys.stderr.write(_usage(error))

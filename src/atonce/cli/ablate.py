@@ -20,8 +20,8 @@ from atonce.cli.app import app
 from atonce.cli.options import Data, Format
 
 if TYPE_CHECKING:
-    from atonce.ablate import Planned, Study
-    from atonce.recipe import Recipe
+    from atonce.recipes import Recipe
+    from atonce.studies import Planned, Study
 
 
 @app.command()
@@ -46,9 +46,9 @@ def ablate(
     ] = None,
 ) -> None:
     """Train variants of a recipe over seeds and compare them; a study that was stopped goes on where it was."""
-    from atonce.ablate import load_study, plan
-    from atonce.ablate.devices import parse_devices
     from atonce.cli.train import _resolve
+    from atonce.studies import load_study, plan
+    from atonce.studies.parallel_runs import parse_devices
 
     chosen = load_study(study)
     places = parse_devices(devices) if devices is not None else []
@@ -66,9 +66,9 @@ def ablate(
 
 
 def _run(planned: list[Planned], data: Path, session: dict[str, Any], folder: Path, places: list[str]) -> None:
-    from atonce.ablate import run_study, write_study
-    from atonce.ablate.devices import run_on_devices
     from atonce.cli.show import console, results
+    from atonce.studies import run_study, write_study
+    from atonce.studies.parallel_runs import run_on_devices
 
     observer = _observer(folder)
     try:
@@ -86,8 +86,8 @@ def _run(planned: list[Planned], data: Path, session: dict[str, Any], folder: Pa
 
 
 def _take_over(planned: list[Planned], study: Path) -> None:
-    from atonce.ablate import take_over
     from atonce.cli.show import console
+    from atonce.studies import take_over
 
     for run in take_over(planned, study):
         console.print(f"{run.title}: taken over from {study}", highlight=False, markup=False, soft_wrap=True)
@@ -97,8 +97,8 @@ def _describe(
     study: Study, base: Recipe, name: str, data: Path, planned: list[Planned], session: dict[str, Any], folder: Path
 ) -> None:
     """Write or complete study.json. Raises TrainingError: the folder holds another study."""
-    from atonce.ablate.records import Description, read_description
     from atonce.errors import TrainingError
+    from atonce.studies.records import Description, read_description
 
     before = read_description(folder)
     if before and before.variants != json.loads(json.dumps(study.variants)):
@@ -136,12 +136,12 @@ def _session() -> dict[str, Any]:
 
 
 def _observer(folder: Path) -> Any:
-    from atonce.ablate import Observer, write_study
-    from atonce.ablate.records import Record
     from atonce.cli.show import console, watching
-    from atonce.train import Listener
+    from atonce.studies import Observer, write_study
+    from atonce.studies.records import Record
+    from atonce.training import Callback
 
-    class Teller(Observer):
+    class StudyProgress(Observer):
         """One line when a run begins, one when it is over; the tables are brought up to date after each."""
 
         def begins(self, run: Planned, number: int, total: int, device: str | None) -> None:
@@ -153,21 +153,21 @@ def _observer(folder: Path) -> Any:
             self._say(f"{run.title}: {what}, {record.minutes:.1f} minutes")
             write_study(folder)
 
-        def listening(self) -> AbstractContextManager[Listener]:
+        def listening(self) -> AbstractContextManager[Callback]:
             return watching()
 
         def _say(self, text: str) -> None:
             console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    return Teller()
+    return StudyProgress()
 
 
 @app.command("ablate-worker", hidden=True)
 def ablate_worker() -> None:
     """Carry out one run of a study, read as a line of JSON; started by `atonce ablate --devices`."""
-    from atonce.ablate import carry_out
-    from atonce.ablate.devices import read_request
-    from atonce.train import Listener
+    from atonce.studies import carry_out
+    from atonce.studies.parallel_runs import read_request
+    from atonce.training import Callback
 
     run, data, about = read_request(sys.stdin.readline())
 
@@ -179,4 +179,4 @@ def ablate_worker() -> None:
     # From a background job of a shell, the signal would be ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=wait_for_parent, daemon=True).start()
-    carry_out(run, data, about, Listener())
+    carry_out(run, data, about, Callback())

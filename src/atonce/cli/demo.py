@@ -25,7 +25,7 @@ def streets(
 ) -> None:
     """Generate street scenes with exact masks in CamVid's eleven classes, as a folder of images/ and masks/."""
     from atonce.cli.show import progress_of
-    from atonce.data.streets import write_streets
+    from atonce.streets import write_streets
 
     with progress_of("drawing streets") as progress:
         write_streets(out, train, val, seed, (height, width), progress, workers=os.cpu_count() or 1)
@@ -41,7 +41,7 @@ def demo(
 ) -> None:
     """Generate streets, train a small FCN-8s on them, evaluate it on unseen ones, draw overlays, report."""
     from atonce.cli.train import run
-    from atonce.recipe import load_recipe
+    from atonce.recipes import load_recipe
 
     data = out / "data"
     streets(data, DEMO_TRAIN, DEMO_VAL, seed, *_SIZE)
@@ -53,8 +53,8 @@ def demo(
 
 def _segment(model: Path, pictures: Path, out: Path) -> Path:
     from atonce.cli.show import progress_of
-    from atonce.predict import Predictor
-    from atonce.predict.batch import find_pictures, predict_files
+    from atonce.inference import Predictor
+    from atonce.inference.folders import find_pictures, predict_files
 
     with progress_of("segmenting unseen scenes") as progress:
         predict_files(Predictor.from_file(model), find_pictures([pictures]), out, overwrite=True, progress=progress)

@@ -9,8 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from atonce.cli.show import results
-from atonce.data.doctor import Examination, Finding
-from atonce.data.doctor.findings import SEVERITIES, relative
+from atonce.doctor import Examination, Finding
+from atonce.doctor.findings import SEVERITIES, relative
+from atonce.errors import as_command_line
+from atonce.text import count_of, listing
 
 _SHOWN = 5
 """Files of a finding in the terminal; --json names a thousand."""
@@ -49,13 +51,12 @@ def _splits(examination: Examination) -> Table:
     for split, s in examination.statistics.items():
         modes = examination.records[split].modes()
         sizes = sorted(s.sizes, key=lambda size: -s.sizes[size])
-        more = f" and {len(sizes) - 2} more" if len(sizes) > 2 else ""
         table.add_row(
             split,
             str(s.pictures),
             str(s.masks),
             _percent(s.void_share) if s.masks else "–",
-            ", ".join(f"{width}x{height}" for width, height in sizes[:2]) + more or "–",
+            listing((f"{width}x{height}" for width, height in sizes), 2) or "–",
             *(", ".join(modes[kind]) or "–" for kind in ("picture_modes", "mask_modes")),
         )
     return table
@@ -96,13 +97,13 @@ def _told(finding: Finding, root: Path) -> Text:
     if finding.count > _SHOWN:
         text.append(f"\n           ... and {finding.count - _SHOWN} more", "dim")
     if finding.remedy:
-        text.append(f"\n         → {finding.remedy}", "cyan")
+        text.append(f"\n         → {as_command_line(finding.remedy)}", "cyan")
     return text
 
 
 def _verdict(examination: Examination) -> Text:
     counts = {s: examination.count(s) for s in SEVERITIES}
-    told = ", ".join(f"{n} {severity}{'s'[: n != 1]}" for severity, n in counts.items())
+    told = ", ".join(f"{count_of(n, severity)}" for severity, n in counts.items())
     if examination.wrong:
         return Text(f"\nTraining would be wrong: {told}.", "bold red")
     verdict = "Training can start, but look at the warnings" if counts["warning"] else "Nothing is wrong"

@@ -12,7 +12,7 @@ from atonce.cli.app import app
 from atonce.cli.options import Data, Format, GroundTruth
 
 if TYPE_CHECKING:
-    from atonce.data.doctor import Examination
+    from atonce.doctor import Examination
 
 
 @app.command()
@@ -39,8 +39,8 @@ def doctor(
     import json
 
     from atonce.cli.diagnosis import print_examination
-    from atonce.data.doctor.examine import to_json
-    from atonce.report.doctor import write_page
+    from atonce.doctor.doctor_page import write_page
+    from atonce.doctor.examination import to_json
 
     _refuse_existing(fix_classes, write_split)
 
@@ -69,7 +69,7 @@ def _say(text: str) -> None:
 
 def _refuse_existing(classes: Path | None, split: Path | None) -> None:
     """Before minutes of reading, not after."""
-    from atonce.data.doctor.remedies import refuse_existing
+    from atonce.doctor.remedies import refuse_existing
 
     for target in (classes, *((split / "train.txt", split / "val.txt") if split else ())):
         if target is not None:
@@ -78,7 +78,7 @@ def _refuse_existing(classes: Path | None, split: Path | None) -> None:
 
 def _examine(data: Path, format: str | None, ground_truth: GroundTruth | None, workers: int | None) -> Examination:
     from atonce.cli.show import progress_of
-    from atonce.data.doctor import examine
+    from atonce.doctor import examine
 
     truth: Literal["road", "lane"] | None = ground_truth.value if ground_truth else None
     with progress_of("reading the data") as progress:
@@ -109,8 +109,8 @@ def _fix_classes(look: Callable[[], Examination], path: Path) -> Examination:
 
 def _weights(examination: Examination) -> dict[str, list[float]]:
     """Both rules of the recipe, computed as training computes them, from the same counts."""
-    from atonce.recipe.schema import LossConfig
-    from atonce.train.loss import class_weights
+    from atonce.recipes.schema import LossConfig
+    from atonce.training.losses import class_weights
 
     train = examination.statistics.get("train")
     if train is None or not train.pixel_count.any():
@@ -125,7 +125,7 @@ def _weights(examination: Examination) -> dict[str, list[float]]:
 
 
 def _write_split(examination: Examination, folder: Path, val_fraction: float, seed: int) -> None:
-    from atonce.data.doctor.remedies import propose_split, write_split
+    from atonce.doctor.remedies import propose_split, write_split
     from atonce.errors import DataError
 
     if examination.dataset is None or examination.pairs is None:

@@ -14,8 +14,8 @@ from atonce.cli.options import Data, Device, Engine, Format, Model, Truth
 
 if TYPE_CHECKING:
     from atonce.data import Dataset, Item
-    from atonce.evaluate.run import Measure, Segmenter
-    from atonce.predict import Predictor
+    from atonce.evaluation.scoring import Measure, Segmenter
+    from atonce.inference import Predictor
 
 
 class Metric(str, Enum):
@@ -52,7 +52,7 @@ def evaluate(
 
     from atonce.cli.finish import run_evaluation
     from atonce.errors import UserError
-    from atonce.predict import Predictor
+    from atonce.inference import Predictor
 
     if birdseye and metric is not Metric.ROAD:
         raise UserError(f"--birdseye with --metric {metric.value}", "--metric road", "only roads are seen from above")
@@ -126,8 +126,8 @@ def _what_to_measure(
 ) -> tuple[Segmenter, list[Measure]]:
     """The network as the metric sees it, and what is counted beside the confusion matrix."""
     from atonce.errors import DataError
-    from atonce.evaluate.kitti import RoadMeasure, RoadSegmenter
-    from atonce.evaluate.measures import usual_measures
+    from atonce.evaluation.extra_metrics import default_metrics
+    from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter
 
     segmenter: Segmenter = predictor
     measures: list[Measure] = []
@@ -135,9 +135,9 @@ def _what_to_measure(
         if dataset.format != "kitti-road":
             raise DataError(f"{dataset.root} is of format {dataset.format}", "data_road of KITTI for --metric road")
         segmenter = RoadSegmenter(predictor)
-        measures.append(RoadMeasure(items, dataset.extras["ground_truth"], birdseye))
+        measures.append(RoadMetric(items, dataset.extras["ground_truth"], birdseye))
     if not quick:
-        measures += usual_measures(segmenter.labels, tolerance)
+        measures += default_metrics(segmenter.labels, tolerance)
     return segmenter, measures
 
 

@@ -11,8 +11,8 @@ from atonce.cli.app import app
 from atonce.cli.options import Format
 
 if TYPE_CHECKING:
-    from atonce.bundle import Bundle
-    from atonce.export.material import Material
+    from atonce.exporting.check_images import CheckImages
+    from atonce.model_file import ModelFile
 
 
 @app.command()
@@ -30,16 +30,16 @@ def export(
     format: Format = None,
 ) -> None:
     """Export a network as one graph from picture to labels, and check that it is the same network."""
-    from atonce.bundle import load_bundle
     from atonce.cli.show import progress_of
     from atonce.errors import UserError
-    from atonce.export import Target
-    from atonce.export import export as export_bundle
+    from atonce.exporting import Target
+    from atonce.exporting import export as export_bundle
+    from atonce.model_file import load_model_file
 
     if int8 and calibration is None:
         raise UserError("--int8 without --calibration", "a data set or a folder of typical pictures")
     target = Target(to)
-    bundle = load_bundle(model)
+    bundle = load_model_file(model)
     out = out or model.with_name(f"{model.stem}{'-int8' if int8 else ''}{target.suffix}")
     material = _material(calibration, bundle, format)
     with progress_of("checking") as progress:
@@ -48,11 +48,11 @@ def export(
     typer.echo(f"{done.path} ({done.megabytes:.1f} MB)")
 
 
-def _material(calibration: Path | None, bundle: Bundle, format: str | None) -> Material:
+def _material(calibration: Path | None, bundle: ModelFile, format: str | None) -> CheckImages:
     """A picture or a folder of pictures is taken as it is; anything else is a data set."""
     from atonce.data import open_dataset
-    from atonce.export.material import from_dataset, from_pictures, from_scenes
-    from atonce.predict.batch import find_pictures
+    from atonce.exporting.check_images import from_dataset, from_pictures, from_scenes
+    from atonce.inference.folders import find_pictures
 
     if calibration is None:
         return from_scenes()
@@ -66,8 +66,8 @@ def _material(calibration: Path | None, bundle: Bundle, format: str | None) -> M
 
 
 def _holds_pictures(path: Path) -> bool:
-    from atonce.data.pictures import PICTURE_SUFFIXES
+    from atonce.data.images import IMAGE_SUFFIXES
 
     if path.is_file():
         return True
-    return path.is_dir() and any(p.suffix.lower() in PICTURE_SUFFIXES for p in path.iterdir())
+    return path.is_dir() and any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir())

@@ -15,14 +15,14 @@ from typing import Any
 import torch
 
 from atonce.cli.show import print_scores, progress_of, results
-from atonce.data.samples import Dataset, Item
-from atonce.evaluate.gallery import Gallery
-from atonce.evaluate.measures import usual_measures
-from atonce.evaluate.run import Evaluation, Measure, Segmenter, evaluate
-from atonce.predict.predictor import Predictor
-from atonce.report import write_report
+from atonce.data.dataset import Dataset, Item
+from atonce.evaluation.extra_metrics import default_metrics
+from atonce.evaluation.gallery import Gallery
+from atonce.evaluation.scoring import Evaluation, Measure, Segmenter, evaluate
+from atonce.inference.predictor import Predictor
+from atonce.reports import write_report
 from atonce.storage import make_folder, write_text
-from atonce.train import Run
+from atonce.training import Run
 from atonce.version import __version__
 
 
@@ -32,7 +32,7 @@ def finish(run: Run) -> Evaluation:
     predictor = Predictor.from_file(folder.model, run.accelerator.device)
     minutes = progress.seconds / 60
     about = {"split": "val", "minutes": round(minutes, 2), "data": run.about_data, "best_step": progress.best_step}
-    measures = usual_measures(predictor.labels)
+    measures = default_metrics(predictor.labels)
     evaluation = run_evaluation(predictor, predictor, run.dataset, run.val_items, measures, folder.path, about)
     print_scores(evaluation.to_json(), f"{run.dataset.root} (val)")
     lines = (

@@ -13,8 +13,8 @@ from atonce.cli.options import Device, Engine, Model
 from atonce.errors import UserError
 
 if TYPE_CHECKING:
-    from atonce.predict import Predictor
-    from atonce.predict.batch import Job, Summary
+    from atonce.inference import Predictor
+    from atonce.inference.folders import Job, Summary
 
 
 @app.command()
@@ -42,9 +42,9 @@ def predict(
     What the same model has done with the same options is skipped.
     """
     from atonce.cli.show import console, progress_of
-    from atonce.predict import Predictor
-    from atonce.predict.batch import Options, find_jobs, predict_files
-    from atonce.predict.marks import fingerprint
+    from atonce.inference import Predictor
+    from atonce.inference.finished_results import fingerprint
+    from atonce.inference.folders import Options, find_jobs, predict_files
     from atonce.storage import make_folder
 
     def note(text: str) -> None:
@@ -61,7 +61,7 @@ def predict(
     with progress_of("predicting") as progress:
         summary = predict_files(predictor, jobs, out, options, fingerprint(model), overwrite, progress, note)
     for error in summary.broken:
-        note(f"atonce: {error}")
+        note(f"atonce: {error.for_command_line()}")
     typer.echo(_told(summary, jobs, out))
     if summary.broken:
         raise typer.Exit(2)
@@ -90,7 +90,7 @@ def _only_video(jobs: list[Job]) -> Path:
 
 def _play(predictor: Predictor, source: Path, opacity: float, audio: bool) -> None:
     from atonce.cli.show import console
-    from atonce.predict.video import play_video
+    from atonce.inference.video.overlay import play_video
 
     report = play_video(predictor, source, opacity, audio)
     lines = [*report.notes, f"{report.frames} frames at {report.frames_per_second:.1f} frames/s"]

@@ -38,16 +38,16 @@ def serve(
 
     There is no password and no encryption: beyond this machine, put a proxy before it.
     """
-    from atonce.predict.engines import require
+    from atonce.extras import require_extra
 
     for package in ("fastapi", "uvicorn", "python_multipart"):
-        require(package, "atonce serve", "serve")
+        require_extra(package, "atonce serve", "serve")
     import torch
 
-    from atonce.serve.app import create_app
-    from atonce.serve.limits import Limits
-    from atonce.serve.server import address_of, listen, run
-    from atonce.serve.service import Service
+    from atonce.serving.http_app import create_app
+    from atonce.serving.limits import Limits
+    from atonce.serving.server import address_of, listen, run
+    from atonce.serving.service import Service
 
     if threads:
         torch.set_num_threads(threads)

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from atonce.train.events import Listener, StepRecord
+from atonce.training.callbacks import Callback, StepRecord
 
 _QUIET = os.environ.get("LOCAL_RANK", "0") != "0"
 
@@ -38,7 +38,7 @@ def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-class Watcher(Listener):
+class Watcher(Callback):
     """Draws what training tells: a bar for the steps, one for whatever else takes time, lines for results."""
 
     def __init__(self, progress: Progress) -> None:

@@ -21,9 +21,9 @@ def submit(
 ) -> None:
     """Write what the KITTI road benchmark takes: confidences of road seen from above, one PNG a picture, in a zip."""
     from atonce.cli.show import progress_of
-    from atonce.data.adapters.listing import some
-    from atonce.evaluate.submission import find_testing, write_submission
-    from atonce.predict import Predictor
+    from atonce.evaluation.kitti_submission import find_testing, write_submission
+    from atonce.inference import Predictor
+    from atonce.text import listing
 
     predictor = Predictor.from_file(model, device)
     learned = predictor.bundle.recipe.get("data", {}).get("ground_truth")
@@ -32,5 +32,5 @@ def submit(
     with progress_of("predicting") as progress:
         write_submission(predictor, pictures.entries, out, progress)
     if pictures.left_out:
-        typer.echo(f"not part of um_{kind}, left out: {len(pictures.left_out)} ({some(pictures.left_out)})")
+        typer.echo(f"not part of um_{kind}, left out: {len(pictures.left_out)} ({listing(pictures.left_out)})")
     typer.echo(f"{len(pictures.entries)} views from above ({kind}): {out}")

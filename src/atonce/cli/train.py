@@ -13,7 +13,7 @@ from atonce.cli.app import app
 from atonce.cli.options import Data, Format, GroundTruth
 
 if TYPE_CHECKING:
-    from atonce.recipe import Recipe
+    from atonce.recipes import Recipe
 
 _RECIPES = {"camvid": "camvid", "kitti-road": "kitti-road", "voc": "voc"}
 
@@ -62,7 +62,7 @@ def _name(value: str) -> str:
 def _resolve(data: Path, name: str | None, out: Path | None, overrides: list[str], resume: bool) -> tuple[Path, Recipe]:
     """The run directory and the recipe; a resumed run keeps its own, changed by --set."""
     from atonce.errors import TrainingError
-    from atonce.recipe import load_recipe
+    from atonce.recipes import load_recipe
 
     if resume and out and (out / "recipe.yaml").is_file():
         if name is not None:
@@ -79,7 +79,7 @@ def _resolve(data: Path, name: str | None, out: Path | None, overrides: list[str
 
 
 def _format(data: Path, overrides: list[str]) -> str | None:
-    from atonce.data.adapters import recognise
+    from atonce.data.formats import recognise
 
     given = [o.partition("=")[2].strip("\"'") for o in overrides if o.startswith("data.format=")]
     return given[-1] if given else recognise(data)
@@ -89,7 +89,7 @@ def run(recipe: Recipe, data: Path, folder: Path, resume: bool) -> None:
     """Train, evaluate the best model, report; prints where things are."""
     from atonce.cli.finish import finish
     from atonce.cli.show import console, watching
-    from atonce.train import train as train_network
+    from atonce.training import train as train_network
 
     try:
         with watching() as watcher:

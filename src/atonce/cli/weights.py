@@ -11,7 +11,7 @@ from atonce.cli.app import app
 
 if TYPE_CHECKING:
     from atonce.labels import LabelSpec
-    from atonce.weights import Import
+    from atonce.weights import ImportedWeights
 
 weights_app = typer.Typer(help="Pretrained weights: names, checks, conversion.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
@@ -59,7 +59,7 @@ def verify(
         try:
             typer.echo(f"{entry.name}: sha256 {published.verify(path, entry)} as published")
         except UserError as error:
-            typer.echo(f"atonce: {error}", err=True)
+            typer.echo(f"atonce: {error.for_command_line()}", err=True)
             failed = True
     if failed:
         raise typer.Exit(2)
@@ -82,9 +82,8 @@ def convert(
     """Turn a VGG-16 into a file for --weights, or an FCN checkpoint into a model for `atonce predict`."""
     from atonce.cli.show import console, progress_of
     from atonce.errors import WeightsError
-    from atonce.storage import make_folder
+    from atonce.storage import make_folder, sha256_of
     from atonce.weights import find_weights, read_weights, trained_at_once, write_trunk
-    from atonce.weights.registry import sha256_of
 
     if out.suffix != ".safetensors":
         raise WeightsError(f"--out {out}", "a name that ends in .safetensors")
@@ -114,7 +113,7 @@ def convert(
 @app.command()
 def recipes(name: str | None = typer.Argument(None, help="Show this recipe in full.")) -> None:
     """Names for --recipe, or one recipe in full."""
-    from atonce.recipe import load_recipe, shipped_recipes, to_yaml
+    from atonce.recipes import load_recipe, shipped_recipes, to_yaml
 
     if name:
         typer.echo(to_yaml(load_recipe(name)), nl=False)
@@ -125,8 +124,8 @@ def recipes(name: str | None = typer.Argument(None, help="Show this recipe in fu
 
 def _verify_file(source: str) -> None:
     """Reading it is the check: names, shapes and finite values."""
+    from atonce.storage import sha256_of
     from atonce.weights import REGISTRY, find_weights, read_weights
-    from atonce.weights.registry import sha256_of
 
     path = find_weights(source)
     imported = read_weights(path)
@@ -135,18 +134,18 @@ def _verify_file(source: str) -> None:
     typer.echo(f"{_describe(imported)}\nsha256   {digest}" + (f"\n         as published: {names[0]}" if names else ""))
 
 
-def _write_model(imported: Import, classes: Path | None, out: Path, origin: dict[str, Any]) -> None:
-    from atonce.bundle import Bundle
+def _write_model(imported: ImportedWeights, classes: Path | None, out: Path, origin: dict[str, Any]) -> None:
+    from atonce.model_file import ModelFile
     from atonce.weights import build_network
 
     labels = _labels(len(imported.tensors["score_fc7.bias"]), classes)
-    Bundle(build_network(imported), labels, training_data={"converted_from": origin}).save(out)
+    ModelFile(build_network(imported), labels, training_data={"converted_from": origin}).save(out)
 
 
 def _labels(count: int, classes: Path | None) -> LabelSpec:
     """Names and colours for the classes of a checkpoint, which holds neither."""
-    from atonce.data.adapters.classes import read_classes
-    from atonce.data.adapters.voc import LABELS
+    from atonce.data.classes_file import read_classes
+    from atonce.data.formats.voc import LABELS
     from atonce.errors import WeightsError
     from atonce.labels import LabelSpec
 
@@ -163,7 +162,7 @@ def _labels(count: int, classes: Path | None) -> LabelSpec:
         raise WeightsError(str(error)) from None
 
 
-def _describe(imported: Import) -> str:
+def _describe(imported: ImportedWeights) -> str:
     """What a file turned out to hold, a line for each thing to know."""
     network, means = imported.network, imported.preprocessing
     convolutions = sum(layer.startswith("trunk.") for layer in imported.layers)

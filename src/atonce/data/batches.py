@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from atonce.data.cache import Cache, Decoded, MemoryCache
-from atonce.data.samples import Dataset, Item
-from atonce.data.sizes import InputSize
+from atonce.data.dataset import Dataset, Item
+from atonce.data.input_size import InputSize
 from atonce.labels import IGNORE_INDEX
 
 Size = tuple[int, int]

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from atonce.data.samples import Dataset, Item
-from atonce.data.sizes import InputSize
+from atonce.data.dataset import Dataset, Item
+from atonce.data.input_size import InputSize
 from atonce.errors import StorageError
 from atonce.storage import make_folder, remove_temporaries, write_atomically
 from atonce.version import __version__

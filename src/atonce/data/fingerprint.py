@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from atonce.data.samples import Dataset
+from atonce.data.dataset import Dataset
 
 _FINGERPRINT_BYTES = 4096
 

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from atonce.model.activation_checkpointing import recomputed
 from atonce.model.preprocessing import FROM_SCRATCH, Normalise, Preprocessing
-from atonce.model.recompute import recomputed
 from atonce.model.skips import resolve_scales, upsample
 from atonce.model.vgg import Head, SampleDropout, Trunk
-from atonce.recipe.schema import FCNConfig
+from atonce.recipes.schema import FCNConfig
 
 # Crops of the published nets: rows and columns left out before a skip is added, and before the output.
 CAFFE_SKIP_CROP = {4: 5, 3: 9}

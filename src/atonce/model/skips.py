@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atonce.recipe.schema import FCNConfig
+from atonce.recipes.schema import FCNConfig
 
 AT_ONCE = (0.01, 0.0001)
 """Factors on (pool4, pool3) in the authors' voc-fcn8s-atonce/net.py, made for the original VGG-16 weights."""

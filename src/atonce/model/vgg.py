@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atonce.model.recompute import recomputed
+from atonce.model.activation_checkpointing import recomputed
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """(channels, convolutions) of each block: configuration D of Simonyan and Zisserman, ICLR 2015."""

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from atonce.errors import WeightsError
 from atonce.model.fcn import FCN
-from atonce.weights.files import open_weights
-from atonce.weights.importers import LAYOUTS, import_weights
-from atonce.weights.imports import Import
-from atonce.weights.load import LoadReport, build_network, load_into
-from atonce.weights.own import write_trunk
-from atonce.weights.pytorch_fcn import trained_at_once
+from atonce.text import did_you_mean
+from atonce.weights.imported import ImportedWeights
+from atonce.weights.layouts import LAYOUTS, import_weights
+from atonce.weights.layouts.atonce_files import write_trunk
+from atonce.weights.layouts.pytorch_fcn import trained_at_once
+from atonce.weights.loading import LoadReport, build_network, load_into
 from atonce.weights.registry import REGISTRY, Progress, fetch
+from atonce.weights.tensor_files import open_weights
 
 __all__ = [
     "LAYOUTS",
     "REGISTRY",
-    "Import",
+    "ImportedWeights",
     "LoadReport",
     "build_network",
     "find_weights",
@@ -37,13 +37,12 @@ def find_weights(source: str | Path, progress: Progress | None = None) -> Path:
         return fetch(entry, progress)
     path = Path(source)
     if not path.suffix and not path.exists():
-        nearest = difflib.get_close_matches(str(source), REGISTRY, 1)
-        hint = f"did you mean '{nearest[0]}'?" if nearest else ""
+        hint = did_you_mean(str(source), REGISTRY)
         raise WeightsError(f"no weights '{source}'", f"a file or one of {', '.join(REGISTRY)}", hint)
     return path
 
 
-def read_weights(source: str | Path, progress: Progress | None = None, layout: str | None = None) -> Import:
+def read_weights(source: str | Path, progress: Progress | None = None, layout: str | None = None) -> ImportedWeights:
     """A registry name or a file -> tensors under atonce's names. Raises WeightsError.
 
     Args:

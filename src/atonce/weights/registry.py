@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import urllib.error
 import urllib.request
@@ -15,7 +14,7 @@ from pathlib import Path
 import torch
 
 from atonce.errors import StorageError, WeightsError
-from atonce.storage import make_folder, storage_errors
+from atonce.storage import make_folder, sha256_of, storage_errors
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all (0 where the server does not say)."""
@@ -96,18 +95,6 @@ def verify(path: Path, entry: PretrainedWeights) -> str:
     if not found.startswith(entry.sha256):
         raise WeightsError(f"{path} has sha256 {found[:16]}...", f"{entry.sha256[:16]}...", "delete it and try again")
     return found
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal digest of a file. Raises WeightsError when it cannot be read."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}", "a weights file") from None
-    return digest.hexdigest()
 
 
 def _download(entry: PretrainedWeights, path: Path, progress: Progress | None) -> None:

@@ -1,0 +1,111 @@
+"""The data contract: every data set, whatever its layout, becomes a `Dataset` of `Item`s that load as `Sample`s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atonce.data.images import FileError, Problem, is_turned, open_image, read_image
+from atonce.errors import DataError
+from atonce.labels import LabelSpec
+
+__all__ = ["Dataset", "FileError", "Item", "MaskReader", "Problem", "Sample", "require_same_size"]
+
+MaskReader = Callable[[Path], NDArray[np.uint8]]
+"""Reads a mask file into ids uint8 (H, W), void 255. Raises FileError naming the file and what is wrong.
+
+A plain object that can be pickled, not a closure: loader workers may be spawned.
+"""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture on disk and its mask (None where a split has no ground truth).
+
+    Attributes:
+        name: unique within the data set's split, usable as a file stem ("um_000003").
+        group: stratum or category ("um", "umm", "uu" in KITTI road; "" where there is none).
+    """
+
+    name: str
+    image: Path
+    mask: Path | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Decoded: image uint8 (H, W, 3) RGB; mask uint8 (H, W) ids with 255 void, or None."""
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.uint8] | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a format's reader found under `root`.
+
+    Opening reads directory listings and lists; only the folder format looks into some masks, where
+    nothing else tells what their values mean.
+
+    Attributes:
+        format: the format's name ("camvid", "kitti-road", "folder", ...).
+        root: the folder that was recognised: the one given, or the one just below it.
+        splits: "train", "val" and, where there is one, "test"; each sorted by name, no sample dropped.
+        read_mask: translates this data set's convention into ids with 255 as void.
+        problems: what opening already found wrong (unpaired files, files that are listed but missing, ...).
+        notes: what a reader of the results should know ("split made here with seed 0", ...).
+        extras: the same for machines, to be kept in the model file: "split_seed", "split_val_fraction",
+            "split_val" (JSON list of names), "ground_truth".
+    """
+
+    format: str
+    root: Path
+    labels: LabelSpec
+    splits: Mapping[str, tuple[Item, ...]]
+    read_mask: MaskReader
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    extras: Mapping[str, str] = field(default_factory=dict)
+
+    def split(self, name: str) -> tuple[Item, ...]:
+        """Items of a split. Raises DataError when the data set has no such split or it is empty."""
+        items = self.splits.get(name, ())
+        if not items:
+            have = ", ".join(f"{k} ({len(v)})" for k, v in self.splits.items() if v) or "none"
+            raise DataError(f"{self.root}: no pictures in split '{name}'", f"one of: {have}", "see `atonce doctor`")
+        return items
+
+    def load(self, item: Item) -> Sample:
+        """Decode one item. Raises FileError: unreadable, mask and picture of different size, unknown values."""
+        image = read_image(item.image)
+        if item.mask is None:
+            return Sample(image, None, item.name)
+        mask = self.read_mask(item.mask)
+        require_same_size(item, image, mask)
+        return Sample(image, mask, item.name)
+
+
+def require_same_size(item: Item, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
+    """Raises FileError where the mask (H, W) is not of the size of its picture (H, W, 3)."""
+    assert item.mask is not None
+    (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
+    if (height, width) == (mask_height, mask_width):
+        return
+    remedy = "export the mask again at the picture's size (nearest neighbour, never interpolated)"
+    if (height, width) == (mask_width, mask_height) and is_turned(open_image(item.image)):
+        remedy = "the picture has an EXIF orientation that the mask was drawn without: save the picture upright"
+    raise FileError(
+        Problem(
+            "size",
+            item.mask,
+            f"is {mask_width}x{mask_height}",
+            f"the size of its picture {item.image.name}, {width}x{height}",
+            remedy,
+        )
+    )

@@ -1,0 +1,118 @@
+"""Data sets by their layouts: `open_dataset` recognises one and opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from atonce.data.dataset import Dataset
+from atonce.data.formats.base import DatasetFormat
+from atonce.data.formats.camvid import CamVid
+from atonce.data.formats.cityscapes import Cityscapes
+from atonce.data.formats.folder import Folder
+from atonce.data.formats.kitti_road import KittiRoad
+from atonce.data.formats.voc import Voc
+from atonce.data.mask_classes import ClassesNeeded
+from atonce.data.open_options import GroundTruth, OpenOptions
+from atonce.data.pairing import clashes
+from atonce.errors import DataError, option
+from atonce.text import did_you_mean, listing
+
+__all__ = ["FORMATS", "ClassesNeeded", "OpenOptions", "open_dataset", "recognise"]
+
+_FORMATS: tuple[DatasetFormat, ...] = (Cityscapes(), Voc(), KittiRoad(), CamVid(), Folder())
+
+FORMATS: Mapping[str, DatasetFormat] = {known.name: known for known in _FORMATS}
+"""By name; recognition asks them in this order, the most particular layout first."""
+
+
+def recognise(root: Path) -> str | None:
+    """Name of the first format whose layout `root` has, or None."""
+    return next((name for name, known in FORMATS.items() if known.find(root) is not None), None)
+
+
+def open_dataset(
+    root: Path | str,
+    format: str | None = None,
+    *,
+    ground_truth: GroundTruth | None = None,
+    seed: int = 0,
+    val_fraction: float = 0.2,
+) -> Dataset:
+    """Open the data set in a folder.
+
+    Args:
+        root: the folder; KITTI's `data_road` and VOC's `VOCdevkit/VOC2012` are also found below it.
+        format: one of `FORMATS`; None: recognised from the folder.
+        ground_truth: KITTI road only, "road" (default) or "lane".
+        seed, val_fraction: the split, where the data set brings none of its own.
+
+    Raises:
+        DataError: no such folder, an empty one, no layout recognised, or options that do not fit.
+    """
+    root = Path(root).expanduser()
+    options = OpenOptions(ground_truth, seed, val_fraction)
+    _require_folder(root)
+    name = _known(format) if format is not None else recognise(root)
+    if name is None:
+        raise _not_recognised(root)
+    chosen = FORMATS[name]
+    _require_options(chosen, options)
+    found = chosen.find(root)
+    if found is None:
+        raise DataError(
+            f"{root} holds {_contents(root)}", f"{chosen.layout} for {option('format', name)}", _nested(root)
+        )
+    dataset = chosen.open(found, options)
+    return replace(dataset, problems=(*dataset.problems, *clashes(dataset.splits)))
+
+
+def _require_folder(root: Path) -> None:
+    if not root.exists():
+        raise DataError(f"{root} does not exist", "a folder with a data set")
+    if not root.is_dir():
+        raise DataError(f"{root} is a file", "a folder with a data set", "unpack it if it is an archive")
+    try:
+        empty = not any(root.iterdir())
+    except OSError as error:
+        raise DataError(f"{root} cannot be listed ({error.strerror})", "a folder that can be read") from None
+    if empty:
+        raise DataError(f"{root} is empty", "a folder with a data set", _layouts())
+
+
+def _known(format: str) -> str:
+    name = format.lower().replace("_", "-")
+    if name not in FORMATS:
+        remedy = did_you_mean(name, FORMATS, cutoff=0.4)
+        raise DataError(f"there is no format '{format}'", f"one of {', '.join(FORMATS)}", remedy)
+    return name
+
+
+def _require_options(format: DatasetFormat, options: OpenOptions) -> None:
+    if options.ground_truth is not None and "ground_truth" not in format.options:
+        raise DataError(f"ground_truth was given for a data set of format '{format.name}'", "kitti-road for it")
+    if options.ground_truth not in (None, "road", "lane"):
+        raise DataError(f"ground_truth is '{options.ground_truth}'", "'road' or 'lane'")
+    if not 0 < options.val_fraction < 1:
+        raise DataError(f"val_fraction is {options.val_fraction}", "a share above 0 and below 1, such as 0.2")
+
+
+def _layouts() -> str:
+    return "layouts: " + " | ".join(f"{name}: {known.layout}" for name, known in FORMATS.items())
+
+
+def _contents(root: Path, limit: int = 6) -> str:
+    names = sorted(p.name + "/" * p.is_dir() for p in root.iterdir() if not p.name.startswith("."))
+    return listing(names, limit) or "hidden files only"
+
+
+def _nested(root: Path) -> str:
+    """Where unpacking made a folder too many: the folder below that is recognised."""
+    inner = [p for p in sorted(root.iterdir())[:50] if p.is_dir() and recognise(p) is not None]
+    return f"did you mean {inner[0]}?" if inner else ""
+
+
+def _not_recognised(root: Path) -> DataError:
+    expected = "the layout of a known data set"
+    return DataError(f"{root} holds {_contents(root)}, which is no layout known", expected, _nested(root) or _layouts())

@@ -1,0 +1,240 @@
+"""Reading pictures of any kind as uint8 RGB, and saying in one line what is wrong with a file."""
+
+from __future__ import annotations
+
+import re
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from atonce.errors import DataError
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+# Aerial pictures of 100 megapixels and up are legitimate: Pillow's own guard against
+# decompression bombs (89 megapixels) is raised, not removed.
+_MAX_PIXELS = 500_000_000
+Image.MAX_IMAGE_PIXELS = _MAX_PIXELS
+
+# Of the forty that Pillow knows: some of the others run outside programs (EPS), some take any file for theirs (TGA).
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF", "JPEG2000")
+
+ProblemKind = Literal[
+    "missing", "unpaired", "duplicate", "leak", "unsupported", "list", "unreadable", "lossy", "mode", "size", "values",
+    "void", "one-class",
+]  # fmt: skip
+
+_TURN = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError,
+    AssertionError, NotImplementedError, struct.error, zlib.error,
+)  # fmt: skip
+"""What Pillow raises on damaged files: more kinds than its documentation admits."""
+
+_PILLOW_MODULES = re.compile(r"PIL\.")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with one file of a data set.
+
+    Attributes:
+        kind: what sort of trouble; problems of one kind are shown together.
+        path: the file (or folder, or list) it is about.
+        found: goes on after the file's name ("holds 200 (12 pixels, 0.1 %)").
+        expected, remedy: as in `UserError`.
+        severity: "error": training would be wrong; "warning": worth knowing, training can go on.
+    """
+
+    kind: ProblemKind
+    path: Path
+    found: str
+    expected: str = ""
+    remedy: str = ""
+    severity: Literal["error", "warning"] = "error"
+
+    def where(self, root: Path | None = None) -> str:
+        """The file's name, relative to `root` where it lies below it."""
+        if root is not None and self.path != root and self.path.is_relative_to(root):
+            return self.path.relative_to(root).as_posix()
+        return str(self.path)
+
+    def line(self, root: Path | None = None, remedy: bool = True) -> str:
+        """One line: file, found, expected and (if `remedy`) what to do."""
+        parts = [f"{self.where(root)} {self.found}"]
+        parts += [f"expected {self.expected}"] if self.expected else []
+        parts += [self.remedy] if remedy and self.remedy else []
+        return "; ".join(parts)
+
+    def __str__(self) -> str:
+        return self.line()
+
+
+class FileError(DataError):
+    """A DataError about one file; `problem` is the same as data."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(f"{problem.path} {problem.found}", problem.expected, problem.remedy)
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[FileError], tuple[Problem]]:
+        # Worker processes send their errors home pickled; the default would pass the message only.
+        return (type(self), (self.problem,))
+
+
+def hush_pillow() -> None:
+    """What matters is raised, so Pillow's own warnings (odd metadata, mostly) never reach the user.
+
+    A lasting filter for Pillow's modules, not `warnings.catch_warnings`: that saves and restores what all
+    threads share, and leaves other people's filters broken when two threads overlap.
+    """
+    for category in (UserWarning, Image.DecompressionBombWarning):
+        if ("ignore", None, category, _PILLOW_MODULES, 0) not in warnings.filters:
+            warnings.filterwarnings("ignore", category=category, module=_PILLOW_MODULES.pattern)
+
+
+def open_image(path: Path) -> Image.Image:
+    """Open and decode fully; of several frames the first.
+
+    Raises:
+        FileError: missing, a folder, empty, not a picture, truncated, more than 500 megapixels.
+    """
+    hush_pillow()
+    try:
+        image: Image.Image = Image.open(path, formats=_FORMATS)
+        with image:
+            if image.width * image.height > _MAX_PIXELS:
+                raise FileError(_too_large(path))
+            image.load()
+            _orientation(image)  # kept by Pillow: the file is closed when it is asked again
+        return image
+    except FileNotFoundError:
+        raise FileError(_not_there(path)) from None
+    except PermissionError:
+        found = "cannot be read (permission denied)"
+        remedy = "give yourself the right to read it (chmod u+r)"
+        raise FileError(Problem("unreadable", path, found, "a file that may be read", remedy)) from None
+    except UnidentifiedImageError:
+        raise FileError(_not_a_picture(path)) from None
+    except Image.DecompressionBombError:
+        raise FileError(_too_large(path)) from None
+    except DAMAGE as error:
+        if path.is_dir():
+            raise FileError(Problem("unreadable", path, "is a folder", "a picture file")) from None
+        # What the system says names the file again; what Pillow says does not.
+        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = " ".join(told.split()) or type(error).__name__
+        remedy = "copy or export it again"
+        raise FileError(
+            Problem("unreadable", path, f"cannot be read ({reason})", "an intact picture", remedy)
+        ) from None
+
+
+def _not_there(path: Path) -> Problem:
+    if path.is_symlink():
+        found = f"is a link to {path.readlink()}, which does not exist"
+        return Problem("missing", path, found, "a picture file", "mend the link, or copy the file there")
+    return Problem("missing", path, "does not exist", "a picture file")
+
+
+def _too_large(path: Path) -> Problem:
+    limit = f"at most {_MAX_PIXELS // 1_000_000} megapixels"
+    return Problem("unreadable", path, "is too large to be decoded safely", limit, "cut it into tiles")
+
+
+def _not_a_picture(path: Path) -> Problem:
+    with path.open("rb") as file:
+        head = file.read(64)
+    return Problem("unreadable", path, *what_instead(head))
+
+
+def what_instead(head: bytes) -> tuple[str, str, str]:
+    """What a file that is no picture is instead, as far as its first bytes tell: found, expected, remedy."""
+    if not head:
+        return "is empty (0 bytes)", "a picture", "copy or export it again"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer", "the picture itself", "run `git lfs pull`"
+    if head.startswith((b"\x89PNG", b"\xff\xd8", b"II*\x00", b"MM\x00*", b"BM", b"RIFF")):
+        return "is a damaged picture", "an intact one", "copy or export it again"
+    what = "is not a picture"
+    if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        what = "is a web page, not a picture (a failed download?)"
+    return what, "PNG, JPEG, TIFF, BMP or WebP", "replace or remove it"
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8; 1 where there is none or the EXIF data are broken."""
+    hush_pillow()
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except (*DAMAGE, RuntimeError):
+        return 1
+
+
+def is_turned(image: Image.Image) -> bool:
+    """Whether the file asks to be shown otherwise than its pixels are stored."""
+    return _orientation(image) in _TURN
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turned as its own EXIF orientation says; pixels are moved, never interpolated."""
+    turn = _TURN.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Any Pillow picture -> uint8 (H, W, 3) RGB, turned upright by its EXIF orientation.
+
+    16-bit grey is scaled from 0..65535, float from 0..1 (or 0..255 where it holds more than 1, NaN as 0);
+    transparency is dropped, not blended; a palette picture is looked up in its palette.
+
+    Raises:
+        DataError: a mode that has no RGB meaning (LAB).
+    """
+    image = upright(image)
+    if image.mode == "RGB":
+        return np.asarray(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _grey_to_rgb(np.asarray(image))
+    if image.mode in ("P", "PA"):
+        # Straight to RGB, Pillow warns of transparency that it would lose, which is what is wanted here.
+        image = image.convert("RGBA")
+    try:
+        return np.asarray(image.convert("RGB"))
+    except ValueError:
+        raise DataError(f"a picture of mode {image.mode}", "RGB, grey, palette or CMYK", "export it as RGB") from None
+
+
+def _grey_to_rgb(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
+    values = np.nan_to_num(grey.astype(np.float32), posinf=0.0, neginf=0.0)
+    if grey.dtype.kind == "f":
+        values *= 255.0 if values.max(initial=0.0) <= 1.0 else 1.0
+    else:
+        values /= 257.0
+    scaled = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return np.repeat(scaled[..., None], 3, axis=2)
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Picture file -> uint8 (H, W, 3) RGB. Raises FileError as `open_image` does, and for LAB pictures."""
+    image = open_image(path)
+    try:
+        return to_rgb(image)
+    except DataError as error:
+        raise FileError(Problem("mode", path, f"is {error.found}", error.expected, error.remedy)) from None

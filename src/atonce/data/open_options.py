@@ -1,0 +1,23 @@
+"""What a user may choose when a data set is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+GroundTruth = Literal["road", "lane"]
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """What a user may choose when a data set is opened.
+
+    Attributes:
+        ground_truth: KITTI road only: all of the road, or the lane that the car is in. None: the format's own.
+        seed: which split is made, where the data set brings none of its own.
+        val_fraction: share of the pictures that such a split puts into "val"; between 0 and 1, exclusive.
+    """
+
+    ground_truth: GroundTruth | None = None
+    seed: int = 0
+    val_fraction: float = 0.2

@@ -1,0 +1,120 @@
+"""Findings from the counts of a check: which classes there are, where, how many; void; sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from atonce.data.class_statistics import DataStatistics
+from atonce.data.dataset import Dataset
+from atonce.doctor.findings import Finding
+from atonce.errors import option
+from atonce.labels import LabelSpec
+from atonce.text import listing
+
+_MUCH_VOID = 0.5
+_RARE = 0.001
+"""Share of a class's pixels below which it will hardly be learned without help."""
+_SMALL = 32
+"""Side below which a picture is less than one pixel of the coarsest scores."""
+
+
+def balance(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[Finding]:
+    """All findings of this room; only what was read is counted."""
+    return [
+        *_splits(dataset, statistics),
+        *_classes(dataset.labels, statistics),
+        *_void(statistics),
+        *_sizes(statistics),
+        *(Finding("note", "about", note) for note in dataset.notes),
+    ]
+
+
+def _splits(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[Finding]:
+    findings = []
+    for split, use in (("train", "to train on"), ("val", "to choose the best model by")):
+        found = statistics.get(split)
+        if found is None or found.masks == 0:
+            pictures = found.pictures if found else 0
+            text = f"split '{split}' has no picture with a mask that can be read ({pictures} pictures), {use}"
+            have = ", ".join(f"{name} ({len(items)})" for name, items in dataset.splits.items() if items) or "none"
+            findings.append(Finding("error", "split", text, f"splits there are: {have}"))
+    return findings
+
+
+def _classes(labels: LabelSpec, statistics: Mapping[str, DataStatistics]) -> list[Finding]:
+    counted = {split: s.pixel_count for split, s in statistics.items() if s.masks}
+    if not counted:
+        return []
+    names = np.array(labels.names)
+    everywhere = np.sum(list(counted.values()), axis=0)
+    nowhere = names[everywhere == 0].tolist()
+    findings = []
+    if nowhere:
+        found = f"no mask shows {_several(nowhere)}"
+        remedy = (
+            "nothing can be learned of it; take it out of the classes, or look whether its value or colour is right"
+        )
+        findings.append(Finding("warning", "empty-class", found, remedy))
+    for split, count in counted.items():
+        if lacking := names[(count == 0) & (everywhere > 0)].tolist():
+            findings.append(_lacking(split, lacking))
+    train = counted.get("train")
+    if train is None or not train.any():
+        return findings
+    share = train / train.sum()
+    rare = names[(share > 0) & (share < _RARE)].tolist()
+    if rare:
+        found = f"rare in training, under {_RARE:.1%} of the pixels: {_several(rare)}".replace("%", " %")
+        findings.append(
+            Finding("note", "rare-class", found, f"weigh the classes: {option('class_weights', True)} prints how")
+        )
+    return findings
+
+
+def _lacking(split: str, names: list[str]) -> Finding:
+    if split == "train":
+        found = f"split 'train' never shows {_several(names)}, but another split does"
+        return Finding("warning", "absent-class", found, "it cannot be learned: split otherwise, or merge the class")
+    found = f"split '{split}' never shows {_several(names)}: no score for it there"
+    return Finding("warning", "absent-class", found, f"split otherwise ({option('write_split')}) if its score matters")
+
+
+def _several(names: list[str]) -> str:
+    return ("" if len(names) == 1 else f"{len(names)} classes: ") + listing(names, 10)
+
+
+def _void(statistics: Mapping[str, DataStatistics]) -> list[Finding]:
+    much = [(split, s.void_share) for split, s in statistics.items() if s.masks and s.void_share > _MUCH_VOID]
+    return [
+        Finding(
+            "warning",
+            "void-share",
+            f"{share:.0%} of split '{split}' is void and teaches nothing".replace("%", " %"),
+            "look whether a class was taken for void (255, or what the classes file calls void)",
+        )
+        for split, share in much
+    ]
+
+
+def _sizes(statistics: Mapping[str, DataStatistics]) -> list[Finding]:
+    sizes = {size for s in statistics.values() for size in s.sizes}
+    findings = []
+    small = sorted(size for size in sizes if min(size) < _SMALL)
+    if small:
+        found = f"pictures are as small as {small[0][0]}x{small[0][1]}: an FCN scores blocks of 32x32 first"
+        findings.append(Finding("note", "small", found, "scale them up with data.scale"))
+    if len(sizes) > 1:
+        aspects = [width / height for width, height in sizes]
+        low, high = min(sizes, key=_area), max(sizes, key=_area)
+        found = (
+            f"{len(sizes)} sizes of pictures, {low[0]}x{low[1]} to {high[0]}x{high[1]}, "
+            f"aspect ratios {min(aspects):.2f} to {max(aspects):.2f}"
+        )
+        findings.append(Finding("note", "sizes", found, "any size goes; crops (data.crop) make batches of them"))
+    return findings
+
+
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]

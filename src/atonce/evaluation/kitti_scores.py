@@ -1,0 +1,165 @@
+"""KITTI road with a network: which of its classes is the road, and the benchmark's scores over a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from atonce.data.dataset import Item, Sample
+from atonce.data.masks import open_mask
+from atonce.errors import DataError, WeightsError, option
+from atonce.evaluation.scoring import PictureScore, Segmenter
+from atonce.inference.predictor import Result
+from atonce.labels import KITTI_ROAD, LabelSpec
+from atonce.metrics.kitti_road.birds_eye import BirdsEye
+from atonce.metrics.kitti_road.road_evaluator import RoadEvaluator, RoadScores
+from atonce.storage import nan_to_none
+from atonce.text import listing
+
+ROAD = KITTI_ROAD.names.index("road")
+
+
+def road_class(labels: LabelSpec) -> int:
+    """The id of the one class named road, in any case. Raises WeightsError when there is none, or more than one."""
+    found = [i for i, name in enumerate(labels.names) if name.casefold() == "road"]
+    if len(found) != 1:
+        raise WeightsError(
+            f"the model's classes are {listing(labels.names)}, {len(found)} of them named road",
+            "one class named road",
+            "use a model that was trained on KITTI road, CamVid or Cityscapes",
+        )
+    return found[0]
+
+
+class RoadSegmenter:
+    """Any network that knows a road, as one that knows background and road: the probability of road is kept.
+
+    Raises:
+        WeightsError: it has no class named road.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+        self._road = road_class(segmenter.labels)
+        if segmenter.labels.num_classes < 2:
+            raise WeightsError("the model knows road and nothing else", "a class for what is not road")
+
+    @property
+    def labels(self) -> LabelSpec:
+        return KITTI_ROAD
+
+    def __call__(self, picture: NDArray[np.uint8], /) -> Result:
+        """Logits float32 (2, H, W): background and road."""
+        result = self._segmenter(picture)
+        others = [i for i in range(result.logits.shape[0]) if i != self._road]
+        # A softmax over road and the log-sum of all others gives road the same probability as one over all classes.
+        rest = result.logits[others].logsumexp(0)
+        return Result(result.image, torch.stack([rest, result.logits[self._road]]), KITTI_ROAD)
+
+
+class RoadMetric:
+    """The benchmark's scores per category and pooled, in the picture or from above.
+
+    Args:
+        items: those that will be evaluated; their group and `kind` make the category ("um" and "lane": um_lane).
+        kind: the ground truth, "road" or "lane".
+        from_above: transform confidence and ground truth with each picture's calibration first.
+
+    Raises:
+        DataError: from_above, and a calibration file is missing.
+    """
+
+    def __init__(self, items: Sequence[Item], kind: str, from_above: bool = False) -> None:
+        self.kind, self.from_above = kind, from_above
+        self._items: Mapping[str, Item] = {item.name: item for item in items}
+        self._categories: dict[str, RoadEvaluator] = {}
+        self._pictures: list[tuple[str, RoadScores]] = []
+        if from_above:
+            require_calibration([item.image for item in items], f"choose pictures that have one with {option('only')}")
+
+    def __call__(self, sample: Sample, result: Result, score: PictureScore) -> None:
+        """Count one picture; `result` speaks of background and road."""
+        item = self._items[sample.name]
+        assert item.mask is not None, "evaluate() has refused pictures without a mask"
+        confidence, truth = result.probabilities[ROAD], read_raw(item.mask)
+        if self.from_above:
+            view = BirdsEye.from_calibration(calibration_of(item.image))
+            confidence, truth = view(confidence), view(truth)
+        single, category = RoadEvaluator(), f"{item.group}_{self.kind}"
+        single.add(confidence, truth)
+        self._categories.setdefault(category, RoadEvaluator()).merge(single)
+        self._pictures.append((category, single.scores()))
+
+    @property
+    def categories(self) -> dict[str, RoadEvaluator]:
+        """By name, sorted: um_road, umm_road, uu_road, or um_lane; those that there are."""
+        return dict(sorted(self._categories.items()))
+
+    @property
+    def pooled(self) -> RoadEvaluator:
+        """All categories as one; the benchmark's URBAN_ROAD where it is um_road, umm_road and uu_road."""
+        pooled = RoadEvaluator()
+        for evaluator in self._categories.values():
+            pooled.merge(evaluator)
+        return pooled
+
+    def add_to(self, scores: dict[str, Any]) -> None:
+        counts = {name: sum(category == name for category, _ in self._pictures) for name in self._categories}
+        scores["road"] = {
+            "ground_truth": self.kind,
+            "view": "above" if self.from_above else "picture",
+            "categories": {name: _summary(one, counts[name]) for name, one in self.categories.items()},
+            "pooled": _summary(self.pooled, len(self._pictures)),
+        }
+        for row, (category, own) in zip(scores["pictures"], self._pictures, strict=True):
+            row |= {"category": category, "max_f": nan_to_none(own.max_f)}
+            row["average_precision"] = nan_to_none(own.average_precision)
+
+
+def read_raw(path: Path) -> NDArray[np.uint8]:
+    """Ground-truth PNG -> uint8 (H, W, 3) RGB as it is in the file. Raises FileError when it cannot be read."""
+    image = open_mask(path)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGBA").convert("RGB"))
+
+
+def calibration_of(picture: Path) -> Path:
+    """data_road/*/image_2/um_000000.png -> data_road/*/calib/um_000000.txt"""
+    return picture.parent.parent / "calib" / f"{picture.stem}.txt"
+
+
+def require_calibration(pictures: Sequence[Path], otherwise: str = "") -> None:
+    """All files are looked at before the first picture is predicted.
+
+    Args:
+        otherwise: what the user can do instead of getting them.
+
+    Raises:
+        DataError: missing or damaged.
+    """
+    missing = [picture for picture in pictures if not calibration_of(picture).is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(pictures)} pictures have no calibration file, which the view from above needs: "
+            + listing(picture.stem for picture in missing),
+            f"{calibration_of(missing[0])}" + " and so on" * (len(missing) > 1),
+            "unpack the benchmark's calib folder there" + f", or {otherwise}" * bool(otherwise),
+        )
+    for picture in pictures:
+        BirdsEye.from_calibration(calibration_of(picture))
+
+
+def _summary(evaluator: RoadEvaluator, pictures: int) -> dict[str, Any]:
+    curve = evaluator.curve()
+    return {
+        "pictures": pictures,
+        **evaluator.scores().to_json(),
+        "curve": {
+            "precision": [nan_to_none(value) for value in curve.precision],
+            "recall": [nan_to_none(value) for value in curve.recall],
+        },
+    }

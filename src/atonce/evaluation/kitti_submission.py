@@ -1,0 +1,115 @@
+"""What the KITTI road benchmark takes: a zip of confidences seen from above, one PNG a picture.
+
+Source: the benchmark's development kit (Fritsch, Kuehnl, Geiger, ITSC 2013): 8-bit grey PNG, 400 x 800 pixels, named
+after category and number (um_road_000000.png), in the root of the zip.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from atonce.data.images import FileError, read_image
+from atonce.data.pairing import pictures_in
+from atonce.errors import DataError, StorageError
+from atonce.evaluation.kitti_scores import ROAD, RoadSegmenter, calibration_of, require_calibration
+from atonce.evaluation.scoring import Segmenter
+from atonce.metrics.kitti_road.birds_eye import BirdsEye
+from atonce.metrics.kitti_road.road_evaluator import confidence_bytes
+from atonce.storage import make_folder, write_atomically
+from atonce.text import listing
+
+_NAME = re.compile(r"(um|umm|uu)_(\d{6})")
+_CATEGORIES = {"road": ("um", "umm", "uu"), "lane": ("um",)}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What there is to submit: (name in the zip, picture), sorted; `left_out` have no category of this ground truth."""
+
+    entries: tuple[tuple[str, Path], ...]
+    left_out: tuple[str, ...]
+
+
+def find_testing(root: Path, kind: str) -> Pictures:
+    """The pictures of data_road/testing, given that folder or data_road.
+
+    Args:
+        kind: "road", or "lane", of which the benchmark has um_lane only.
+
+    Raises:
+        DataError: no such folder, no pictures, or one that is not named as the benchmark's.
+    """
+    candidates = (root / "testing", root / "data_road" / "testing", root)
+    folder = next((path for path in candidates if (path / "image_2").is_dir()), None)
+    if folder is None:
+        raise DataError(f"{root} holds no image_2/", "data_road or data_road/testing of the KITTI road benchmark")
+    pictures, problems = pictures_in(folder / "image_2")
+    if problems:
+        raise FileError(problems[0])
+    strange = [name for name in pictures if not _NAME.fullmatch(name)]
+    if strange or not pictures:
+        found = f"pictures named {listing(strange)}" if strange else "no pictures"
+        raise DataError(f"{folder / 'image_2'} holds {found}", "um_000000.png, umm_000000.png, uu_000000.png, ...")
+    groups = {name: name.partition("_")[0] for name in sorted(pictures)}
+    chosen = [name for name, group in groups.items() if group in _CATEGORIES[kind]]
+    if not chosen:
+        raise DataError(f"{folder / 'image_2'} holds no picture for {kind}", f"one of {', '.join(_CATEGORIES[kind])}")
+    entries = tuple((f"{name.replace('_', f'_{kind}_')}.png", pictures[name]) for name in chosen)
+    return Pictures(entries, tuple(name for name in groups if name not in chosen))
+
+
+def write_submission(
+    segmenter: Segmenter,
+    entries: Sequence[tuple[str, Path]],
+    out: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Predict, look from above, write the zip: all of it or nothing. The same model gives the same bytes.
+
+    Raises:
+        WeightsError: the network has no class named road.
+        DataError: a calibration file is missing or damaged (before anything is predicted), or a picture.
+        StorageError: `out` cannot be written.
+    """
+    road = RoadSegmenter(segmenter)
+    require_calibration([picture for _, picture in entries])
+    if out.is_dir():
+        raise StorageError(f"{out} is a folder", "a file to write", f"for example {out / 'submission.zip'}")
+    make_folder(out.parent)
+
+    def write(temporary: Path) -> None:
+        # PNG is compressed already.
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            for done, (name, picture) in enumerate(entries, 1):
+                entry = zipfile.ZipInfo(name)  # not the name alone: that would put the time of day into the file
+                entry.external_attr = 0o644 << 16  # or else unzip makes files that nobody may read
+                archive.writestr(entry, _png(confidence_from_above(road, picture)))
+                if progress:
+                    progress(done, len(entries))
+
+    write_atomically(out, write)
+
+
+def confidence_from_above(road: RoadSegmenter, picture: Path) -> NDArray[np.uint8]:
+    """uint8 (800, 400): the level of the probability of road, 0 in cells that the camera does not see.
+
+    Raises:
+        DataError: picture or calibration missing or damaged.
+    """
+    confidence = road(read_image(picture)).probabilities[ROAD]
+    return confidence_bytes(BirdsEye.from_calibration(calibration_of(picture))(confidence))
+
+
+def _png(confidence: NDArray[np.uint8]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(confidence).save(stream, "PNG")
+    return stream.getvalue()

@@ -1,0 +1,91 @@
+"""Writing the graph as an .onnx file or as OpenVINO's pair of .xml and .bin, in float32 or INT8."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from atonce.errors import option
+from atonce.extras import require_extra
+from atonce.inference.engines import EngineName
+from atonce.model_file import ModelFile
+from atonce.onnx_graph import METADATA_KEY
+
+Loader = Callable[[], NDArray[np.uint8]]
+"""Reads one picture, uint8 (H, W, 3) RGB."""
+
+
+class Target(str, Enum):
+    """The two formats that a graph can be shipped in."""
+
+    ONNX = "onnx"
+    OPENVINO = "openvino"
+
+    @property
+    def suffix(self) -> str:
+        return ".onnx" if self is Target.ONNX else ".xml"
+
+    @property
+    def engine(self) -> EngineName:
+        """The engine that the format is made for."""
+        return "onnxruntime" if self is Target.ONNX else "openvino"
+
+
+def write_graph(
+    bundle: ModelFile, target: Target, path: Path, probabilities: bool = False, calibration: Sequence[Loader] = ()
+) -> None:
+    """Write `path` and, for OpenVINO, the .bin beside it.
+
+    Args:
+        calibration: pictures from which INT8 takes the ranges of the activations; none gives float32.
+
+    Raises:
+        UserError: a package of the extra `export` is missing.
+    """
+    what = f"the export to {target.value}"
+    onnx = require_extra("onnx", what, "export")
+    from atonce.onnx_graph.whole_graphs import picture_graph
+
+    description = json.dumps(bundle.describe())
+    model: Any = picture_graph(bundle, probabilities)
+    if target is Target.ONNX:
+        if calibration:
+            model = _quantized(model, calibration, lambda batch: {"image": batch})
+            onnx.helper.set_model_props(model, {METADATA_KEY: description})
+        onnx.save(model, str(path))
+        return
+    openvino = require_extra("openvino", what, "export")
+    model = openvino.Core().read_model(model.SerializeToString())
+    if calibration:
+        model = _quantized(model, calibration, lambda batch: batch)
+    model.set_rt_info(description, [METADATA_KEY])
+    # By default it would round the weights to fp16.
+    openvino.save_model(model, str(path), compress_to_fp16=False)
+
+
+def _quantized(model: Any, pictures: Sequence[Loader], to_input: Callable[[NDArray[np.uint8]], Any]) -> Any:
+    """Weights and activations of all convolutions in eight bits.
+
+    Args:
+        to_input: a batch (1, H, W, 3) -> what the model's engine is called with.
+    """
+    # NNCF reports each use to Google Analytics unless this is set before it is imported. What is done with a user's
+    # pictures is nobody else's business.
+    os.environ.setdefault("NNCF_CI", "1")
+    nncf = require_extra("nncf", option("int8", True), "export")
+    nncf.set_log_level(logging.ERROR)
+    dataset = nncf.Dataset(pictures, lambda load: to_input(load()[None]))
+    # Mixed: activations may be asymmetric, which the normalised picture needs; ReLU's are anyway.
+    # NNCF draws progress bars on stdout, which belongs to the command line.
+    with redirect_stdout(io.StringIO()):
+        return nncf.quantize(model, dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=len(pictures))

@@ -1,0 +1,172 @@
+"""What multiplies: torch, or one of the engines of the extra `export`; the same results, in another time.
+
+torch-bf16 alone multiplies in bf16: faster where the hardware has such products, and labels change where two classes
+are nearly as likely.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from atonce.errors import UserError, WeightsError, option
+from atonce.extras import require_extra
+from atonce.model import FCN
+from atonce.model_file import FORMAT_VERSION
+from atonce.onnx_graph import METADATA_KEY
+
+EngineName = Literal["torch", "torch-bf16", "onnxruntime", "openvino"]
+ENGINES: tuple[str, ...] = (*get_args(EngineName), "auto")
+
+Network = Callable[[torch.Tensor], torch.Tensor]
+"""(1, 3, h, w) RGB 0..255 -> logits (1, C, h, w)."""
+
+# Fastest first on CPUs (docs/performance.md). Converting the network needs onnx for either.
+BY_SPEED: tuple[EngineName, ...] = ("openvino", "onnxruntime")
+
+
+def choose_engine(engine: str | None, device: str | torch.device | None = None) -> EngineName:
+    """The engine to take for a model file; "auto" is the fastest that is installed, None is torch.
+
+    Raises:
+        UserError: an unknown name, or one that cannot run on `device`.
+    """
+    if engine not in (*ENGINES, None):
+        raise UserError(f"there is no engine '{engine}'", f"one of {', '.join(ENGINES)}")
+    on_cpu = not torch.cuda.is_available() if device is None else is_cpu(device)
+    if engine == "auto":
+        if not on_cpu or find_spec("onnx") is None:
+            return "torch"
+        return next((name for name in BY_SPEED if find_spec(name)), "torch")
+    if engine in BY_SPEED and device is not None and not on_cpu:
+        raise UserError(f"{option('engine', engine)} with {option('device', device)}", "the engine torch, or the CPU")
+    return cast("EngineName", engine or "torch")
+
+
+def is_cpu(device: str | torch.device) -> bool:
+    """By its name, which may be mistyped; `usable_device` says so."""
+    return str(device).partition(":")[0] == "cpu"
+
+
+def accelerated(model: FCN, engine: EngineName) -> Network:
+    """A network run by another engine than torch, on the CPU. Raises UserError: a package is missing."""
+    require_extra("onnx", option("engine", engine), "export")
+    from atonce.onnx_graph.whole_graphs import network_graph
+
+    session = open_session(engine, network_graph(model).SerializeToString())
+
+    def run(pixels: torch.Tensor) -> torch.Tensor:
+        values = np.ascontiguousarray(pixels.float().cpu().numpy())
+        return torch.from_numpy(session.run(values)["logits"])
+
+    return run
+
+
+class Session(Protocol):
+    """A loaded graph with one input."""
+
+    def run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """The outputs by name, memory of their own."""
+
+    def description(self) -> str | None:
+        """The JSON that atonce wrote into the graph."""
+
+
+def open_session(engine: EngineName, source: bytes | Path, extra_outputs: tuple[str, ...] = ()) -> Session:
+    """Load a graph with onnxruntime or openvino.
+
+    Args:
+        source: an ONNX graph, or the path of an .onnx or .xml file.
+        extra_outputs: values inside the graph to be given out as well, for checks.
+
+    Raises:
+        UserError: the engine is not installed.
+        WeightsError: a file that is no graph.
+    """
+    kind = OnnxRuntimeSession if engine == "onnxruntime" else OpenVinoSession
+    library = require_extra(engine, option("engine", engine), "export")
+    try:
+        return kind(library, source, extra_outputs)
+    except Exception as error:
+        # Each engine has exceptions of its own, most of them plain RuntimeErrors; a graph of ours in memory is sound.
+        if isinstance(source, bytes):
+            raise
+        reason = " ".join(str(error).split())[:160]
+        raise WeightsError(f"{source} cannot be read by {engine}: {reason}", "a file of `atonce export`") from None
+
+
+class OnnxRuntimeSession:
+    def __init__(self, library: Any, source: bytes | Path, extra_outputs: tuple[str, ...]) -> None:
+        options = library.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        if extra_outputs:
+            source = _with_outputs(source, extra_outputs)
+        model = source if isinstance(source, bytes) else str(source)
+        self._session = library.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        return dict(zip(self._outputs, self._session.run(None, {self._input: values}), strict=True))
+
+    def description(self) -> str | None:
+        found: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        return found
+
+
+def _with_outputs(source: bytes | Path, names: tuple[str, ...]) -> bytes:
+    onnx = require_extra("onnx", "checking a graph", "export")
+    model = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+    for name in names:
+        model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    serialised: bytes = model.SerializeToString()
+    return serialised
+
+
+class OpenVinoSession:
+    def __init__(self, library: Any, source: bytes | Path, extra_outputs: tuple[str, ...]) -> None:
+        core = library.Core()
+        model = core.read_model(source if isinstance(source, bytes) else str(source))
+        if extra_outputs:
+            model.add_outputs(list(extra_outputs))
+        self._description = _rt_info(model)
+        # Left to itself it multiplies in bf16 where the processor can: other results than torch's.
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        self._compiled = core.compile_model(model, "CPU", settings)
+
+    def run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        # By default the outputs are views of buffers that the next run overwrites.
+        outputs = self._compiled(values, share_inputs=True, share_outputs=False)
+        return {name: array for port, array in outputs.items() for name in port.get_names()}
+
+    def description(self) -> str | None:
+        return self._description
+
+
+def _rt_info(model: Any) -> str | None:
+    # Of an ONNX file, OpenVINO keeps the metadata one level deeper than where atonce writes it in its own format.
+    for place in ([METADATA_KEY], ["framework", METADATA_KEY]):
+        if model.has_rt_info(place):
+            return str(model.get_rt_info(place).astype(str))
+    return None
+
+
+def described(session: Session, path: Path) -> dict[str, Any]:
+    """What an exported file says of itself, as `bundle.read_metadata`. Raises WeightsError: not atonce's."""
+    text = session.description()
+    try:
+        data: dict[str, Any] = dict(json.loads(text or ""))
+    except (ValueError, TypeError):
+        raise WeightsError(f"{path} has no description of a network by atonce", "a file of `atonce export`") from None
+    if data.get("format_version") != FORMAT_VERSION:
+        found = data.get("format_version")
+        raise WeightsError(f"{path} has model format {found}", str(FORMAT_VERSION), "use a newer atonce")
+    return data

@@ -1,0 +1,116 @@
+"""Which results are there already, and whether they are of the same model and options: each says so itself.
+
+A mark stands in the file that is written last: in the text of the label picture, in the comment of the video. So
+what was done before a kill is known whatever was written there before, and by whom.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from atonce.errors import DataError, UserError, option
+from atonce.inference.inputs import Job
+from atonce.inference.video.container import comment_of
+from atonce.storage import sha256_of, storage_errors
+
+KEY = "atonce"
+"""Of the text in PNG files."""
+
+
+def fingerprint(model: Path) -> str:
+    """Of a model file or of a file of `atonce export`: the beginning of its sha256. Raises WeightsError."""
+    # OpenVINO keeps the weights beside the graph.
+    weights = model.with_suffix(".bin")
+    files = [model, weights] if model.suffix.lower() == ".xml" and weights.is_file() else [model]
+    return "".join(sha256_of(file)[:16] for file in files)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What made a result, and of what.
+
+    Attributes:
+        model: its `fingerprint`.
+        options: that change the result.
+        source: size in bytes and time of change, in nanoseconds, of the file that came in.
+    """
+
+    model: str
+    options: Mapping[str, Any]
+    source: tuple[int, int]
+
+    def __str__(self) -> str:
+        return json.dumps({"model": self.model, "options": self.options, "source": self.source}, sort_keys=True)
+
+    @classmethod
+    def parse(cls, text: str | None) -> Mark | None:
+        """None: there is none, or not one of ours."""
+        try:
+            data = json.loads(text or "")
+            size, changed = data["source"]
+            return cls(data["model"], data["options"], (size, changed))
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    @classmethod
+    def of(cls, job: Job, model: str, options: Mapping[str, Any]) -> Mark:
+        """Raises DataError: the file has gone since it was listed."""
+        try:
+            state = job.source.stat()
+        except OSError as error:
+            raise DataError(f"{job.source} cannot be read: {error.strerror}", "a picture or video") from None
+        return cls(model, options, (state.st_size, state.st_mtime_ns))
+
+
+def read_provenance(path: Path) -> Mark | None:
+    """Of a label picture (.png) or an overlay video; None where there is none of ours."""
+    try:
+        if path.suffix == ".png":
+            with Image.open(path, formats=("PNG",)) as picture:
+                return Mark.parse(picture.info.get(KEY))
+        return Mark.parse(comment_of(path))
+    except (DataError, OSError, SyntaxError, ValueError):
+        return None
+
+
+def is_done(mark: Mark, marked: Path, others: Sequence[Path]) -> bool:
+    """Whether the results of a job are there; not so where the picture or the video has changed since.
+
+    Args:
+        marked: the result that has the mark.
+        others: the results beside it.
+
+    Raises:
+        UserError: there is a result of another model or other options, which would be overwritten.
+    """
+    if not marked.exists():
+        return False
+    found = read_provenance(marked)
+    if found is None or (found.model, found.options) != (mark.model, mark.options):
+        raise UserError(
+            f"{marked} was made by another model or with other options",
+            "results to go on with, or none",
+            f"choose another {option('out')}, or replace them with {option('overwrite', True)}",
+        )
+    return found.source == mark.source and all(path.exists() for path in others)
+
+
+def remove_leftovers(folders: Sequence[Path], jobs: Sequence[Job]) -> None:
+    """Remove what a killed process left of these jobs under temporary names. Raises StorageError.
+
+    Of these only: others may be writing other results there.
+    """
+    names = {(job.target.parent, job.target.name[:40]) for job in jobs}
+    for folder in folders:
+        for path in folder.rglob(".*.tmp.*"):
+            # As `write_atomically` names them: .STEM.PROCESS.tmp.SUFFIX
+            stem = path.name[1:].rsplit(".", 3)[0]
+            if (path.parent.relative_to(folder), stem) in names:
+                with storage_errors(path):
+                    path.unlink(missing_ok=True)

@@ -1,0 +1,123 @@
+"""Video files as containers: what they say of themselves, and what is wrong with one, in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from atonce.errors import DataError
+from atonce.extras import require_extra
+
+INTACT = "an intact video (MP4, MOV, Matroska, WebM, AVI, ...)"
+
+# Seconds that a file may be shorter than it says: some count the sound's last packet, or round.
+_SLACK = 0.5
+
+
+def survey(path: Path) -> int:
+    """Go through a file without decoding it, which takes little time beside segmenting it: the number of frames.
+
+    Raises:
+        DataError: not a video, or it breaks off before the end that it states itself.
+    """
+    av = require_extra("av", str(path), "video")
+    count, end, end_of_all = 0, Fraction(0), Fraction(0)
+    with open_file(av, path) as container:
+        stream = picture_stream(container, path)
+        for packet in packets_of(av, container, [stream, *container.streams.audio], path):
+            stop = ((packet.pts or 0) + (packet.duration or 0)) * Fraction(packet.time_base)
+            end_of_all = max(end_of_all, stop)
+            if packet.stream.index == stream.index and packet.size:
+                count, end = count + 1, max(end, stop)
+        stated, of_stream = _stated_end(container, stream)
+        reached = end if of_stream else end_of_all
+        complete = 0 < stream.frames <= count
+        if stated - reached > max(_SLACK, float(2 / rate_of(stream))) and not complete:
+            raise DataError(
+                f"{path} breaks off after {float(reached):.1f} of {float(stated):.1f} seconds", INTACT, "copy it again"
+            )
+    return count
+
+
+def frames_stated(path: Path) -> int:
+    """How many frames a file says it has, at least 1; a guess, for progress bars. Raises DataError: not a video."""
+    av = require_extra("av", str(path), "video")
+    with open_file(av, path) as container:
+        stream = picture_stream(container, path)
+        return max(1, stream.frames or round(_stated_end(container, stream)[0] * rate_of(stream)))
+
+
+def comment_of(path: Path) -> str | None:
+    """The comment in a file's metadata. Raises DataError: not a video."""
+    av = require_extra("av", str(path), "video")
+    with open_file(av, path) as container:
+        # Matroska writes the names of its tags in capitals.
+        tags = {key.lower(): str(value) for key, value in container.metadata.items()}
+        return tags.get("comment")
+
+
+def open_file(av: Any, path: Path) -> Any:
+    if path.is_file() and not path.stat().st_size:
+        raise DataError(f"{path} is empty (0 bytes)", INTACT)
+    with _reading(av, path, "is not a video, or is damaged"):
+        # FFmpeg takes "12:30.mp4" for an address; an absolute path it does not.
+        return av.open(str(path.absolute()), metadata_errors="replace")
+
+
+def picture_stream(container: Any, path: Path) -> Any:
+    if container.format.name.endswith("_pipe") or container.format.name == "image2":
+        raise DataError(f"{path} is a picture with the name of a video", INTACT, "give it its own suffix")
+    # The cover of a piece of music is a stream of one picture.
+    streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    if not streams:
+        raise DataError(f"{path} holds no pictures, only {_others(container)}", "a video")
+    if streams[0].codec_context is None:
+        raise DataError(f"{path} is coded in a way that the installed FFmpeg cannot decode", INTACT, "convert it")
+    return streams[0]
+
+
+def _others(container: Any) -> str:
+    return ", ".join(sorted({str(stream.type) for stream in container.streams})) or "nothing"
+
+
+def packets_of(av: Any, container: Any, streams: list[Any], path: Path) -> Iterator[Any]:
+    with _reading(av, path, "cannot be read to its end"):
+        yield from container.demux(streams)
+
+
+@contextmanager
+def _reading(av: Any, path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
+        raise DataError(f"{path} {what} ({error.strerror or error})", INTACT) from None
+
+
+def rate_of(stream: Any) -> Fraction:
+    """Frames per second; where a file states nothing sensible, 25."""
+    rate = stream.average_rate or stream.guessed_rate
+    return Fraction(rate).limit_denominator(1001) if rate and Fraction(1, 100) < rate <= 1000 else Fraction(25)
+
+
+def _stated_end(container: Any, stream: Any) -> tuple[Fraction, bool]:
+    """Seconds at which a file says that it ends, 0 where it does not; and whether this is of the pictures alone."""
+    start = Fraction(stream.start_time or 0) * Fraction(stream.time_base)
+    if stream.duration:
+        return start + stream.duration * Fraction(stream.time_base), True
+    if stated := _clock(stream.metadata.get("DURATION", "")):
+        return stated, True
+    # Of other formats, FFmpeg estimates the duration from the file's size.
+    sure = "matroska" in container.format.name
+    return Fraction(container.duration or 0, 1_000_000) if sure else Fraction(0), False
+
+
+def _clock(text: str) -> Fraction:
+    """Matroska's 01:02:03.450000000 in seconds; 0 where it is something else."""
+    try:
+        hours, minutes, seconds = text.split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
+    except ValueError:
+        return Fraction(0)

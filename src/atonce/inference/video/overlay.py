@@ -1,0 +1,167 @@
+"""Video in, overlay video out: frames are streamed, so that a day of video takes the memory of a few frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from atonce.errors import DataError
+from atonce.inference.predictor import Predictor
+from atonce.inference.result import OverlayBlender
+from atonce.inference.video.container import survey
+from atonce.inference.video.reader import Frame, Video
+from atonce.inference.video.writer import LABELS, STDOUT, VideoWriter, overlay_encoders
+from atonce.storage import make_folder, write_atomically
+
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+"""Suffixes of videos that are written, and FFmpeg's names of their containers."""
+
+
+@dataclass(frozen=True)
+class VideoReport:
+    """Attributes: seconds: that it took. notes: what differs from the video that came in, a line for each."""
+
+    frames: int
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def frames_per_second(self) -> float:
+        """From the file read to the file written."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+def overlay_suffix(source: Path) -> str:
+    """That of the video that came in where it can be kept, so that sound of all kinds fits; else .mp4."""
+    suffix = source.suffix.lower()
+    return suffix if suffix in (".mkv", ".mov") else ".mp4"
+
+
+def predict_video(
+    predictor: Predictor,
+    source: Path,
+    out: Path,
+    opacity: float = 0.5,
+    audio: bool = True,
+    labels: Path | None = None,
+    comment: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> VideoReport:
+    """Write a video (.mp4, .mov, .mkv) with the classes' colours laid over it: H.264, or MPEG-4 where there is none.
+
+    Frames keep their times and their size in pixels, upright; sound is copied as it is where the container takes
+    it. The file gets its name when it is complete.
+
+    Args:
+        labels: also write the ids as a lossless grey video (FFV1) to this .mkv; its times are rounded to milliseconds.
+        comment: for the metadata of `out`.
+        progress: called with the frames done and all frames.
+
+    Raises:
+        DataError: `source` is not a video, breaks off, or has a size that no encoder takes; `out` has another suffix.
+        StorageError: `out` cannot be written.
+        UserError: the extra `video` is not installed.
+    """
+    form = FORMATS.get(out.suffix.lower())
+    if form is None:
+        raise DataError(f"{out} as a video to be written", f"one of {', '.join(FORMATS)}")
+    started = perf_counter()
+    total = survey(source)
+    done: list[VideoReport] = []
+
+    def write(path: Path, label_path: Path | None = None) -> None:
+        with ExitStack() as stack:
+            video = stack.enter_context(Video(source))
+            encoders = overlay_encoders(video.size)
+            overlay = stack.enter_context(VideoWriter(str(path.absolute()), form, encoders, video, audio, comment))
+            ids = (
+                stack.enter_context(VideoWriter(str(label_path.absolute()), "matroska", LABELS, video))
+                if label_path
+                else None
+            )
+            frames = _segment(predictor, video, overlay, ids, opacity, progress, total)
+        done.append(VideoReport(frames, perf_counter() - started, _notes(video, overlay)))
+
+    make_folder(out.parent)
+    if labels is None:
+        write_atomically(out, write)
+    else:
+        # The overlay comes last: where it is, the labels are complete.
+        make_folder(labels.parent)
+        write_atomically(out, lambda path: write_atomically(labels, lambda label_path: write(path, label_path)))
+    return done[0]
+
+
+def play_video(predictor: Predictor, source: Path, opacity: float = 0.5, audio: bool = True) -> VideoReport:
+    """Write the overlay to stdout as it comes, as Matroska for a player; ends when either side does.
+
+    Raises as `predict_video`; a file that breaks off is played as far as it goes.
+    """
+    started, frames = perf_counter(), 0
+
+    def count(done: int, _: int) -> None:
+        nonlocal frames
+        frames = done
+
+    try:
+        with Video(source) as video:
+            encoders = overlay_encoders(video.size, live=True)
+            with VideoWriter(STDOUT, "matroska", encoders, video, audio) as overlay:
+                _segment(predictor, video, overlay, None, opacity, count, 0, together=1)
+            notes = _notes(video, overlay)
+    except BrokenPipeError:
+        notes = ()  # the player has been closed
+    return VideoReport(frames, perf_counter() - started, notes)
+
+
+def _segment(
+    predictor: Predictor,
+    video: Video,
+    overlay: VideoWriter,
+    ids: VideoWriter | None,
+    opacity: float,
+    progress: Callable[[int, int], None] | None,
+    total: int,
+    together: int | None = None,
+) -> int:
+    """Everything there is in a video -> the sinks; the number of frames."""
+    mix = OverlayBlender(predictor.labels, opacity)
+    together = together or predictor.together(video.size[::-1])
+    batch: list[Frame] = []
+    frames = 0
+
+    def flush() -> None:
+        nonlocal frames
+        if not batch:
+            return
+        found = predictor.predict_labels(np.stack([frame.image for frame in batch]))
+        for frame, labels in zip(batch, found, strict=True):
+            overlay.write(mix(frame.image, labels), frame.time)
+            if ids:
+                ids.write(labels, frame.time)
+        frames += len(batch)
+        batch.clear()
+        if progress:
+            progress(frames, max(frames, total))
+
+    for item in video:
+        if isinstance(item, Frame):
+            batch.append(item)
+            if len(batch) == together:
+                flush()
+        else:
+            overlay.copy(item)
+    flush()
+    return frames
+
+
+def _notes(video: Video, overlay: VideoWriter) -> tuple[str, ...]:
+    notes = [f"{video.path}: sound left out, {codec} does not go into this container" for codec in overlay.dropped]
+    if video.damaged:
+        notes.append(f"{video.path}: {video.damaged} damaged packets left out")
+    return tuple(notes)

@@ -1,0 +1,31 @@
+"""Progress bars on stderr, in a terminal or a notebook; drawn for whoever asks for one, never by themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+ProgressCallback = Callable[[int, int], None]
+"""Called with what is done and what there is to do, in pictures, frames, tiles or bytes; 0 to do where nobody knows."""
+
+console = Console(stderr=True, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+"""Progress and notes; silent in all processes of a machine but the first."""
+
+
+def progress_bars() -> Progress:
+    """Bars that are there on a terminal and in a notebook only."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    seen = console.is_terminal or console.is_jupyter
+    return Progress(*columns, TextColumn("{task.fields[about]}"), console=console, disable=not seen)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[ProgressCallback]:
+    """One bar, which moves when it is called with (done, total)."""
+    with progress_bars() as progress:
+        task = progress.add_task(what, about="")
+        yield lambda done, total: progress.update(task, completed=done, total=total)

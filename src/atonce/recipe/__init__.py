@@ -1,6 +1,0 @@
-"""Recipes: every knob of atonce with its unit and meaning, read from YAML and refused when misspelt."""
-
-from atonce.recipe.load import load_recipe, shipped_recipes, to_yaml
-from atonce.recipe.schema import FCNConfig, Recipe
-
-__all__ = ["FCNConfig", "Recipe", "load_recipe", "shipped_recipes", "to_yaml"]

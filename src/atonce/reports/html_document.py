@@ -1,0 +1,38 @@
+"""The frame of every page: one file that loads nothing and runs nothing."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""The browser itself then sees to it that nothing is loaded and no script is run."""
+
+
+def document(title: str, header: str, body: str, extra_style: str = "") -> str:
+    """A whole HTML document around what has been escaped already.
+
+    Args:
+        title: of the window.
+        extra_style: CSS beyond style.css.
+    """
+    style = (files("atonce.reports") / "style.css").read_text("utf-8")
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>
+{style}{extra_style}</style>
+</head>
+<body>
+<header>
+{header}
+</header>
+<main>
+{body}</main>
+</body>
+</html>
+"""

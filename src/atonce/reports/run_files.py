@@ -1,0 +1,193 @@
+"""What a report is made of, read from a run directory or an evaluation folder; whatever is missing is empty."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from atonce.errors import DataError, WeightsError
+from atonce.labels import Colour
+from atonce.model_file import read_metadata
+from atonce.storage import none_to_nan
+
+MEANS = ("mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou")
+_PROGRESS_PICTURE = re.compile(r"(.+)_(\d{6,})\.jpg")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The contents of a folder, checked as far as the report relies on them.
+
+    Attributes:
+        recipe: as text, word for word; `knobs` is the same, parsed.
+        log: records of log.jsonl, oldest first.
+        validations: rows of metrics.csv as numbers, NaN where a class was absent.
+        evaluation: evaluation.json; empty where there is none.
+        gallery: entries of gallery.json.
+        about: run.json, versions and circumstances.
+        palette: class name -> colour; empty where no file tells.
+        progress: picture name -> [(step, file), ...], oldest first.
+    """
+
+    folder: Path
+    recipe: str = ""
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+    log: Sequence[Mapping[str, Any]] = ()
+    validations: Sequence[Mapping[str, float]] = ()
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    gallery: Sequence[Mapping[str, Any]] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+    palette: Mapping[str, Colour] = field(default_factory=dict)
+    progress: Mapping[str, Sequence[tuple[int, Path]]] = field(default_factory=dict)
+
+    @property
+    def is_training(self) -> bool:
+        """False for a folder that only holds an evaluation."""
+        return bool(self.recipe or self.log or self.validations)
+
+    @property
+    def best(self) -> Mapping[str, float] | None:
+        """The validation whose model was kept: the first one of the highest mean IoU, of the last stage."""
+        last = self.validations[-1].get("stride") if self.validations else None
+        scored = [r for r in self.validations if math.isfinite(r["mean_iou"]) and r.get("stride") == last]
+        return max(scored, key=lambda row: row["mean_iou"]) if scored else None
+
+    @property
+    def scores(self) -> Mapping[str, Any]:
+        """The four means: as evaluated at the end, or else of the best validation so far."""
+        return self.evaluation or self.best or {}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the ids."""
+        if self.evaluation:
+            return tuple(c["name"] for c in self.evaluation["classes"])
+        return tuple(key[4:] for key in (self.validations[0] if self.validations else ()) if key.startswith("iou "))
+
+    @property
+    def minutes(self) -> float | None:
+        """How long training took."""
+        if "minutes" in self.about:
+            return none_to_nan(self.about["minutes"])
+        seconds = [none_to_nan(record.get("seconds")) for record in self.log[-1:]]
+        return seconds[0] / 60 if seconds else None
+
+
+def read_run_files(folder: Path) -> Source:
+    """Raises DataError: nothing to report, or a damaged file."""
+    recipe, evaluation = _text(folder / "recipe.yaml"), _json(folder / "evaluation.json", dict)
+    if evaluation:
+        _require_evaluation(folder / "evaluation.json", evaluation)
+    source = Source(
+        folder,
+        recipe,
+        _knobs(recipe),
+        _read_log(folder / "log.jsonl"),
+        _read_metrics(folder / "metrics.csv"),
+        evaluation,
+        [entry for entry in _json(folder / "gallery.json", list) if isinstance(entry, dict)],
+        _json(folder / "run.json", dict),
+        _palette(folder, evaluation),
+        _progress(folder / "pictures"),
+    )
+    if not (source.is_training or source.evaluation):
+        raise DataError(
+            f"{folder} holds nothing to report",
+            "a run directory (recipe.yaml, log.jsonl, metrics.csv) or an evaluation (evaluation.json)",
+        )
+    return source
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8") if path.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
+
+
+def _json(path: Path, kind: type) -> Any:
+    """The parsed file, or an empty `kind` where there is none."""
+    text = _text(path)
+    if not text:
+        return kind()
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is damaged: {error}", "JSON", "remove it or make it again") from None
+    if not isinstance(data, kind):
+        raise DataError(f"{path} holds a {type(data).__name__}", f"a {kind.__name__}", "remove it or make it again")
+    return data
+
+
+def _require_evaluation(path: Path, data: Mapping[str, Any]) -> None:
+    """The report computes with these, so it does not start on others."""
+    classes, matrix = data.get("classes"), data.get("confusion")
+    fine = (
+        isinstance(classes, list)
+        and all(isinstance(c, dict) and isinstance(c.get("name"), str) for c in classes)
+        and isinstance(matrix, list)
+        and [len(row) for row in matrix if isinstance(row, list)] == [len(classes)] * len(classes)
+        and all(isinstance(count, int) for row in matrix for count in row)
+    )
+    if not fine:
+        raise DataError(f"{path} is not an evaluation", "what `atonce evaluate` writes into a folder", "evaluate again")
+
+
+def _knobs(recipe: str) -> Mapping[str, Any]:
+    """Parsed for a few words in the head of the report; one that cannot be parsed is still shown as it is."""
+    try:
+        data = yaml.safe_load(recipe)
+    except yaml.YAMLError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    """Up to the first line that is not whole: the one a run is writing, or left behind when it died."""
+    records: list[dict[str, Any]] = []
+    for line in _text(path).splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        if isinstance(record, dict) and "step" in record:
+            records.append(record)
+    return records
+
+
+def _read_metrics(path: Path) -> list[dict[str, float]]:
+    rows = csv.DictReader(_text(path).splitlines())
+    numbers = [{key: none_to_nan(value) for key, value in row.items() if key is not None} for row in rows]
+    return [row for row in numbers if math.isfinite(row.get("step", math.nan)) and "mean_iou" in row]
+
+
+def _palette(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, Colour]:
+    """From the evaluation where it says, or else from the model beside it; nothing is guessed."""
+    labels: Any = {"names": [c["name"] for c in evaluation.get("classes", ())], "palette": evaluation.get("palette")}
+    if not labels["palette"]:
+        try:
+            labels = read_metadata(folder / "model.safetensors").get("labels", {})
+        except WeightsError:
+            return {}
+    try:
+        colours = [(int(r) & 255, int(g) & 255, int(b) & 255) for r, g, b in labels["palette"]]
+        return dict(zip(labels["names"], colours, strict=True))
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def _progress(folder: Path) -> dict[str, list[tuple[int, Path]]]:
+    found: defaultdict[str, list[tuple[int, Path]]] = defaultdict(list)
+    for path in sorted(folder.glob("*.jpg")) if folder.is_dir() else ():
+        if match := _PROGRESS_PICTURE.fullmatch(path.name):
+            found[match[1]].append((int(match[2]), path))
+    return {name: sorted(steps) for name, steps in sorted(found.items())}

@@ -1,0 +1,78 @@
+"""A socket, and uvicorn behind it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from atonce.errors import UserError, option
+from atonce.serving.limits import CONNECTIONS
+
+_SECONDS_TO_END = 10
+
+_LOG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "plain": {"()": "uvicorn.logging.DefaultFormatter", "fmt": "%(asctime)s %(message)s", "use_colors": False}
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"}},
+    "loggers": {
+        "uvicorn.error": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "uvicorn.access": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+    },
+}
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Before the model is loaded, which takes longer.
+
+    Raises:
+        UserError: the port is taken or not allowed, or there is no such address here.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family)
+    except (socket.gaierror, UnicodeError):
+        raise UserError(
+            f"there is no address '{host}' here", f"127.0.0.1, 0.0.0.0 or another {option('host')}"
+        ) from None
+    except OSError as error:
+        # Without the address that Python adds to the system's own words.
+        reason, remedy = os.strerror(error.errno or 0), f"choose another {option('port')}, or 0 for any"
+        raise UserError(f"cannot listen on {address_of(host, port)} ({reason})", "a free port", remedy) from None
+
+
+def address_of(host: str, port: int) -> str:
+    """As it stands in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def server_of(app: ASGIApp) -> uvicorn.Server:
+    """Bounded in connections; logs requests and failures on stderr."""
+    config = uvicorn.Config(
+        app,
+        log_config=_LOG,
+        ws="none",
+        lifespan="off",
+        server_header=False,
+        # A proxy's word on who the client is matters to the log only, and anyone could claim to be a proxy.
+        proxy_headers=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=_SECONDS_TO_END,
+    )
+    return uvicorn.Server(config)
+
+
+def run(app: ASGIApp, listener: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM; what has begun then has ten seconds to end."""
+    server = server_of(app)
+    # When it has ended, uvicorn raises the signal once more for whoever was there before it.
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: None)
+    server.run(sockets=[listener])

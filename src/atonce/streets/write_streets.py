@@ -1,0 +1,150 @@
+"""A folder of scenes that the "folder" format opens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from atonce.errors import DataError, StorageError
+from atonce.labels import CAMVID, IGNORE_INDEX
+from atonce.streets.scene import render_scene
+
+VERSION = 4
+"""Of the generator: raise it when the same seed gives another picture, and old folders are made anew."""
+
+MARKER = "streets.json"
+MOST = 500_000
+"""Scenes a split: each seed of a folder owns a million seeds of scenes, half for train and half for val."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scene to write."""
+
+    folder: Path
+    seed: int
+    size: tuple[int, int]
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        name = f"street_{self.seed:06d}.png"
+        return self.folder / "images" / name, self.folder / "masks" / name
+
+
+def write_streets(
+    root: Path,
+    train: int,
+    val: int,
+    seed: int = 0,
+    size: tuple[int, int] = (180, 240),
+    progress: Callable[[int, int], None] | None = None,
+    workers: int = 1,
+) -> Path:
+    """Write `train` and `val` scenes, of disjoint seeds, under `root` in the "folder" layout.
+
+    A folder already complete with the same parameters is left as it is; one with others is made anew.
+
+    Args:
+        seed: scene i of train has seed `seed * 1_000_000 + i`, of val `seed * 1_000_000 + 500_000 + i`; files are
+            named after it (`street_000000.png`, `street_500000.png`).
+        size: (height, width).
+        progress: called with (done, total) after each scene.
+        workers: processes; the files do not depend on it. More than 1 needs a `__main__` that can be imported.
+
+    Returns:
+        root.
+
+    Raises:
+        ValueError: a count outside 0..500000, a negative seed, a size under 32.
+        DataError: `root` holds another data set, which would be overwritten.
+        StorageError: a file cannot be written.
+    """
+    if not (0 <= train <= MOST and 0 <= val <= MOST) or seed < 0:
+        raise ValueError(f"train {train}, val {val}, seed {seed}; expected 0 to {MOST} scenes a split, a seed >= 0")
+    asked = {"version": VERSION, "train": train, "val": val, "seed": seed, "size": list(size)}
+    if _marker(root) == asked:
+        return root
+    _refuse_foreign(root)
+    first = seed * 2 * MOST
+    jobs = [Job(root / "train", first + i, size) for i in range(train)]
+    jobs += [Job(root / "val", first + MOST + i, size) for i in range(val)]
+    try:
+        _prepare(root, jobs)
+        for done, _ in enumerate(_run(jobs, workers), start=1):
+            if progress:
+                progress(done, len(jobs))
+        (root / "classes.yaml").write_text(yaml.safe_dump(_classes(), sort_keys=False), encoding="utf-8")
+        # Last: its presence says that everything else is there.
+        (root / MARKER).write_text(json.dumps(asked) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{root}: {error}", "a folder with space that can be written") from error
+    return root
+
+
+def _classes() -> dict[str, Any]:
+    listed = [{"name": n, "colour": list(c)} for n, c in zip(CAMVID.names, CAMVID.palette, strict=True)]
+    return {"classes": listed, "ignore_index": IGNORE_INDEX}
+
+
+def _marker(root: Path) -> object:
+    """What the folder says of itself; None when it is incomplete or not ours."""
+    try:
+        return json.loads((root / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _pictures(root: Path) -> Iterator[Path]:
+    for split in ("train", "val"):
+        for kind in ("images", "masks"):
+            yield from (root / split / kind).glob("*")
+
+
+def _refuse_foreign(root: Path) -> None:
+    strange = next((p for p in _pictures(root) if not p.name.startswith("street_")), None)
+    if strange is None and not (root / MARKER).exists() and (root / "classes.yaml").exists():
+        strange = root / "classes.yaml"
+    if strange is not None:
+        raise DataError(f"{strange} is not a generated street", "an empty folder or one of streets", "choose another")
+
+
+def _prepare(root: Path, jobs: list[Job]) -> None:
+    """Make the folders; take away the marks of completion and scenes of other parameters."""
+    for split in ("train", "val"):
+        for kind in ("images", "masks"):
+            (root / split / kind).mkdir(parents=True, exist_ok=True)
+    # In this order: while the marker stands, the classes are known to be ours.
+    (root / "classes.yaml").unlink(missing_ok=True)
+    (root / MARKER).unlink(missing_ok=True)
+    wanted = {path for job in jobs for path in job.files}
+    for path in _pictures(root):
+        if path not in wanted:
+            path.unlink()
+
+
+def _run(jobs: list[Job], workers: int) -> Iterable[None]:
+    if workers <= 1 or len(jobs) < 2:
+        yield from map(_write, jobs)
+        return
+    # Spawned, not forked: whoever calls may hold torch's threads.
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(_write, job) for job in jobs]):
+            yield future.result()
+
+
+def _write(job: Job) -> None:
+    sample = render_scene(job.seed, job.size)
+    image, mask = job.files
+    Image.fromarray(sample.image).save(image, compress_level=3)
+    assert sample.mask is not None
+    indexed = Image.fromarray(sample.mask)
+    indexed.putpalette(CAMVID.lookup().tobytes())
+    indexed.save(mask)

@@ -1,0 +1,32 @@
+"""Counting and listing in sentences: "1 picture", "a, b and 3 more", "did you mean 'camvid'?"."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """A number and what it counts: "1 picture", "2 pictures", "3 classes".
+
+    Args:
+        plural: where it is not the noun with an s.
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listing(names: Iterable[object], limit: int = 5, separator: str = ", ") -> str:
+    """The first few names, and how many more there are: "a, b, c and 12 more"."""
+    texts = [str(name) for name in names]
+    rest = f" and {len(texts) - limit} more" if len(texts) > limit else ""
+    return separator.join(texts[:limit]) + rest
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """A question that names the nearest of the known names; empty where none is near.
+
+    Args:
+        cutoff: how alike they must be, 0..1; see `difflib.get_close_matches`.
+    """
+    near = difflib.get_close_matches(name, list(known), 1, cutoff)
+    return f"did you mean '{near[0]}'?" if near else ""

@@ -1,0 +1,41 @@
+"""The device, the processes and the arithmetic that a recipe gets on this machine."""
+
+from __future__ import annotations
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from atonce.errors import RecipeError
+from atonce.recipes import Recipe
+
+
+def accelerator_for(recipe: Recipe) -> Accelerator:
+    """The device and the processes of a run. Raises RecipeError: arithmetic that is not to be had here."""
+    precision = recipe.train.precision
+    mixed = {"fp32": "no", "auto": "bf16" if has_bf16() else "no"}.get(precision, precision)
+    if mixed == "fp16" and not torch.cuda.is_available():
+        raise RecipeError("train.precision = fp16 without a GPU", "fp32, bf16 or auto", "fp16 needs CUDA")
+    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != mixed:
+        # Another run of this process (an ablation, a notebook) had another precision, which would stay for good.
+        AcceleratorState._reset_state()
+    # Told so, accelerate joins the processes of torchrun on CPUs; not told, each would train a network of its own.
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=mixed)
+
+
+def has_bf16() -> bool:
+    """Whether the hardware multiplies bf16 faster than fp32: recent GPUs, CPUs with AVX512-BF16 or AMX."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(probe()) for name in probes if (probe := getattr(torch.cpu, name, None)) is not None)
+
+
+def require_divisible(recipe: Recipe, processes: int) -> None:
+    """Raises RecipeError: the batch cannot be shared out."""
+    parts = processes * recipe.train.accumulate
+    if recipe.train.batch_size % parts:
+        raise RecipeError(
+            f"train.batch_size = {recipe.train.batch_size} for {processes} processes x {recipe.train.accumulate} parts",
+            f"a multiple of {parts}",
+        )

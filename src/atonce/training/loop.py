@@ -1,0 +1,160 @@
+"""The training loop, to be read from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+
+from atonce.data.augmentation import augment
+from atonce.data.batches import Batch
+from atonce.errors import TrainingError, option
+from atonce.training.callbacks import Callback
+from atonce.training.distillation import distillation_sum
+from atonce.training.interrupt import patient_interrupt
+from atonce.training.losses import Losses, cross_entropy_sum, data_loss, l2_penalty, total_loss, valid_weight
+from atonce.training.optimizers import learning_rate_factor, set_learning_rate
+from atonce.training.step_log import StepLog
+from atonce.training.training_run import Run
+from atonce.training.validation import validate
+
+
+def fit(run: Run, listener: Callback) -> None:
+    """Train until the steps or the minutes are used up; validate, save and log on the way.
+
+    Raises:
+        TrainingError: the loss or the gradient is not finite; what was saved before is kept. The weights of the
+            steps since then are not: they are on their way to infinity.
+        StorageError: the disk is full; what was saved before is intact.
+        KeyboardInterrupt: Ctrl-C; the state has been saved (not if it was pressed twice).
+    """
+    knobs, progress = run.recipe.train, run.progress
+    journal = StepLog(run, listener)
+    began = time.monotonic() - progress.seconds
+    run.wrapped.train()
+    with patient_interrupt(listener) as interrupt:
+        for step, batch in run.stream.batches(progress.step, knobs.steps):
+            share = step / knobs.steps
+            if knobs.max_minutes:
+                # The learning rate comes to its end with the time, however slow the machine.
+                share = max(share, run.agree(progress.seconds) / (60 * knobs.max_minutes))
+            while share >= run.stage.end < 1:
+                next_stage(run, listener)
+            if share >= 1:
+                break
+            factor = learning_rate_factor(run.recipe.optim, step - progress.stage_began, run.stage.within(share))
+            set_learning_rate(run.optimizer, factor * run.stage.lr_factor)
+            asked = time.perf_counter()
+            losses = update(run, batch, journal)
+            run.busy += time.perf_counter() - asked
+            if run.average:
+                run.average.update(run.model)
+            progress.step, progress.seconds = step + 1, time.monotonic() - began
+            journal.step(losses)
+            if progress.step % knobs.validate_every == 0:
+                validate(run, listener)
+                progress.seconds = time.monotonic() - began
+            if progress.step % knobs.save_every == 0 or interrupt.asked:
+                run.save_state()
+            if interrupt.asked:
+                raise KeyboardInterrupt
+    if not progress.validated:
+        validate(run, listener)
+    run.save_state()
+    # Not before every process has its last batch.
+    run.accelerator.wait_for_everyone()
+    if run.main:
+        run.folder.forget_decoded()
+
+
+def next_stage(run: Run, listener: Callback) -> None:
+    """Score what a stage has come to, then go on from it with the next finer network."""
+    if not run.progress.validated:
+        validate(run, listener)
+    run.next_stage()
+    listener.note(f"FCN-{run.stage.stride}s from step {run.progress.step} on")
+
+
+def update(run: Run, batch: Batch, journal: StepLog) -> Losses:
+    """One step of gradient descent on the global batch, of which `batch` is this process's share."""
+    knobs = run.recipe.train
+    size = len(batch.positions) // knobs.accumulate
+    parts = [batch.part(start, start + size) for start in range(0, len(batch.positions), size)]
+    ready = [(part, *prepare(run, part)) for part in parts]
+    weight = torch.stack([valid_weight(labels, run.class_weights) for _, _, labels in ready]).sum()
+    # Void is not spread evenly: the mean is over the valid pixels of all processes and parts together.
+    weight = run.accelerator.reduce(weight, "sum").clamp_min(1e-6)
+    terms = torch.zeros(2, dtype=torch.float64, device=weight.device)
+    run.optimizer.zero_grad(set_to_none=True)
+    for index, (part, images, labels) in enumerate(ready):
+        last = index == len(ready) - 1
+        with nullcontext() if last else run.accelerator.no_sync(run.wrapped):
+            run.model.seed_dropout([sample_seed(knobs.seed, position) for position in part.positions])
+            logits, cross_entropy, distillation = learn(run, images, labels, weight)
+            # Gradients are averaged over processes; times their number, the sum over them is left.
+            loss = data_loss(run.recipe.distill, cross_entropy, distillation) * run.world
+            if last:
+                l2 = l2_penalty(run.model, run.recipe.loss.l2).to(loss.device)
+                loss = total_loss(run.recipe.loss, loss, l2)
+            run.accelerator.backward(loss)
+        terms[0] += cross_entropy.detach()
+        terms[1] += 0 if distillation is None else distillation.detach()
+        journal.count(labels, logits)
+    from_masks, from_teacher = run.accelerator.reduce(terms, "sum").tolist()
+    losses = Losses(from_masks, from_teacher if run.teacher else None, float(l2.detach()), clip(run))
+    require_finite(run, losses)
+    run.optimizer.step()
+    return losses
+
+
+def learn(run: Run, images: Tensor, labels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Forward pass of a part: logits (N, C, h, w), and its shares of the global batch's means, float64 scalars:
+    cross entropy and, where there is a teacher, distillation."""
+    with run.accelerator.autocast():
+        # The teacher first: its activations are gone before the student's come.
+        opinion = run.teacher(images) if run.teacher else None
+        logits = run.wrapped(images)
+    cross_entropy = cross_entropy_sum(logits, labels, run.class_weights) / weight
+    if opinion is None:
+        return logits, cross_entropy, None
+    told = distillation_sum(logits, opinion, run.recipe.distill.temperature).double()
+    return logits, cross_entropy, told / (run.recipe.train.batch_size * labels[0].numel())
+
+
+def prepare(run: Run, part: Batch) -> tuple[Tensor, Tensor]:
+    """Augment on the device: images float (N, 3, h, w), channels-last, and labels int64 (N, h, w)."""
+    fill = run.model.normalise.mean.flatten()
+    knobs = run.recipe
+    images, labels = augment(part, knobs.augment, knobs.data.crop, knobs.train.seed, fill, run.accelerator.device)
+    return images.contiguous(memory_format=torch.channels_last), labels
+
+
+def clip(run: Run) -> float:
+    """Norm of the whole gradient before clipping."""
+    limit = run.recipe.optim.clip_norm or math.inf
+    norm = run.accelerator.clip_grad_norm_([p for p in run.model.parameters() if p.requires_grad], limit)
+    return float(norm) if norm is not None else math.nan
+
+
+def require_finite(run: Run, losses: Losses) -> None:
+    """Raises TrainingError before a step that would ruin the weights. (fp16 meets infinite gradients by design.)"""
+    scaled = run.recipe.train.precision == "fp16"
+    total = losses.total(run.recipe)
+    if math.isfinite(total) and (scaled or math.isfinite(losses.grad_norm)):
+        return
+    what = "gradient" if math.isfinite(total) else "loss"
+    raise TrainingError(
+        f"the {what} is {losses.grad_norm if what == 'gradient' else total} at step {run.progress.step + 1}",
+        "a finite number",
+        f"the state before it is kept in {run.folder.path}; "
+        f"go on with a lower rate: {option('resume', True)} {option('set', f'optim.lr={run.recipe.optim.lr / 4:g}')}, "
+        "or set optim.clip_norm",
+    )
+
+
+def sample_seed(seed: int, position: int) -> int:
+    """One number for a sample of a run; far apart for neighbouring runs."""
+    return (seed * 1_000_003 + position) % (1 << 48)

@@ -1,0 +1,138 @@
+"""The loss: cross entropy over the class axis, and the L2 term that is really added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from atonce.errors import RecipeError
+from atonce.labels import IGNORE_INDEX
+from atonce.recipes.schema import DistillConfig, LossConfig, Recipe
+
+
+def cross_entropy_sum(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Sum over the valid pixels, each times its class's weight.
+
+    Args:
+        logits: float (N, C, H, W).
+        labels: int64 (N, H, W), 255 void.
+        class_weights: float (C,).
+    """
+    return F.cross_entropy(logits.float(), labels, class_weights, ignore_index=IGNORE_INDEX, reduction="sum")
+
+
+def valid_weight(labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """What the sum is divided by for a mean: valid pixels, each times its class's weight; float64 scalar.
+
+    Taken over the global batch, because void is not spread evenly over processes and parts.
+    """
+    valid = labels[labels != IGNORE_INDEX]
+    if class_weights is None:
+        return torch.tensor(valid.numel(), dtype=torch.float64, device=labels.device)
+    counts = torch.bincount(valid, minlength=len(class_weights))
+    return (counts.double() * class_weights.double()).sum()
+
+
+def kernels(model: nn.Module) -> Iterator[nn.Parameter]:
+    """Trainable convolution kernels: all but biases; fixed upsampling has no parameter."""
+    return (p for p in model.parameters() if p.ndim == 4 and p.requires_grad)
+
+
+def l2_penalty(model: nn.Module, coefficient: float) -> Tensor:
+    """coefficient / 2 * sum of squares of all kernels; its gradient is coefficient * kernel, Caffe's weight_decay."""
+    weights = list(kernels(model))
+    if coefficient == 0 or not weights:
+        return torch.zeros(())
+    squares: Tensor = _SumOfSquares.apply(*weights)  # type: ignore[no-untyped-call]
+    return coefficient / 2 * squares
+
+
+class _SumOfSquares(torch.autograd.Function):
+    """Of all elements of some tensors. `square().sum()` would write each of a hundred million weights four times."""
+
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> Tensor:
+        ctx.save_for_backward(*tensors)
+        return torch.stack(torch._foreach_norm(tensors)).square().sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        return tuple(torch._foreach_mul(ctx.saved_tensors, 2 * gradient))
+
+
+Value = TypeVar("Value", float, Tensor)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Of one update, over the global batch.
+
+    Attributes:
+        distillation: temperature^2 * KL(teacher || student), mean over all pixels; None without a teacher.
+    """
+
+    cross_entropy: float
+    distillation: float | None
+    l2: float
+    grad_norm: float
+
+    def total(self, recipe: Recipe) -> float:
+        """What is minimised."""
+        return total_loss(recipe.loss, data_loss(recipe.distill, self.cross_entropy, self.distillation), self.l2)
+
+
+def data_loss(config: DistillConfig, cross_entropy: Value, distillation: Value | None) -> Value:
+    """Masks and teacher, each with its share; the cross entropy alone where there is no teacher."""
+    if distillation is None:
+        return cross_entropy
+    return (1 - config.weight) * cross_entropy + config.weight * distillation
+
+
+def total_loss(config: LossConfig, data: Value, l2: Value) -> Value:
+    """What is minimised: the sum, or what the data say alone where the L2 term is declared only."""
+    return data + l2 if config.l2_added else data
+
+
+def class_weights(
+    config: LossConfig, pixels: NDArray[np.int64], pixels_where_present: NDArray[np.int64]
+) -> Tensor | None:
+    """Weights of the classes, float (C,), or None where all are 1.
+
+    Median frequency balancing: a class's frequency is its pixels over all pixels of the pictures that
+    show it, its weight the median frequency over its own (Eigen and Fergus, ICCV 2015, section 6.3.2).
+    Classes that never occur get weight 1: nothing is multiplied by it.
+
+    Args:
+        pixels: (C,) pixels of each class in the training masks.
+        pixels_where_present: (C,) pixels, void included, of the pictures in which the class occurs.
+
+    Raises:
+        RecipeError: given weights are not one per class.
+    """
+    rule = config.class_weights
+    if rule == "none":
+        return None
+    if not isinstance(rule, str):
+        return _given(rule, len(pixels))
+    present = pixels > 0
+    frequency = pixels[present] / pixels_where_present[present]
+    weights = np.ones(len(pixels))
+    weights[present] = np.median(frequency) / frequency
+    if rule == "sqrt-median-frequency":
+        weights = np.sqrt(weights)
+    return torch.from_numpy(np.minimum(weights, config.max_class_weight)).float()
+
+
+def _given(weights: Sequence[float], classes: int) -> Tensor:
+    if len(weights) != classes:
+        raise RecipeError(f"loss.class_weights holds {len(weights)} weights", f"{classes}, one per class of the data")
+    return torch.tensor(weights)

@@ -1,0 +1,104 @@
+"""Optimiser, parameter groups and the course of the learning rate."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from atonce.model.fcn import FCN
+from atonce.recipes.schema import OptimConfig
+from atonce.training.muon import Muon
+
+
+def parameter_groups(model: FCN, config: OptimConfig) -> list[dict[str, Any]]:
+    """Trainable parameters in up to six groups: trunk, head and what makes scores of them; kernels and biases.
+
+    Biases learn at twice the rate and do not decay, as in the authors' solver (`lr_mult: 2, decay_mult: 0`).
+    With muon the kernels of trunk and head are marked `orthogonal`; what makes scores is left to Adam, as its
+    authors advise for the last layer.
+    """
+    groups: list[dict[str, Any]] = []
+    for place in ("trunk", "head", "scores"):
+        for kind in ("kernels", "biases"):
+            chosen = [
+                p
+                for name, p in model.named_parameters()
+                if p.requires_grad and _place(name) == place and (p.ndim == 1) == (kind == "biases")
+            ]
+            lr = config.lr * (config.trunk_lr_multiplier if place == "trunk" else 1.0)
+            lr *= config.bias_lr_multiplier if kind == "biases" else 1.0
+            # Elsewhere torch would add the decay to the gradient: an L2 term that no log shows, beside loss.l2.
+            decay = config.weight_decay if kind == "kernels" and config.name in ("adamw", "muon") else 0.0
+            if chosen:
+                group = {"name": f"{place} {kind}", "params": chosen, "lr": lr, "weight_decay": decay, "peak_lr": lr}
+                orthogonal = {"orthogonal": kind == "kernels" and place != "scores"} if config.name == "muon" else {}
+                groups.append(group | orthogonal)
+    return groups
+
+
+def _place(name: str) -> str:
+    first = name.split(".")[0]
+    return first if first in ("trunk", "head") else "scores"
+
+
+def build_optimizer(model: FCN, config: OptimConfig) -> torch.optim.Optimizer:
+    """SGD with momentum, Adam or AdamW, fused, which takes a seventh of the time with 100 million weights; or Muon."""
+    groups = parameter_groups(model, config)
+    if config.name == "muon":
+        return Muon(groups, lr=config.lr, betas=(config.momentum, 0.99))
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=True)
+    kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
+    return kind(groups, lr=config.lr, betas=(config.momentum, 0.999), fused=True)
+
+
+def learning_rate_factor(config: OptimConfig, step: int, progress: float) -> float:
+    """What the peak learning rate is multiplied by at a step.
+
+    Args:
+        step: updates made before this one.
+        progress: share of the run that is done, 0..1.
+    """
+    if step < config.warmup_steps:
+        return (step + 1) / (config.warmup_steps + 1)
+    rest = max(0.0, 1.0 - progress)
+    if config.schedule == "poly":
+        return math.pow(rest, config.poly_power)
+    if config.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (1 - rest)))
+    return 1.0
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+
+
+class MovingAverage:
+    """Exponential moving average of a network's weights, the network that is validated and saved.
+
+    Args:
+        decay: per step; smaller at first, (1 + t) / (10 + t), so that the start is forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.weights = [p.detach().clone(memory_format=torch.preserve_format) for p in model.parameters()]
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        torch._foreach_lerp_(self.weights, [p.detach() for p in model.parameters()], 1 - decay)
+
+    @torch.no_grad()
+    def swap(self, model: nn.Module) -> None:
+        """Exchange the network's weights and the average; a second call undoes the first."""
+        for average, parameter in zip(self.weights, model.parameters(), strict=True):
+            kept = parameter.detach().clone(memory_format=torch.preserve_format)
+            parameter.copy_(average)
+            average.copy_(kept)

@@ -1,0 +1,87 @@
+"""The run directory: what lies where, and how it stays readable whatever happens."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from atonce.errors import TrainingError, option
+from atonce.recipes import Recipe, to_yaml
+from atonce.storage import make_folder, remove_temporaries, storage_errors, write_text
+
+
+class RunFolder:
+    """recipe.yaml, log.jsonl, metrics.csv, model.safetensors (best), last.safetensors, state/, pictures/.
+
+    While it trains, decoded/ too, with data.cache: disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.yaml"
+        self.log = path / "log.jsonl"
+        self.metrics = path / "metrics.csv"
+        self.model = path / "model.safetensors"
+        self.last = path / "last.safetensors"
+        self.state = path / "state" / "state.safetensors"
+        self.pictures = path / "pictures"
+        self.decoded = path / "decoded"
+
+    def require_new(self) -> None:
+        """Raises TrainingError when there is a run already."""
+        if self.recipe.exists() or self.state.exists():
+            raise TrainingError(
+                f"{self.path} already holds a run",
+                "a new folder",
+                f"add {option('resume', True)} to go on with it, or choose another {option('out')}",
+            )
+
+    def create(self, recipe: Recipe) -> None:
+        """Make the folders and write the recipe that the run goes by from now on. Raises StorageError."""
+        make_folder(self.state.parent)
+        make_folder(self.pictures)
+        write_text(self.recipe, to_yaml(recipe))
+
+    def forget_decoded(self) -> None:
+        """Remove the decoded pictures (data.cache: disk), if there are any."""
+        shutil.rmtree(self.decoded, ignore_errors=True)
+
+    def rewind(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take back what a session that was killed left after its last state. Raises StorageError."""
+        for folder in (self.path, self.state.parent, self.pictures):
+            remove_temporaries(folder)
+        self.truncate_log(step)
+        self.write_metrics(rows)
+
+    def append_log(self, record: Mapping[str, Any]) -> None:
+        """Add one line of JSON. Raises StorageError."""
+        with storage_errors(self.log), self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def truncate_log(self, step: int) -> None:
+        """Forget lines after a step, and a last line that a crash left unfinished."""
+        if not self.log.exists():
+            return
+        kept = []
+        for line in self.log.read_text("utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:
+                break
+            if record["step"] <= step:
+                kept.append(line + "\n")
+        write_text(self.log, "".join(kept))
+
+    def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """One line a validation, from first to last. Raises StorageError."""
+        if rows:
+            text = io.StringIO()
+            writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+            write_text(self.metrics, text.getvalue())

@@ -1,0 +1,149 @@
+"""All that a run needs to go on exactly where it was: one safetensors file, replaced atomically, no pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from atonce.errors import TrainingError, option
+from atonce.model.fcn import FCN
+from atonce.recipes import FCNConfig
+from atonce.storage import write_atomically
+from atonce.training.optimizers import MovingAverage
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        model: the network's config, calibrated scales included.
+        step: updates made.
+        teacher: sha256 of the model file that it learns from, beside the masks.
+        stage, stage_began: which of the run's stages it is in, and after how many updates that began.
+        seconds: time spent training, over all sessions of the run.
+        best_mean_iou: of the stage's validations so far; -1 before the first.
+        validations: rows of metrics.csv.
+    """
+
+    model: dict[str, Any]
+    step: int = 0
+    seconds: float = 0.0
+    best_mean_iou: float = -1.0
+    best_step: int = 0
+    validations: list[dict[str, Any]] = field(default_factory=list)
+    stage: int = 0
+    stage_began: int = 0
+    teacher: str | None = None
+
+    @property
+    def validated(self) -> bool:
+        """The network as it stands has been validated."""
+        return self.best_mean_iou >= 0 and self.validations[-1]["step"] == self.step
+
+
+def save_state(
+    path: Path, progress: Progress, model: FCN, optimizer: torch.optim.Optimizer, average: MovingAverage | None
+) -> None:
+    """Write the state. Dropout, data order and augmentation follow from seed and step: they need no state.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written; the state before is kept.
+    """
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        slots = {key: torch.as_tensor(value) for key, value in values.items() if value is not None}
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in slots.items()}
+    if average:
+        tensors |= {f"average.{i}": tensor for i, tensor in enumerate(average.weights)}
+    metadata = {
+        "progress": json.dumps(asdict(progress)),
+        "optimizer": type(optimizer).__name__,
+        "averages": str(average.updates if average else 0),
+    }
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, lambda temporary: save_file(plain, temporary, metadata))
+
+
+def read_progress(path: Path) -> Progress:
+    """Where a saved run stands: in which stage, for one. Raises TrainingError: none there, or damaged."""
+    return _read(path, tensors=False)[0]
+
+
+def load_state(path: Path, model: FCN, optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> Progress:
+    """Put a saved state into freshly built parts. Raises TrainingError: none there, damaged, or of another run."""
+    progress, metadata, tensors = _read(path, tensors=True)
+    config = FCNConfig.model_validate(progress.model)
+    try:
+        model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+        _require_same(metadata, tensors, optimizer, average)
+        _restore(tensors, optimizer, average)
+    except (RuntimeError, LookupError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TrainingError(f"{path} does not fit this recipe: {reason}", "the recipe the run began with") from None
+    model.set_scales(config)
+    if average:
+        average.updates = int(metadata["averages"])
+    return progress
+
+
+def _read(path: Path, tensors: bool) -> tuple[Progress, dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise TrainingError(
+            f"{path} does not exist", "the state of a run to resume", f"start it without {option('resume', True)}"
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            found: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys() if tensors}  # noqa: SIM118
+        progress = Progress(**json.loads(metadata["progress"]))
+        FCNConfig.model_validate(progress.model)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        raise TrainingError(f"{path} is damaged or not a training state", "the state of a run") from None
+    return progress, metadata, found
+
+
+def _require_same(
+    metadata: dict[str, str],
+    tensors: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    average: MovingAverage | None,
+) -> None:
+    """Raises ValueError where the state is of another optimiser, other trainable weights, or without an average."""
+    name = type(optimizer).__name__
+    if metadata.get("optimizer", name) != name:
+        raise ValueError(f"it was saved by {metadata['optimizer']}, not {name} (optim.name)")
+    if average and "average.0" not in tensors:
+        raise ValueError("it holds no averaged weights (optim.ema_decay)")
+    trained = {key.split(".")[1] for key in tensors if key.startswith("optimizer.")}
+    weights = sum(len(group["params"]) for group in optimizer.param_groups)
+    if trained and len(trained) != weights:
+        raise ValueError(f"{len(trained)} weights were trained, not {weights} (model.freeze_trunk)")
+
+
+def _restore(tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            parameter = parameters[int(index)]
+            if tensor.shape == parameter.shape:
+                # Fused optimisers walk memory: moments must lie in it as their weights do (channels-last).
+                slot = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+            else:
+                # A copy: what safetensors reads keeps its file open, and a replaced file on the disk.
+                slot = tensor.clone()
+            slots.setdefault(int(index), {})[key] = slot
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": slots, "param_groups": groups})
+    if average:
+        for position, weight in enumerate(average.weights):
+            weight.copy_(tensors[f"average.{position}"])

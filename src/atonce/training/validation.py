@@ -1,0 +1,80 @@
+"""Validation while training: scores at the pictures' own size, pictures to look at, the best model kept."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from atonce.data.dataset import Sample
+from atonce.data.sampling import evenly_spaced
+from atonce.evaluation.scoring import PictureScore, evaluate, panel
+from atonce.inference.predictor import Predictor, Result
+from atonce.metrics.confusion_matrix import ConfusionMatrix
+from atonce.storage import nan_to_none, write_atomically
+from atonce.training.callbacks import Callback
+from atonce.training.training_run import Run
+
+
+def validate(run: Run, listener: Callback) -> None:
+    """Score the validation split with the averaged weights where there are any; keep the best and the last model.
+
+    Processes share the pictures. Raises StorageError: a model or picture cannot be written.
+    """
+    items = run.val_items
+    shown = {item.name for item in evenly_spaced(items, run.recipe.train.pictures)}
+
+    def draw(sample: Sample, result: Result, _: PictureScore) -> None:
+        if sample.name in shown:
+            picture = panel(sample.image, sample.mask, result.labels, run.dataset.labels)
+            path = run.folder.pictures / f"{sample.name}_{run.progress.step:06d}.jpg"
+            write_atomically(path, lambda temporary: picture.save(temporary, quality=88))
+
+    if run.average:
+        run.average.swap(run.model)
+    try:
+        bundle = run.bundle({})
+        engine = "torch-bf16" if run.accelerator.mixed_precision == "bf16" else "torch"
+        predictor = Predictor(bundle, run.accelerator.device, engine)
+        mine = items[run.rank :: run.world]
+        evaluation = evaluate(predictor, run.dataset, mine, listener.validating, draw)
+        confusion = _over_processes(run, evaluation.confusion)
+        row = _row(run, confusion)
+        best = _finite(confusion.mean_iou) > run.progress.best_mean_iou
+        if best:
+            run.progress.best_mean_iou, run.progress.best_step = _finite(confusion.mean_iou), run.progress.step
+        run.progress.validations.append(row)
+        if run.main:
+            bundle.scores = {"split": "val", "step": run.progress.step, **confusion.scores(run.dataset.labels)}
+            if best:
+                bundle.save(run.folder.model)
+            bundle.save(run.folder.last)
+            run.folder.write_metrics(run.progress.validations)
+    finally:
+        if run.average:
+            run.average.swap(run.model)
+        run.wrapped.train()
+    listener.validated(row, best)
+
+
+def _row(run: Run, confusion: ConfusionMatrix) -> dict[str, Any]:
+    means = {
+        "mean_iou": confusion.mean_iou,
+        "pixel_accuracy": confusion.pixel_accuracy,
+        "mean_accuracy": confusion.mean_accuracy,
+        "frequency_weighted_iou": confusion.frequency_weighted_iou,
+    }
+    classes = {f"iou {name}": float(value) for name, value in zip(run.dataset.labels.names, confusion.iou, strict=True)}
+    numbers = nan_to_none({name: round(value, 6) for name, value in (means | classes).items()})
+    stage = {"stride": run.stage.stride} if len(run.stages) > 1 else {}
+    return {"step": run.progress.step, "minutes": round(run.progress.seconds / 60, 2), **stage, **numbers}
+
+
+def _over_processes(run: Run, confusion: ConfusionMatrix) -> ConfusionMatrix:
+    counts = torch.from_numpy(confusion.matrix).to(run.accelerator.device)
+    return ConfusionMatrix.from_matrix(run.accelerator.reduce(counts, "sum").cpu().numpy())
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else 0.0

@@ -1,0 +1,99 @@
+"""What every adapter promises, on every published layout."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from atonce.data.checks import check, fingerprint, raise_for_problems
+from atonce.data.dataset import Dataset
+from atonce.data.formats import FORMATS, open_dataset, recognise
+from atonce.labels import IGNORE_INDEX
+from tests.data import trees
+from tests.data.conftest import Tree
+
+
+def _names(dataset: Dataset) -> dict[str, list[str]]:
+    return {split: [item.name for item in items] for split, items in dataset.splits.items()}
+
+
+def test_recognises_the_layout(healthy: Tree) -> None:
+    assert recognise(healthy.root) == healthy.format
+    assert open_dataset(healthy.root).format == healthy.format
+    assert open_dataset(str(healthy.root), format=healthy.format).format == healthy.format
+
+
+def test_healthy_tree_has_no_problem(healthy: Tree) -> None:
+    dataset = open_dataset(healthy.root)
+    report = check(dataset, ("train", "val", "test"))
+    assert report.problems == ()
+    raise_for_problems(report.problems, dataset)
+
+
+def test_nothing_is_dropped_and_splits_are_disjoint(healthy: Tree) -> None:
+    dataset = open_dataset(healthy.root)
+    items = [item for split in dataset.splits.values() for item in split]
+    assert len(items) == healthy.pictures
+    assert len({item.image for item in items}) == len(items)
+    assert dataset.splits["train"] and dataset.splits["val"]
+    for names in _names(dataset).values():
+        assert names == sorted(set(names))
+        assert all(Path(name).name == name for name in names), "a name must do as a file stem"
+
+
+def test_every_item_loads_with_valid_ids(healthy: Tree) -> None:
+    dataset = open_dataset(healthy.root)
+    known = {*range(dataset.labels.num_classes), IGNORE_INDEX}
+    for split, items in dataset.splits.items():
+        for item in items:
+            sample = dataset.load(item)
+            assert sample.image.dtype == np.uint8 and sample.image.shape == (trees.HEIGHT, trees.WIDTH, 3)
+            assert (sample.mask is None) == (split == "test")
+            if sample.mask is not None:
+                assert sample.mask.dtype == np.uint8 and sample.mask.shape == sample.image.shape[:2]
+                assert set(np.unique(sample.mask)) <= known
+
+
+def test_masks_are_translated_pixel_by_pixel(healthy: Tree) -> None:
+    """Blocks of the file stay blocks: one value in the file gives one id, nothing in between appears."""
+    dataset = open_dataset(healthy.root)
+    for item in dataset.splits["train"]:
+        assert item.mask is not None
+        raw = np.asarray(Image.open(item.mask)).astype(np.int64)
+        raw = raw if raw.ndim == 2 else raw @ (1, 256, 65536)
+        mask = dataset.read_mask(item.mask).astype(np.int64)
+        assert len(np.unique(raw * 1000 + mask)) == len(np.unique(raw)), "a value in the file became two ids"
+        assert np.array_equal(mask[::2, ::2].repeat(2, 0).repeat(2, 1), mask)
+
+
+def test_void_of_each_convention_is_255(healthy: Tree) -> None:
+    dataset = open_dataset(healthy.root)
+    has_void = not (healthy.root / "classes.csv").exists()
+    for item in dataset.splits["train"]:
+        assert (dataset.load(item).mask == IGNORE_INDEX).any() == has_void
+
+
+def test_all_classes_arrive(healthy: Tree) -> None:
+    dataset = open_dataset(healthy.root)
+    assert (check(dataset).statistics["train"].pixel_count > 0).all()
+
+
+def test_opening_twice_gives_the_same(healthy: Tree) -> None:
+    one, two = open_dataset(healthy.root), open_dataset(healthy.root)
+    assert _names(one) == _names(two)
+    assert fingerprint(one) == fingerprint(two)
+
+
+def test_dataset_can_be_pickled_for_worker_processes(healthy: Tree) -> None:
+    dataset = open_dataset(healthy.root)
+    again = pickle.loads(pickle.dumps(replace(dataset, splits=dict(dataset.splits))))
+    item = dataset.splits["train"][0]
+    assert np.array_equal(again.load(item).mask, dataset.load(item).mask)
+
+
+def test_every_format_is_covered() -> None:
+    assert {format for format, _, _ in trees.HEALTHY.values()} == set(FORMATS)

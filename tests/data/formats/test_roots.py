@@ -1,0 +1,75 @@
+"""Folders that are no data set, and options that do not fit one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from atonce.data.formats import open_dataset
+from atonce.errors import DataError
+from tests.data import trees
+from tests.data.broken import Break
+
+ROOTS: dict[str, tuple[Break, str]] = {
+    "missing": (lambda root: None, r"does not exist; expected a folder with a data set"),
+    "file": (lambda root: root.write_bytes(b"PK"), r"is a file; expected a folder.*unpack it"),
+    "empty": (lambda root: root.mkdir(), r"is empty; .*camvid: train/ trainannot/"),
+    "unknown": (
+        lambda root: (root / "stuff").mkdir(parents=True),
+        r"holds stuff/, which is no layout known; .*layouts: ",
+    ),
+    "one level up": (
+        lambda root: trees.camvid(root / "unpacked"),
+        r"which is no layout known.*did you mean .*data/unpacked",
+    ),
+    "pictures only": (
+        lambda root: trees.save(root / "a.png", trees.picture(0)),
+        r"holds a\.png, which is no layout known",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ROOTS)
+def test_roots_that_are_no_data_set(tmp_path: Path, kind: str) -> None:
+    make, message = ROOTS[kind]
+    make(tmp_path / "data")
+    with pytest.raises(DataError, match=message) as caught:
+        open_dataset(tmp_path / "data")
+    assert str(tmp_path / "data") in str(caught.value) and "\n" not in str(caught.value)
+
+
+OPTIONS: dict[str, tuple[dict[str, object], str]] = {
+    "format unknown": ({"format": "camvd"}, "there is no format 'camvd'; expected one of .*did you mean 'camvid'"),
+    "format of another layout": ({"format": "voc"}, "JPEGImages/.* for --format voc"),
+    "ground truth": ({"ground_truth": "road"}, "ground_truth was given for a data set of format 'camvid'"),
+    "fraction": ({"val_fraction": 1.0}, "val_fraction is 1.0; expected a share above 0 and below 1"),
+}
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_options_that_do_not_fit(tmp_path: Path, kind: str) -> None:
+    options, message = OPTIONS[kind]
+    with pytest.raises(DataError, match=message):
+        open_dataset(trees.camvid(tmp_path), **options)  # type: ignore[arg-type]
+
+
+def test_ground_truth_must_be_one_of_two(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="ground_truth is 'street'; expected 'road' or 'lane'"):
+        open_dataset(trees.kitti_road(tmp_path), ground_truth="street")  # type: ignore[arg-type]
+
+
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rights cannot be taken from root, who runs tests in containers: the refusal is played."""
+    trees.folder(tmp_path)
+    scandir = os.scandir
+
+    def refuse(path: str | Path) -> object:
+        if Path(path).name == "images":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match=r"images cannot be listed \(Permission denied\)"):
+        open_dataset(tmp_path)

@@ -1,0 +1,182 @@
+"""Augmentation: pictures and masks move together, and everything about a sample follows from its position."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from atonce.data.augmentation import augment
+from atonce.data.batches import Batch, Size
+from atonce.recipes.schema import AugmentConfig
+
+FILL = torch.full((3,), 127.5)
+CPU = torch.device("cpu")
+OFF = AugmentConfig(scale=(1.0, 1.0), flip=0.0)
+EVERYTHING = AugmentConfig(scale=(0.6, 1.7), flip=0.5, rotate=15, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.5)
+
+
+def batch_of(images: Tensor, masks: Tensor, positions: tuple[int, ...], target: Size | None = None) -> Batch:
+    size = (masks.shape[1], masks.shape[2])
+    return Batch(images, masks, (size,) * len(masks), (target or size,) * len(masks), positions)
+
+
+def random_batch(height: int, width: int, count: int = 1, first: int = 0) -> Batch:
+    rng = np.random.default_rng(5)
+    images = torch.from_numpy(rng.integers(0, 256, (count, 3, height, width), dtype=np.uint8))
+    masks = torch.from_numpy(rng.choice(np.array([0, 3, 7, 10, 255], np.uint8), (count, height, width)))
+    return batch_of(images, masks, tuple(range(first, first + count)))
+
+
+def coded(height: int, width: int, cell: int) -> Batch:
+    """Cells of ids 0..3, and pictures whose grey is 40 times their id plus 40."""
+    rows, columns = torch.arange(height) // cell, torch.arange(width) // cell
+    mask = ((rows[:, None] * 3 + columns) % 4).to(torch.uint8)
+    image = (mask * 40 + 40)[None].expand(3, -1, -1)
+    return batch_of(image[None].contiguous(), mask[None], (11,))
+
+
+@pytest.mark.parametrize("size", [(48, 64), (37, 53), (1, 64), (64, 1), (1, 1), (2, 2)])
+def test_with_everything_off_nothing_changes(size: Size) -> None:
+    batch = random_batch(*size, count=2)
+    images, labels = augment(batch, OFF, size, 0, FILL, CPU)
+    assert torch.equal(labels, batch.masks.long())
+    torch.testing.assert_close(images, batch.images.float(), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("size", [(48, 64), (37, 53), (1, 7)])
+def test_a_flip_is_the_exact_mirror_image(size: Size) -> None:
+    batch = random_batch(*size)
+    images, labels = augment(batch, OFF.model_copy(update={"flip": 1.0}), size, 0, FILL, CPU)
+    assert torch.equal(labels, batch.masks.flip(-1).long())
+    torch.testing.assert_close(images, batch.images.flip(-1).float(), rtol=0, atol=0.02)
+
+
+def test_a_flip_happens_as_often_as_asked_for() -> None:
+    batch = random_batch(4, 6, count=400)
+    _, labels = augment(batch, OFF.model_copy(update={"flip": 0.25}), (4, 6), 0, FILL, CPU)
+    flipped = (labels == batch.masks.flip(-1)).flatten(1).all(1).float().mean()
+    assert 0.18 < float(flipped) < 0.32
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_picture_and_mask_stay_together(seed: int) -> None:
+    config = AugmentConfig(scale=(0.5, 2.0), flip=0.5, rotate=20)
+    images, labels = augment(coded(64, 80, cell=16), config, (48, 56), seed, FILL, CPU)
+    grey, mask = images[0, 0], labels[0]
+    inside = mask != 255
+    assert inside.float().mean() > 0.1
+    # Bilinear values mix neighbours; where all pixels around have one id, the colour is that id's exactly.
+    ids = torch.nn.functional.pad(mask.float()[None, None], (1,) * 4, value=-1)
+    calm = (torch.nn.functional.max_pool2d(ids, 3, 1) == -torch.nn.functional.max_pool2d(-ids, 3, 1))[0, 0] & inside
+    assert calm.float().mean() > 0.05
+    torch.testing.assert_close(grey[calm], mask[calm].float() * 40 + 40, rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize("zoom", [0.7, 1.0, 1.3, 2.0])
+def test_an_edge_lies_at_the_same_place_in_both_to_half_a_pixel(zoom: float) -> None:
+    # Left black and class 0, right white and class 1: where the grey crosses one half, the mask must change.
+    mask = torch.zeros(1, 40, 60, dtype=torch.uint8)
+    mask[..., 30:] = 1
+    images = (mask * 255)[:, None].expand(-1, 3, -1, -1).contiguous()
+    batch = batch_of(images, mask, (3,))
+    crop = (round(40 * zoom), round(60 * zoom))
+    config = AugmentConfig(scale=(zoom, zoom), flip=0)
+    pictures, labels = augment(batch, config, crop, 1, FILL, CPU)
+    row = crop[0] // 2
+    grey, ids = pictures[0, 0, row] / 255, labels[0, row]
+    below, above = int((grey < 0.5).nonzero().max()), int((ids == 1).nonzero().min())
+    share = (0.5 - grey[below]) / (grey[below + 1] - grey[below])
+    assert abs(below + float(share) + 0.5 - above) <= 0.5 + 1e-3
+    # And both at the place that the zoom gives it.
+    assert abs(above - 30 * zoom) <= 0.5 + 1e-6
+
+
+def test_a_whole_zoom_repeats_pixels_exactly() -> None:
+    batch = random_batch(20, 30)
+    _, labels = augment(batch, AugmentConfig(scale=(3.0, 3.0), flip=0), (60, 90), 0, FILL, CPU)
+    assert torch.equal(labels, batch.masks.repeat_interleave(3, 1).repeat_interleave(3, 2).long())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_crop_is_a_window_of_the_picture(seed: int) -> None:
+    rows, columns = torch.arange(40), torch.arange(60)
+    mask = ((rows[:, None] * 7 + columns * 3) % 251).to(torch.uint8)[None]
+    _, labels = augment(
+        batch_of(mask[:, None].expand(-1, 3, -1, -1).contiguous(), mask, (seed,)), OFF, (16, 24), 0, FILL, CPU
+    )
+    windows = mask[0].long().unfold(0, 16, 1).unfold(1, 24, 1)
+    assert bool((windows == labels[0]).flatten(2).all(2).any())
+
+
+def test_what_lies_outside_is_void_and_has_the_mean_colour() -> None:
+    batch = random_batch(10, 12)
+    batch.masks.fill_(4)
+    images, labels = augment(batch, OFF, (30, 40), 0, FILL, CPU)
+    assert int((labels == 4).sum()) == pytest.approx(120, abs=25)  # the picture lies between whole pixels
+    assert set(labels.unique().tolist()) == {4, 255}
+    far = torch.nn.functional.max_pool2d((labels == 4).float()[:, None], 5, 1, 2)[0, 0] == 0
+    assert torch.equal(images[0, :, far], torch.full((3, int(far.sum())), 127.5))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_masks_only_ever_hold_their_own_ids_and_colours_stay_in_range(seed: int) -> None:
+    images, labels = augment(random_batch(50, 70, count=4, first=seed * 100), EVERYTHING, (45, 45), seed, FILL, CPU)
+    assert labels.dtype == torch.int64
+    assert set(labels.unique().tolist()) <= {0, 3, 7, 10, 255}
+    assert images.isfinite().all()
+    assert float(images.min()) >= 0
+    assert float(images.max()) <= 255
+
+
+def test_colour_changes_leave_masks_and_black_alone() -> None:
+    batch = random_batch(20, 20)
+    batch.images[..., :5] = 0
+    config = OFF.model_copy(update={"brightness": 0.5, "saturation": 0.5})
+    images, labels = augment(batch, config, (20, 20), 3, FILL, CPU)
+    assert torch.equal(labels, batch.masks.long())
+    assert float(images[..., :4].abs().max()) < 0.05
+    assert float((images - batch.images).abs().max()) > 5
+
+
+def test_hue_turns_both_ways_to_its_full_reach() -> None:
+    red = torch.zeros(300, 3, 2, 2, dtype=torch.uint8)
+    red[:, 0] = 200
+    batch = batch_of(red, torch.zeros(300, 2, 2, dtype=torch.uint8), tuple(range(300)))
+    images, _ = augment(batch, OFF.model_copy(update={"hue": 0.5}), (2, 2), 0, FILL, CPU)
+    strongest = images[:, :, 0, 0].argmax(1).bincount(minlength=3) / 300
+    # All hues alike often: a third of the pictures is reddest, greenest, bluest.
+    assert all(0.25 < share < 0.42 for share in strongest.tolist()), strongest
+
+
+def test_a_sample_does_not_depend_on_its_batch() -> None:
+    whole = random_batch(40, 50, count=4, first=20)
+    images, labels = augment(whole, EVERYTHING, (32, 48), 9, FILL, CPU)
+    for index in range(4):
+        alone = augment(whole.part(index, index + 1), EVERYTHING, (32, 48), 9, FILL, CPU)
+        torch.testing.assert_close(alone[0][0], images[index], rtol=0, atol=2e-3)
+        assert torch.equal(alone[1][0], labels[index])
+
+
+def test_seed_and_position_decide() -> None:
+    batch = random_batch(40, 50)
+    moved = batch_of(batch.images, batch.masks, (77,))
+    one, same, other_seed, other_place = (
+        augment(b, EVERYTHING, (32, 48), seed, FILL, CPU)[0]
+        for b, seed in ((batch, 1), (batch, 1), (batch, 2), (moved, 1))
+    )
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other_seed)
+    assert not torch.equal(one, other_place)
+
+
+def test_a_smaller_picture_on_a_larger_canvas_leaves_its_neighbours_padding_outside() -> None:
+    # The canvas is as large as the batch's largest picture; what is padding there is void here.
+    images = torch.zeros(1, 3, 30, 30, dtype=torch.uint8)
+    masks = torch.full((1, 30, 30), 255, dtype=torch.uint8)
+    images[..., :10, :10], masks[..., :10, :10] = 200, 2
+    batch = Batch(images, masks, ((10, 10),), ((10, 10),), (0,))
+    found, labels = augment(batch, OFF, (10, 10), 0, FILL, CPU)
+    assert bool((labels == 2).all())
+    torch.testing.assert_close(found, torch.full((1, 3, 10, 10), 200.0), rtol=0, atol=0.02)

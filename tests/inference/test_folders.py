@@ -1,0 +1,116 @@
+"""Files and folders of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from atonce.errors import DataError
+from atonce.inference import Predictor
+from atonce.inference.folders import Options, find_pictures, predict_files
+from tests.data import trees
+
+
+@pytest.fixture(scope="module")
+def segment(tiny_model: Path) -> Predictor:
+    return Predictor.from_file(tiny_model)
+
+
+def picture(path: Path, size: tuple[int, int] = (30, 20)) -> Path:
+    return trees.save(path, trees.picture(0, size))
+
+
+def targets(*inputs: Path) -> dict[str, str]:
+    return {str(job.target): job.source.name for job in find_pictures(inputs)}
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_folders_are_searched_to_the_bottom_in_order(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPG", "sub/c.tiff", "sub/deep/d.webp", "notes.txt", ".hidden.png", "sub/._c.png"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    assert targets(tmp_path / "in") == {"a": "a.JPG", "b": "b.png", "sub/c": "c.tiff", "sub/deep/d": "d.webp"}
+
+
+def test_a_file_is_taken_whatever_its_name(segment: Predictor, tmp_path: Path) -> None:
+    path = picture(tmp_path / "x.png").rename(tmp_path / "upload.tmp")
+    assert not predict_files(segment, find_pictures([path]), tmp_path / "out").broken
+    assert files_below(tmp_path / "out") == ["labels/upload.png", "overlays/upload.jpg"]
+
+
+def test_no_two_results_share_a_path(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for name in ("a.png", "a.jpg", "a_jpg.png"):
+        picture(one / name)
+    picture(other / "a.png")
+    jobs = find_pictures([one, other, one / "a.png", one])
+    assert len(jobs) == 8
+    assert len({str(job.target) for job in jobs}) == 8
+
+
+def test_dots_in_names_stay(tmp_path: Path) -> None:
+    assert targets(picture(tmp_path / "2024.05.01 street.png")) == {"2024.05.01 street": "2024.05.01 street.png"}
+
+
+@pytest.mark.parametrize("inputs", [["empty"], ["nowhere"], ["picture.png", "nowhere"]])
+def test_nothing_to_do_and_nothing_there_are_told(tmp_path: Path, inputs: list[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    picture(tmp_path / "picture.png")
+    with pytest.raises(DataError, match=r"no pictures in .*empty|nowhere does not exist"):
+        find_pictures([tmp_path / name for name in inputs])
+
+
+def test_everything_is_written_at_the_size_of_the_picture(segment: Predictor, tmp_path: Path) -> None:
+    picture(tmp_path / "in" / "sub" / "street.png", (45, 31))
+    seen: list[tuple[int, int]] = []
+    summary = predict_files(
+        segment,
+        find_pictures([tmp_path / "in"]),
+        tmp_path / "out",
+        Options(0.3, True),
+        progress=lambda *done: seen.append(done),
+    )
+    assert not summary.broken
+    assert seen[-1] == (1, 1)
+    out = tmp_path / "out"
+    assert files_below(out) == ["labels/sub/street.png", "overlays/sub/street.jpg", "probabilities/sub/street.npy"]
+    values = np.load(out / "probabilities/sub/street.npy")
+    assert (values.shape, values.dtype) == ((11, 31, 45), np.float32)
+    with Image.open(out / "labels/sub/street.png") as labels, Image.open(out / "overlays/sub/street.jpg") as overlay:
+        np.testing.assert_array_equal(np.asarray(labels), values.argmax(0))
+        assert labels.size == overlay.size == (45, 31)
+
+
+def test_a_broken_picture_is_told_and_the_rest_goes_on(segment: Predictor, tmp_path: Path) -> None:
+    for name in ("a.png", "c.png"):
+        picture(tmp_path / "in" / name)
+    (tmp_path / "in" / "b.png").write_text("not a picture")
+    (tmp_path / "in" / "d.png").write_bytes((tmp_path / "in" / "a.png").read_bytes()[:-300])
+    broken = predict_files(segment, find_pictures([tmp_path / "in"]), tmp_path / "out").broken
+    assert len(broken) == 2
+    assert "b.png is not a picture" in str(broken[0])
+    assert "d.png" in str(broken[1])
+    assert files_below(tmp_path / "out" / "labels") == ["a.png", "c.png"]
+
+
+def test_predicting_again_replaces_what_was_there(segment: Predictor, tmp_path: Path) -> None:
+    path = picture(tmp_path / "a.png")
+    predict_files(segment, find_pictures([path]), tmp_path / "out")
+    picture(path, (50, 40))
+    predict_files(segment, find_pictures([path]), tmp_path / "out")
+    with Image.open(tmp_path / "out" / "labels" / "a.png") as labels:
+        assert labels.size == (50, 40)
+    assert len(files_below(tmp_path / "out")) == 2
+
+
+def test_a_picture_longer_than_jpeg_knows_is_segmented(segment: Predictor, tmp_path: Path) -> None:
+    path = trees.save(tmp_path / "scan.png", np.zeros((1, 66_000, 3), np.uint8))
+    assert not predict_files(segment, find_pictures([path]), tmp_path / "out").broken
+    assert files_below(tmp_path / "out") == ["labels/scan.png", "overlays/scan.png"]

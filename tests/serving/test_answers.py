@@ -1,0 +1,176 @@
+"""Who asks well gets what `atonce.load(model)(picture)` gives."""
+
+from __future__ import annotations
+
+import base64
+import math
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+import atonce
+from atonce.inference import Predictor
+from atonce.labels import CAMVID
+from atonce.serving.refusal import Refusal
+from atonce.serving.responses import accepted
+from tests.exporting.networks import bundle
+from tests.serving.live import Live, Reply, noise, saved, serving
+
+
+@pytest.fixture(scope="module")
+def segment(tiny_model: Path) -> Predictor:
+    return atonce.load(tiny_model, "cpu")
+
+
+def turned() -> bytes:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    return saved(noise(31, 45), "JPEG", exif=exif)
+
+
+FILES = {
+    "PNG": lambda: saved(noise(48, 64)),
+    "JPEG": lambda: saved(noise(33, 47), "JPEG"),
+    "progressive JPEG": lambda: saved(noise(33, 47), "JPEG", progressive=True),
+    "EXIF-turned": turned,
+    "CMYK": lambda: saved(Image.fromarray(noise(31, 45)).convert("CMYK"), "JPEG"),
+    "16 bit": lambda: saved(noise(31, 45)[..., 0].astype(np.uint16) * 257),
+    "grey": lambda: saved(Image.fromarray(noise(31, 45)).convert("L")),
+    "RGBA": lambda: saved(Image.fromarray(noise(31, 45)).convert("RGBA")),
+    "palette": lambda: saved(Image.fromarray(noise(31, 45)).convert("P")),
+    "TIFF": lambda: saved(noise(31, 45), "TIFF", compression="tiff_lzw"),
+    "WebP": lambda: saved(noise(31, 45), "WEBP"),
+    "PPM": lambda: saved(noise(31, 45), "PPM"),
+    "GIF": lambda: saved(Image.fromarray(noise(31, 45)).convert("P"), "GIF"),
+    "one row": lambda: saved(noise(1, 200)),
+    "one pixel": lambda: saved(noise(1, 1)),
+}
+
+
+@pytest.mark.parametrize("make", FILES.values(), ids=FILES)
+def test_the_labels_are_those_of_the_predictor(live: Live, segment: Predictor, make, tmp_path: Path) -> None:
+    (tmp_path / "picture").write_bytes(make())
+    expected = segment(tmp_path / "picture").labels
+    for reply in (live.send(make(), "format=labels", "image/x-any"), live.post(make(), "format=labels")):
+        assert (reply.status, reply.headers["content-type"]) == (200, "image/png")
+        np.testing.assert_array_equal(reply.labels, expected)
+
+
+def test_the_label_picture_has_the_palette(live: Live, segment: Predictor) -> None:
+    reply = live.send(saved(noise(48, 64)), "format=labels")
+    with Image.open(BytesIO(reply.body)) as picture:
+        np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), CAMVID.colour(segment(noise(48, 64)).labels))
+
+
+def test_overlays(live: Live, segment: Predictor) -> None:
+    result = segment(noise(48, 64))
+    for query, opacity in (("", 0.5), ("&opacity=0", 0.0), ("&opacity=1", 1.0)):
+        reply = live.send(saved(noise(48, 64)), f"format=overlay{query}")
+        with Image.open(BytesIO(reply.body)) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), np.asarray(result.overlay(opacity)))
+
+
+def test_probabilities(live: Live, segment: Predictor) -> None:
+    reply = live.send(saved(noise(48, 64)), "format=probabilities")
+    found = np.load(BytesIO(reply.body), allow_pickle=False)
+    assert found.dtype == np.float16
+    np.testing.assert_array_equal(found, segment(noise(48, 64)).probabilities.astype(np.float16))
+
+
+def test_json_tells_the_shares_of_the_classes(live: Live, segment: Predictor) -> None:
+    labels = segment(noise(48, 64)).labels
+    told = live.post(saved(noise(48, 64))).json
+    assert (told["width"], told["height"]) == (64, 48)
+    assert [entry["name"] for entry in told["classes"]] == list(CAMVID.names)
+    assert [tuple(entry["colour"]) for entry in told["classes"]] == list(CAMVID.palette)
+    assert [entry["pixels"] for entry in told["classes"]] == np.bincount(labels.ravel(), minlength=11).tolist()
+    assert math.isclose(sum(entry["share"] for entry in told["classes"]), 1)
+    assert told["model"]["file"] == "model.safetensors"
+    assert told["engine"] == "torch"
+    assert {"decode", "network", "total"} <= told["milliseconds"].keys()
+    assert "labels_png" not in told
+
+
+def test_json_with_the_label_picture(live: Live, segment: Predictor) -> None:
+    told = live.post(saved(noise(48, 64)), "labels=true").json
+    labels = Reply(200, {}, base64.b64decode(told["labels_png"])).labels
+    np.testing.assert_array_equal(labels, segment(noise(48, 64)).labels)
+
+
+@pytest.mark.parametrize(
+    ("header", "kind"),
+    [
+        ("", "json"),
+        ("*/*", "json"),
+        ("image/png", "labels"),
+        ("image/*", "labels"),
+        ("application/octet-stream", "probabilities"),
+        ("application/json;q=0.5, image/png;q=0.9", "labels"),
+        ("text/html, */*;q=0.1", "json"),
+    ],
+)
+def test_the_accept_header_chooses(header: str, kind: str) -> None:
+    assert accepted(header).value == kind
+
+
+@pytest.mark.parametrize("header", ["text/html", "application/json;q=0", "image/png;q=many", ";;,,"])
+def test_an_accept_header_that_cannot_be_met(header: str) -> None:
+    with pytest.raises(Refusal, match="expected one of application/json"):
+        accepted(header)
+
+
+def test_the_query_wins_over_the_accept_header(live: Live) -> None:
+    reply = live.send(saved(noise(8, 8)), "format=overlay", Accept="application/json")
+    assert reply.headers["content-type"] == "image/png"
+    assert live.send(saved(noise(8, 8)), Accept="text/html").status == 406
+
+
+def test_the_model_is_described_without_the_machine_it_was_trained_on(live: Live, tiny_model: Path) -> None:
+    told = live.ask("GET", "/model").json
+    assert [entry["name"] for entry in told["classes"]] == list(CAMVID.names)
+    assert told["architecture"]["stride"] == 8
+    assert told["preprocessing"]["order"] == "RGB"
+    assert told["scores"]["mean_iou"] >= 0
+    assert told["limits"]["pixels"] == 200_000
+    assert not {"recipe", "training_data"} & told.keys()
+    assert str(tiny_model.parent) not in str(told)
+
+
+def test_numbers_that_json_does_not_know(tmp_path: Path) -> None:
+    described = bundle()
+    described.scores = {"mean_iou": math.nan, "boundary": [math.inf]}
+    described.save(tmp_path / "model.safetensors")
+    with serving(tmp_path / "model.safetensors") as live:
+        assert live.ask("GET", "/model").json["scores"] == {"mean_iou": None, "boundary": [None]}
+
+
+def test_health_and_the_description_of_the_interface(live: Live) -> None:
+    assert live.ask("GET", "/healthz").json == {"status": "ok", "at_work": 0, "waiting": 0, "queue": 16}
+    described = live.ask("GET", "/openapi.json").json
+    assert set(described["paths"]) == {"/", "/healthz", "/model", "/predict"}
+    assert set(described["paths"]["/predict"]["post"]["requestBody"]["content"]) == {"multipart/form-data", "image/*"}
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_exported_files_are_served(engine: str, probabilities: bool, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="the extra `export` is not installed")
+    pytest.importorskip(engine, reason="the extra `export` is not installed")
+    from atonce.exporting.graph_files import Target, write_graph
+
+    path = tmp_path / "model.onnx"
+    write_graph(bundle(), Target.ONNX, path, probabilities)
+    expected = atonce.load(path, engine=engine)(noise(40, 70))
+    with serving(path, engine=engine) as live:
+        np.testing.assert_array_equal(live.post(saved(noise(40, 70)), "format=labels").labels, expected.labels)
+        assert live.ask("GET", "/model").json["engine"] == engine
+        reply = live.post(saved(noise(40, 70)), "format=probabilities")
+        if probabilities:
+            found = np.load(BytesIO(reply.body), allow_pickle=False)
+            np.testing.assert_array_equal(found, expected.probabilities.astype(np.float16))
+        else:
+            assert reply.status == 422
+            assert "export the model with --probabilities" in reply.error

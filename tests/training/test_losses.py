@@ -1,0 +1,178 @@
+"""The loss, against computations by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from atonce.data.batches import Batch
+from atonce.errors import RecipeError
+from atonce.model import FCN, initialise
+from atonce.recipes import FCNConfig
+from atonce.recipes.schema import LossConfig
+from atonce.training import Callback, set_up
+from atonce.training.loop import update
+from atonce.training.losses import class_weights, cross_entropy_sum, kernels, l2_penalty, valid_weight
+from atonce.training.step_log import StepLog
+from tests.tiny import tiny_recipe
+
+COEFFICIENT = 0.25
+
+
+def tiny(**config: object) -> FCN:
+    return initialise(FCN(FCNConfig.model_validate({"width": 0.125, "head_width": 8, "dropout": 0, **config}), 3))
+
+
+def gradients(model: FCN, images: Tensor, labels: Tensor, coefficient: float) -> dict[str, Tensor]:
+    model.zero_grad()
+    loss = cross_entropy_sum(model(images), labels) / valid_weight(labels).float()
+    (loss + l2_penalty(model, coefficient)).backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.randint(0, 256, (2, 3, 32, 40), dtype=torch.uint8)
+
+
+@pytest.fixture
+def labels() -> Tensor:
+    labels = torch.randint(0, 3, (2, 32, 40))
+    labels[0, :20] = 255
+    return labels
+
+
+@pytest.mark.parametrize("upsampling", ["fixed", "learned"])
+def test_l2_adds_its_coefficient_times_the_kernel_to_the_gradient_of_kernels_alone(
+    images: Tensor, labels: Tensor, upsampling: str
+) -> None:
+    model = tiny(upsampling=upsampling).double()
+    without, with_l2 = (gradients(model, images, labels, c) for c in (0.0, COEFFICIENT))
+    parameters = dict(model.named_parameters())
+    assert without.keys() == with_l2.keys() == parameters.keys()
+    for name, parameter in parameters.items():
+        share = with_l2[name] - without[name]
+        if name.endswith(".bias"):
+            assert not share.any(), name
+        else:
+            torch.testing.assert_close(share, COEFFICIENT * parameter.detach(), rtol=1e-9, atol=1e-12, msg=name)
+
+
+def test_fixed_upsampling_has_no_parameters_to_be_pulled_to_zero() -> None:
+    assert not [name for name, _ in tiny(upsampling="fixed").named_parameters() if name.startswith("up_")]
+    assert [name for name, _ in tiny(upsampling="learned").named_parameters() if name.startswith("up_")]
+
+
+def test_l2_leaves_a_frozen_trunk_out() -> None:
+    model = tiny(freeze_trunk=True)
+    head = sum(
+        float(p.detach().square().sum()) for n, p in model.named_parameters() if p.ndim == 4 and "trunk" not in n
+    )
+    assert float(l2_penalty(model, 2.0).detach()) == pytest.approx(head)
+    assert not any(p is k for p in model.trunk.parameters() for k in kernels(model))
+
+
+def test_cross_entropy_runs_over_the_class_axis() -> None:
+    logits = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, 1.0]])  # two pixels, three classes
+    labels = torch.tensor([0, 2])
+    by_hand = -sum(
+        math.log(math.exp(row[label]) / sum(math.exp(v) for v in row))
+        for row, label in zip(logits.tolist(), labels.tolist(), strict=True)
+    )
+    as_picture = logits.T.reshape(1, 3, 1, 2)
+    assert float(cross_entropy_sum(as_picture, labels.reshape(1, 1, 2))) == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_void_pixels_do_not_matter(images: Tensor, labels: Tensor) -> None:
+    logits = torch.randn(2, 3, 32, 40)
+    changed = torch.where((labels == 255)[:, None], torch.randn_like(logits) * 50, logits)
+    assert torch.equal(cross_entropy_sum(logits, labels), cross_entropy_sum(changed, labels))
+    logits.requires_grad_()
+    cross_entropy_sum(logits, labels).backward()
+    assert logits.grad is not None
+    assert not logits.grad.permute(0, 2, 3, 1)[labels == 255].any()
+    assert float(valid_weight(labels)) == int((labels != 255).sum())
+
+
+def test_weights_count_in_the_sum_and_in_what_it_is_divided_by(labels: Tensor) -> None:
+    weights = torch.tensor([0.5, 2.0, 3.0])
+    logits = torch.randn(2, 3, 32, 40)
+    mean = cross_entropy_sum(logits, labels, weights) / valid_weight(labels, weights)
+    expected = torch.nn.functional.cross_entropy(logits, labels, weights, ignore_index=255)
+    assert float(mean) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_median_frequency_weights_are_those_of_the_paper() -> None:
+    # Two pictures of 100 pixels; class 2 is in the first alone, class 3 in none.
+    pixels, where_present = np.array([120, 60, 20, 0]), np.array([200, 200, 100, 0])
+    frequency = [0.6, 0.3, 0.2]  # median 0.3
+    weights = class_weights(LossConfig(class_weights="median-frequency"), pixels, where_present)
+    assert weights is not None
+    assert weights.tolist() == pytest.approx([*(0.3 / f for f in frequency), 1.0])
+    rooted = class_weights(
+        LossConfig(class_weights="sqrt-median-frequency", max_class_weight=1.1), pixels, where_present
+    )
+    assert rooted is not None
+    assert rooted.tolist() == pytest.approx([math.sqrt(0.5), 1.0, 1.1, 1.0])
+
+
+def test_given_weights_are_one_per_class() -> None:
+    pixels = np.array([1, 1, 1])
+    assert class_weights(LossConfig(), pixels, pixels) is None
+    given = class_weights(LossConfig(class_weights=(1.0, 2.0, 0.0)), pixels, pixels)
+    assert given is not None
+    assert given.tolist() == [1, 2, 0]
+    with pytest.raises(RecipeError, match="holds 2 weights; expected 3"):
+        class_weights(LossConfig(class_weights=(1.0, 2.0)), pixels, pixels)
+
+
+class TestUpdate:
+    """One step of the loop itself."""
+
+    @staticmethod
+    def batch(labels: Tensor) -> Batch:
+        images = torch.randint(0, 256, (len(labels), 3, 48, 64), dtype=torch.uint8)
+        sizes = ((48, 64),) * len(labels)
+        return Batch(images, labels.to(torch.uint8), sizes, sizes, tuple(range(len(labels))))
+
+    @staticmethod
+    def step(data: Path, out: Path, labels: Tensor, *overrides: str) -> tuple[float, float, list[Tensor]]:
+        plain = ("augment.flip=0", "augment.scale=[1,1]", "optim.name=sgd", "optim.momentum=0", "optim.clip_norm=null")
+        recipe = tiny_recipe(*plain, "loss.class_weights=none", f"train.batch_size={len(labels)}", *overrides)
+        run = set_up(recipe, data, out, resume=False, listener=Callback())
+        before = [p.detach().clone() for p in run.model.parameters()]
+        torch.manual_seed(1)
+        losses = update(run, TestUpdate.batch(labels), StepLog(run, Callback()))
+        return (
+            losses.cross_entropy,
+            losses.l2,
+            [b - p.detach() for b, p in zip(before, run.model.parameters(), strict=True)],
+        )
+
+    def test_the_mean_is_over_the_valid_pixels_of_the_whole_batch(self, street_data: Path, tmp_path: Path) -> None:
+        labels = torch.randint(0, 11, (4, 48, 64))
+        labels[0], labels[1, :45] = 255, 255
+        whole = self.step(street_data, tmp_path / "whole", labels)
+        parts = self.step(street_data, tmp_path / "parts", labels, "train.accumulate=4")
+        assert parts[0] == pytest.approx(whole[0], rel=1e-6)
+        for one, other in zip(whole[2], parts[2], strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-7)
+
+    def test_a_batch_without_a_valid_pixel_is_finite_and_moves_nothing(self, street_data: Path, tmp_path: Path) -> None:
+        cross_entropy, l2, moved = self.step(street_data, tmp_path / "run", torch.full((2, 48, 64), 255))
+        assert (cross_entropy, l2) == (0.0, 0.0)
+        assert not any(change.any() for change in moved)
+
+    def test_l2_is_counted_once_whatever_the_number_of_parts(self, street_data: Path, tmp_path: Path) -> None:
+        labels = torch.full((4, 48, 64), 255)
+        _, whole, one = self.step(street_data, tmp_path / "one", labels, "loss.l2=0.1")
+        _, parts, four = self.step(street_data, tmp_path / "four", labels, "loss.l2=0.1", "train.accumulate=4")
+        assert whole == pytest.approx(parts)
+        assert whole > 0
+        for a, b in zip(one, four, strict=True):
+            torch.testing.assert_close(a, b)

@@ -1,0 +1,311 @@
+"""A run that is killed and resumed is the run that was left alone: bit for bit, on the CPU."""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import random
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from atonce.errors import TrainingError
+from atonce.recipes import Recipe, load_recipe
+from atonce.training import Callback, train
+from atonce.training.run_folder import RunFolder
+from tests.tiny import log_of, tiny_recipe
+from tests.training.sessions import Fault, session
+
+pytestmark = pytest.mark.skipif(
+    "forkserver" not in multiprocessing.get_all_start_methods(), reason="processes cannot be forked here"
+)
+
+STEPS = 30
+COMMON = (f"train.steps={STEPS}", "train.validate_every=6", "train.save_every=4", "model.dropout=0.5")
+RECIPES = {
+    "sgd": (*COMMON, "optim.name=sgd", "optim.lr=1e-2", "optim.ema_decay=0", "loss.l2=1e-3", "train.accumulate=2"),
+    "adamw and everything": (
+        *COMMON,
+        "optim.name=adamw",
+        "optim.ema_decay=0.9",
+        "augment.rotate=10",
+        "augment.hue=0.1",
+        "optim.clip_norm=1",
+        "optim.warmup_steps=7",
+        "distill.teacher={teacher}",
+    ),
+    "muon": (*COMMON, "optim.name=muon", "optim.ema_decay=0.9", "optim.momentum=0.95"),
+}
+TIMES = {"seconds", "pictures_per_second", "waited", "minutes"}
+
+
+@pytest.fixture(scope="module")
+def processes() -> Any:
+    """Processes that start with everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    # The last is what building the first optimiser imports: two seconds each time.
+    context.set_forkserver_preload(["atonce.training", "tests.training.sessions", "torch._dynamo"])
+    return context
+
+
+def run_session(
+    processes: Any,
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    fault: Fault | None = None,
+    kill_after: Callable[[int], float | None] | None = None,
+) -> bool:
+    """One process that starts or resumes a run; True when it came to the end.
+
+    `kill_after(steps)` is asked after each step of the session: seconds until the kill, None to let it live.
+    """
+    here, there = processes.Pipe(duplex=False)
+    resume = (out / "recipe.yaml").exists()
+    process = processes.Process(target=session, args=(recipe, data, out, resume, there, fault))
+    process.start()
+    there.close()
+    done, messages = False, 0
+    try:
+        while True:
+            message = here.recv()
+            done = message == "done"
+            messages += 1
+            delay = kill_after(messages) if kill_after and not done else None
+            if delay is not None:
+                threading.Event().wait(delay)
+                process.kill()
+    except EOFError:
+        process.join()
+    # A kill may come between the last word and the end.
+    assert process.exitcode == -signal.SIGKILL or (done and process.exitcode == 0)
+    process.close()
+    return done
+
+
+def tensors_of(path: Path) -> dict[str, torch.Tensor]:
+    with safe_open(path, "pt") as file:
+        return {key: file.get_tensor(key) for key in sorted(file.keys())}
+
+
+def assert_same_tensors(path: Path, other: Path) -> None:
+    one, two = tensors_of(path), tensors_of(other)
+    assert one.keys() == two.keys()
+    different = [key for key in one if not torch.equal(one[key], two[key])]
+    assert not different, f"{path.name}: {different[:5]}"
+
+
+def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+
+
+def metrics_of(run: Path) -> list[dict[str, Any]]:
+    with (run / "metrics.csv").open(encoding="utf-8") as file:
+        return without_times(list(csv.DictReader(file)))
+
+
+def assert_same_run(run: Path, alone: Path) -> None:
+    for name in ("last.safetensors", "model.safetensors", "state/state.safetensors"):
+        assert_same_tensors(run / name, alone / name)
+    assert [row["step"] for row in log_of(run)] == list(range(1, STEPS + 1))
+    assert without_times(log_of(run)) == without_times(log_of(alone))
+    assert metrics_of(run) == metrics_of(alone)
+    assert not list(run.rglob(".*.tmp*")), "a killed session's temporary files are still there"
+
+
+@pytest.fixture(scope="module", params=sorted(RECIPES))
+def alone(
+    request: pytest.FixtureRequest,
+    processes: Any,
+    street_data: Path,
+    tiny_model: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Recipe, Path]:
+    """A recipe, and the run that nobody disturbed."""
+    recipe = tiny_recipe(*(override.format(teacher=tiny_model) for override in RECIPES[request.param]))
+    out = tmp_path_factory.mktemp("alone") / "run"
+    assert run_session(processes, recipe, street_data, out)
+    return recipe, out
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_killed_at_random_moments_it_ends_with_the_same_bits(
+    alone: tuple[Recipe, Path], processes: Any, street_data: Path, tmp_path: Path, seed: int
+) -> None:
+    recipe, undisturbed = alone
+    draw = random.Random(seed)
+    kills = 0
+    for _ in range(7):
+        life = draw.randint(1, 10)
+        delay = draw.uniform(0, 0.06)
+        if run_session(
+            processes,
+            recipe,
+            street_data,
+            tmp_path / "run",
+            kill_after=lambda n, life=life, d=delay: d if n == life else None,
+        ):
+            break
+        kills += 1
+    assert kills >= 2, "the seeds no longer kill anything: the run is too short"
+    assert run_session(processes, recipe, street_data, tmp_path / "run")
+    assert_same_run(tmp_path / "run", undisturbed)
+
+
+def test_killed_in_the_middle_of_saving_it_ends_with_the_same_bits(
+    alone: tuple[Recipe, Path], processes: Any, street_data: Path, tmp_path: Path
+) -> None:
+    recipe, undisturbed = alone
+    # recipe.yaml and log.jsonl are written first; state, pictures, models and metrics follow in turn.
+    for where, count in (
+        ("fsync", 1),
+        ("fsync", 3),
+        ("half", 3),
+        ("replace", 5),
+        ("half", 6),
+        ("fsync", 7),
+        ("half", 9),
+    ):
+        assert not run_session(processes, recipe, street_data, tmp_path / "run", fault=(where, count))
+    assert run_session(processes, recipe, street_data, tmp_path / "run")
+    assert_same_run(tmp_path / "run", undisturbed)
+
+
+class Presses(Callback):
+    """Presses Ctrl-C in the middle of what follows a step."""
+
+    def __init__(self, at: int, times: int = 1) -> None:
+        self.at, self.times, self.notes = at, times, list[str]()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def stepped(self, step: int, steps: int, loss: float) -> None:
+        for _ in range(self.times if step == self.at else 0):
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Python's own handler for Ctrl-C, which a process that was started in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_ctrl_c_saves_the_state_between_two_steps(
+    alone: tuple[Recipe, Path], street_data: Path, tmp_path: Path
+) -> None:
+    recipe, undisturbed = alone
+    listener = Presses(at=6)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, street_data, tmp_path / "run", listener=listener)
+    assert any("press Ctrl-C again" in note for note in listener.notes)
+    # The validation of this step has been made, and its row will not be made again.
+    assert [row["step"] for row in metrics_of(tmp_path / "run")] == ["6"]
+    train(recipe, street_data, tmp_path / "run", resume=True)
+    assert_same_run(tmp_path / "run", undisturbed)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_ctrl_c_twice_stops_at_once_and_leaves_the_state_before(street_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_recipe(), street_data, tmp_path / "run", listener=Presses(at=3, times=2))
+    assert progress_of(tmp_path / "run")["step"] == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def progress_of(run: Path) -> dict[str, Any]:
+    with safe_open(run / "state" / "state.safetensors", "pt") as file:
+        progress: dict[str, Any] = json.loads(file.metadata()["progress"])
+    return progress
+
+
+def resume_refused(tiny_run: Path, data: Path, tmp_path: Path, *overrides: str) -> str:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    with pytest.raises(TrainingError) as caught:
+        train(tiny_recipe(*overrides), data, run, resume=True)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("optim.name=sgd", "optim.name"),
+        ("optim.ema_decay=0", None),
+        ("model.freeze_trunk=true", "model.freeze_trunk"),
+        ("model.head_width=8", "size mismatch"),
+        ("model.stride=16", "pool3"),
+    ],
+)
+def test_a_state_of_another_network_or_optimiser_is_refused_in_one_line(
+    tiny_run: Path, street_data: Path, tmp_path: Path, override: str, named: str | None
+) -> None:
+    if named is None:  # averages that nobody asks for any more do no harm
+        shutil.copytree(tiny_run, tmp_path / "run")
+        train(tiny_recipe(override, "train.steps=5"), street_data, tmp_path / "run", resume=True)
+        return
+    message = resume_refused(tiny_run, street_data, tmp_path, override)
+    assert "state.safetensors does not fit this recipe" in message
+    assert named in message
+
+
+def test_averages_that_the_state_does_not_hold_are_asked_for_by_name(street_data: Path, tmp_path: Path) -> None:
+    train(tiny_recipe("optim.ema_decay=0", "train.steps=2"), street_data, tmp_path / "run")
+    with pytest.raises(TrainingError, match=r"no averaged weights \(optim.ema_decay\)"):
+        train(tiny_recipe(), street_data, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("damage", ["half", "text", "model file"])
+def test_a_damaged_state_is_named_and_kept(tiny_run: Path, street_data: Path, tmp_path: Path, damage: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    state = run / "state" / "state.safetensors"
+    content = {
+        "half": state.read_bytes()[: state.stat().st_size // 2],
+        "text": b"this is not a state",
+        "model file": (run / "model.safetensors").read_bytes(),
+    }[damage]
+    state.write_bytes(content)
+    with pytest.raises(TrainingError, match=r"state\.safetensors is damaged or not a training state"):
+        train(tiny_recipe(), street_data, run, resume=True)
+    assert state.read_bytes() == content
+
+
+def test_what_a_resumed_run_is_told_anew_stays_with_it(tiny_run: Path, street_data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    train(tiny_recipe("train.steps=6", "optim.lr=1e-5"), street_data, run, resume=True)
+    recipe = load_recipe(run / "recipe.yaml")
+    assert (recipe.train.steps, recipe.optim.lr) == (6, 1e-5)
+    assert [row["step"] for row in log_of(run)] == [1, 2, 3, 4, 5, 6]
+    assert [row["lr"] <= 1e-5 for row in log_of(run)] == [False] * 4 + [True] * 2
+
+
+def test_a_finished_run_that_is_resumed_is_left_as_it_is(tiny_run: Path, street_data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    train(tiny_recipe(), street_data, run, resume=True)
+    for name in ("last.safetensors", "model.safetensors", "state/state.safetensors"):
+        assert_same_tensors(run / name, tiny_run / name)
+    assert log_of(run) == log_of(tiny_run)
+    assert (run / "metrics.csv").read_text() == (tiny_run / "metrics.csv").read_text()
+
+
+def test_a_log_that_ends_in_half_a_line_loses_that_line_only(tiny_run: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    whole = (tiny_run / "log.jsonl").read_text()
+    run.log.write_text(whole + '{"step": 5, "lo')
+    run.truncate_log(3)
+    assert run.log.read_text() == "".join(whole.splitlines(keepends=True)[:3])
