@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atonce.errors import UserError
-from atonce.inference.predictor import usable_device
+from atonce.inference.network_predictor import usable_device
 from atonce.storage import make_folder, write_text
 from benchmarks import ideas, inference_section, peak, reading, starting, training
 from benchmarks.inference import Setting

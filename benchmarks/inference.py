@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from atonce.exporting.graph_files import Target, write_graph
-from atonce.inference import Predictor
+from atonce.inference import NetworkPredictor
 from atonce.inference.engines import open_session
 from atonce.labels import LabelSpec
 from atonce.model import FCN, initialise
@@ -129,7 +129,7 @@ class Ours:
 
     def __init__(self, setting: Setting, engine: str = "torch") -> None:
         self.setting = setting
-        self.predictor = Predictor(bundle(setting), setting.device, engine)
+        self.predictor = NetworkPredictor(bundle(setting), device=setting.device, engine=engine)
 
     def prepare(self, case: Cell) -> Job:
         return partial(self._segment, pictures(case, self.setting.seed))

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from atonce.data import open_dataset
 from atonce.data.images import read_image
 from atonce.errors import UserError
-from atonce.evaluation.scoring import evaluate
-from atonce.inference import Predictor
+from atonce.evaluation.scoring import score_items
+from atonce.inference import Predictor, load
 from atonce.model import FCN
 from atonce.storage import write_text
 from benchmarks.machine import about
@@ -40,7 +40,7 @@ class Entry:
         return f"{self.model}, {self.engine}"
 
     def predictor(self) -> Predictor:
-        return Predictor.from_file(self.model, "cpu", self.engine)
+        return load(self.model, device="cpu", engine=self.engine)
 
     @property
     def megabytes(self) -> float:
@@ -65,7 +65,7 @@ def measure(entries: Sequence[Entry], data: Path) -> list[list[str]]:
     items = dataset.split("val")
     # All of them at once: a file that is missing is told before the first one has been scored.
     predictors = [entry.predictor() for entry in entries]
-    scores = [evaluate(predictor, dataset, items).confusion.mean_iou for predictor in predictors]
+    scores = [score_items(predictor, dataset, items).confusion.mean_iou for predictor in predictors]
     image = read_image(items[0].image)
     makers: dict[str, Callable[[], Contestant]] = {entry.name: partial(Segmenting, entry) for entry in entries}
     failed: dict[str, str] = {}
@@ -79,7 +79,7 @@ def measure(entries: Sequence[Entry], data: Path) -> list[list[str]]:
 
 
 def _row(entry: Entry, series: Series, score: float, size: tuple[int, int]) -> list[str]:
-    bundle = entry.predictor().bundle
+    bundle = entry.predictor().model_file
     seen = Cell(*bundle.input_size.apply(*size), 1)
     operations = forward_operations(partial(FCN, bundle.model.config, bundle.labels.num_classes), seen)
     weights = sum(parameter.numel() for parameter in bundle.model.parameters())

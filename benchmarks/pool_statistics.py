@@ -12,7 +12,7 @@ import torch
 
 from atonce.data import open_dataset
 from atonce.data.input_size import InputSize
-from atonce.inference.predictor import network_input
+from atonce.inference.network_predictor import network_input
 from atonce.model import FCN, initialise
 from atonce.model.skip_scaling import calibrate, head_energy, pool_statistics
 from atonce.recipes import FCNConfig

@@ -32,11 +32,11 @@ def street_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(street_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run directory of a tiny network, trained for four steps. Not to be changed: copy it."""
-    from atonce.training import train
+    from atonce.training import run_training
     from tests.tiny import tiny_recipe
 
     run = tmp_path_factory.mktemp("tiny") / "run"
-    train(tiny_recipe(), street_data, run)
+    run_training(tiny_recipe(), street_data, run)
     return run
 
 

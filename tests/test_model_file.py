@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from atonce.data.input_size import InputSize
 from atonce.errors import WeightsError
-from atonce.inference import Predictor
+from atonce.inference import load
 from atonce.labels import KITTI_ROAD, LabelSpec
 from atonce.model import FCN, initialise
 from atonce.model.preprocessing import CAFFE_VGG
@@ -106,7 +106,7 @@ def test_half_precision_in_the_file_is_full_precision_in_use(tmp_path: Path, tin
     save_file({key: tensor.half() for key, tensor in load_file(tiny_model).items()}, path, metadata)
     model = load_model_file(path).model
     assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
-    assert np.isfinite(Predictor.from_file(path)(np.zeros((20, 20, 3), np.uint8)).probabilities).all()
+    assert np.isfinite(load(path)(np.zeros((20, 20, 3), np.uint8)).probabilities).all()
 
 
 def test_every_tensor_that_does_not_fit_is_named_and_many_are_counted(tmp_path: Path, tiny_model: Path) -> None:

@@ -1,9 +1,14 @@
 """atonce: semantic segmentation with fully convolutional networks (FCN-32s, FCN-16s, FCN-8s on VGG-16).
 
 >>> import atonce
->>> segment = atonce.load("runs/x/model.safetensors")
->>> result = segment("street.jpg")
->>> result.labels, result.probabilities, result.classes, result.overlay()
+>>> run = atonce.train("path/to/data", weights="vgg16_features.pth", max_minutes=20)     # doctest: +SKIP
+>>> atonce.evaluate(run, "path/to/data").mean_iou                                         # doctest: +SKIP
+>>> segment = atonce.load(run)                                                            # doctest: +SKIP
+>>> result = segment("street.jpg")                                                        # doctest: +SKIP
+>>> result.labels, result.probabilities, result.classes, result.overlay()                 # doctest: +SKIP
+>>> atonce.export(run, to="onnx", out="model.onnx")                                       # doctest: +SKIP
+
+What a command does, a function of the same name does: the same files, the same numbers.
 """
 
 from __future__ import annotations
@@ -13,61 +18,69 @@ from typing import TYPE_CHECKING, Any
 from atonce.version import __version__
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from atonce.data import open_dataset
     from atonce.errors import UserError
-    from atonce.inference import Predictor, Result
+    from atonce.evaluation import Evaluation, evaluate, submit
+    from atonce.exporting import export
+    from atonce.inference import Predictor, Result, load
+    from atonce.inference.folders import predict
     from atonce.labels import LabelSpec
     from atonce.model import FCN
     from atonce.recipes import FCNConfig, Recipe, load_recipe
+    from atonce.training import Callback, TrainedRun, train
 
 __all__ = [
     "FCN",
+    "Callback",
+    "Evaluation",
     "FCNConfig",
     "LabelSpec",
     "Predictor",
     "Recipe",
     "Result",
+    "TrainedRun",
     "UserError",
     "__version__",
+    "evaluate",
+    "export",
     "load",
     "load_recipe",
     "open_dataset",
+    "predict",
+    "submit",
+    "train",
 ]
 
-_HOMES = {
+_MODULES = {
     "FCN": "atonce.model",
+    "Callback": "atonce.training",
+    "Evaluation": "atonce.evaluation",
     "FCNConfig": "atonce.recipes",
     "LabelSpec": "atonce.labels",
     "Predictor": "atonce.inference",
     "Recipe": "atonce.recipes",
     "Result": "atonce.inference",
+    "TrainedRun": "atonce.training",
     "UserError": "atonce.errors",
+    "evaluate": "atonce.evaluation",
+    "export": "atonce.exporting",
+    "load": "atonce.inference",
     "load_recipe": "atonce.recipes",
     "open_dataset": "atonce.data",
+    "predict": "atonce.inference.folders",
+    "submit": "atonce.evaluation",
+    "train": "atonce.training",
 }
-
-
-def load(path: str | Path, device: str | None = None, engine: str | None = None) -> Predictor:
-    """A model file, or a file of `atonce export` (.onnx, .xml) -> a Predictor.
-
-    Args:
-        device: "cpu", "cuda", ...; None takes the first GPU, or the CPU.
-        engine: "torch", "torch-bf16", "onnxruntime", "openvino", or "auto" for the fastest that is installed.
-
-    Raises:
-        UserError: the file is not a model of atonce, or there is no such device or engine.
-    """
-    from atonce.inference import Predictor
-
-    return Predictor.from_file(path, device, engine)
 
 
 def __getattr__(name: str) -> Any:
     # Names load with their first use: `import atonce` and `atonce --help` do not wait for torch.
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'atonce' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -29,3 +29,18 @@ def progress_bar(what: str) -> Iterator[ProgressCallback]:
     with progress_bars() as progress:
         task = progress.add_task(what, about="")
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def shown_as(what: str, progress: bool | ProgressCallback) -> Iterator[ProgressCallback | None]:
+    """Open what a caller asked for by a `progress` parameter.
+
+    Args:
+        what: the text before the bar.
+        progress: True draws a bar, False nothing; a function is called with (done, total).
+    """
+    if progress is True:
+        with progress_bar(what) as bar:
+            yield bar
+    else:
+        yield progress or None

@@ -24,7 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from atonce import load, load_recipe
-from atonce.training import train, validation
+from atonce.training import run_training, validation
 from tests.cli.conftest import Command, Outcome
 from tests.data import trees
 from tests.tiny import ENVIRONMENT, log_of, set_options, tiny_recipe
@@ -518,7 +518,7 @@ def test_a_run_whose_first_steps_explode_begins_again_with_a_lower_rate(world: W
     out = world.tmp / "out"
     words = train_words(world.data, out, "optim.lr=1e30", "optim.warmup_steps=0")
     assert "a finite number" in atonce(*words).mistake
-    train(load_recipe(out / "recipe.yaml", ["optim.lr=1e-4"]), world.data, out, resume=True)
+    run_training(load_recipe(out / "recipe.yaml", ["optim.lr=1e-4"]), world.data, out, resume=True)
     assert [row["step"] for row in log_of(out)] == [1, 2, 3, 4]
 
 
@@ -541,7 +541,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 def usable(run: Path, data: Path) -> None:
     """What the run had before can still be used and gone on with."""
     load(run / "model.safetensors")(np.zeros((9, 9, 3), np.uint8))
-    train(load_recipe(run / "recipe.yaml", ["train.steps=6"]), data, run, resume=True)
+    run_training(load_recipe(run / "recipe.yaml", ["train.steps=6"]), data, run, resume=True)
     assert [row["step"] for row in log_of(run)] == [1, 2, 3, 4, 5, 6]
 
 

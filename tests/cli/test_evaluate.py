@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from atonce.data import open_dataset
-from atonce.evaluation.kitti_scores import read_raw
-from atonce.inference import Predictor
+from atonce.evaluation.kitti_scores import read_ground_truth_rgb
+from atonce.inference import load
 from atonce.labels import CAMVID, KITTI_ROAD, LabelSpec
 from atonce.metrics.kitti_road.road_evaluator import RoadEvaluator
 from tests.cli.commands import atonce, save_model
@@ -47,9 +47,9 @@ def test_road_scores_per_category(capsys, monkeypatch, data, model):
         "umm_road": 1,
         "uu_road": 1,
     }
-    expected, predictor = RoadEvaluator(), Predictor.from_file(model)
+    expected, predictor = RoadEvaluator(), load(model)
     for item in open_dataset(data).split("val"):
-        expected.add(predictor(item.image).probabilities[1], read_raw(item.mask))
+        expected.add(predictor(item.image).probabilities[1], read_ground_truth_rgb(item.mask))
     assert found["road"]["pooled"].items() >= expected.scores().to_json().items()
     assert (found["split"], found["road"]["view"]) == ("val", "picture")
     assert {"boundary", "calibration", "confusion", "classes"} <= found.keys()
@@ -114,9 +114,9 @@ def test_a_camvid_model_knows_a_road(capsys, monkeypatch, data, tmp_path):
     model = save_model(tmp_path / "camvid.safetensors", CAMVID, format="camvid", ground_truth=None)
     found = found_by(capsys, monkeypatch, model, data, "--metric", "road")
     assert [row["name"] for row in found["classes"]] == ["background", "road"]
-    expected, predictor = RoadEvaluator(), Predictor.from_file(model)
+    expected, predictor = RoadEvaluator(), load(model)
     for item in open_dataset(data).split("val"):
-        expected.add(predictor(item.image).probabilities[3], read_raw(item.mask))
+        expected.add(predictor(item.image).probabilities[3], read_ground_truth_rgb(item.mask))
     assert found["road"]["pooled"]["average_precision"] == pytest.approx(expected.scores().average_precision, abs=1e-3)
     assert "11 classes" in refused(capsys, monkeypatch, model, data)
     cats = save_model(tmp_path / "cats.safetensors", LabelSpec.from_names(["cat", "dog"]))

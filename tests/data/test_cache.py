@@ -22,7 +22,8 @@ from atonce.data.batches import BatchStream, decoded_bytes
 from atonce.data.cache import Decoded, FileCache, settings_of
 from atonce.data.input_size import InputSize
 from atonce.recipes import Recipe
-from atonce.training import Callback, fit, set_up, train
+from atonce.training import Callback, TrainingRun, fit, run_training, set_up
+from atonce.training.losses import Losses
 from tests.data.test_batches import same, stream
 from tests.tiny import log_of, tiny_recipe
 from tests.training.sessions import session
@@ -225,7 +226,7 @@ class Notes(Callback):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
-    def note(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         self.notes.append(text)
 
 
@@ -235,7 +236,7 @@ DISK = ("data.cache=disk", "train.steps=12", "train.validate_every=12")
 @pytest.fixture(scope="module")
 def in_memory(street_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("memory") / "run"
-    train(tiny_recipe(*DISK, "data.cache=memory"), street_data, out)
+    run_training(tiny_recipe(*DISK, "data.cache=memory"), street_data, out)
     return out
 
 
@@ -250,10 +251,10 @@ def test_a_run_with_files_is_the_run_without_and_leaves_none(
     seen: list[int] = []
 
     class Looking(Callback):
-        def stepped(self, step: int, steps: int, loss: float) -> None:
+        def on_step(self, run: TrainingRun, losses: Losses) -> None:
             seen.append(len(files(tmp_path / "run" / "decoded")))
 
-    train(tiny_recipe(*DISK), street_data, tmp_path / "run", listener=Looking())
+    run_training(tiny_recipe(*DISK), street_data, tmp_path / "run", callback=Looking())
     assert seen[-1] == 6
     assert not (tmp_path / "run" / "decoded").exists()
     assert_same_run(tmp_path / "run", in_memory)
@@ -275,9 +276,9 @@ def test_a_full_disk_is_told_once_and_training_goes_on(
     street_data: Path, in_memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     refuse(monkeypatch, number)
-    listener = Notes()
-    train(tiny_recipe(*DISK), street_data, tmp_path / "run", listener=listener)
-    told = [note for note in listener.notes if "no longer kept" in note]
+    callback = Notes()
+    run_training(tiny_recipe(*DISK), street_data, tmp_path / "run", callback=callback)
+    told = [note for note in callback.notes if "no longer kept" in note]
     assert len(told) == 1
     assert os.strerror(number) in told[0]
     assert "decoded anew in every epoch" in told[0]
@@ -289,27 +290,27 @@ def test_room_is_left_on_the_disk_for_the_state(
 ) -> None:
     free = shutil.disk_usage(tmp_path)._replace(free=(2 << 30) + 4 * 48 * 64 - 1)
     monkeypatch.setattr(cache_room.shutil, "disk_usage", lambda _: free)
-    listener = Notes()
-    train(tiny_recipe(*DISK), street_data, tmp_path / "run", listener=listener)
-    assert [note for note in listener.notes if "the disk has 2048 MiB left" in note]
+    callback = Notes()
+    run_training(tiny_recipe(*DISK), street_data, tmp_path / "run", callback=callback)
+    assert [note for note in callback.notes if "the disk has 2048 MiB left" in note]
     assert_same_run(tmp_path / "run", in_memory)
 
 
 def test_too_little_room_is_told_before_the_training(street_data: Path, tmp_path: Path) -> None:
-    listener = Notes()
+    callback = Notes()
     recipe = tiny_recipe("data.cache_mib=1", "data.cache=disk")
-    set_up(recipe, street_data, tmp_path / "small", False, listener)
-    assert not any("decoded pictures take" in note for note in listener.notes)
+    set_up(recipe, street_data, tmp_path / "small", resume=False, callback=callback)
+    assert not any("decoded pictures take" in note for note in callback.notes)
     data = tmp_path / "large"
     shutil.copytree(street_data, data)
     for kind in ("images", "masks"):
         for path in (data / "train" / kind).iterdir():
             Image.open(path).resize((400, 300), Image.Resampling.NEAREST).save(path)
-    set_up(recipe, data, tmp_path / "disk", False, listener)
-    assert "decoded pictures take 2 MiB, data.cache_mib has room for 1" in listener.notes[-1]
-    assert "data.cache=disk" not in listener.notes[-1]
-    set_up(tiny_recipe("data.cache_mib=1"), data, tmp_path / "memory", False, listener)
-    assert "data.cache=disk and more room keep them in files" in listener.notes[-1]
+    set_up(recipe, data, tmp_path / "disk", resume=False, callback=callback)
+    assert "decoded pictures take 2 MiB, data.cache_mib has room for 1" in callback.notes[-1]
+    assert "data.cache=disk" not in callback.notes[-1]
+    set_up(tiny_recipe("data.cache_mib=1"), data, tmp_path / "memory", resume=False, callback=callback)
+    assert "data.cache=disk and more room keep them in files" in callback.notes[-1]
 
 
 def _session(recipe: Recipe, data: Path, out: Path, resume: bool, home: Any, fault: Any) -> None:
@@ -346,7 +347,7 @@ def test_killed_while_files_are_written_it_ends_with_the_same_bits(
 
 
 def test_the_share_of_waiting_is_that_of_waiting_and_updates(street_data: Path, tmp_path: Path) -> None:
-    run = set_up(tiny_recipe(), street_data, tmp_path / "run", False, Callback())
+    run = set_up(tiny_recipe(), street_data, tmp_path / "run", resume=False, callback=Callback())
     assert run.waited is None
     fit(run, Callback())
     assert run.busy > 0
@@ -356,10 +357,10 @@ def test_the_share_of_waiting_is_that_of_waiting_and_updates(street_data: Path, 
 
 
 def test_another_cache_clears_the_files_away(street_data: Path, tmp_path: Path) -> None:
-    run = set_up(tiny_recipe(*DISK), street_data, tmp_path / "run", False, Callback())
+    run = set_up(tiny_recipe(*DISK), street_data, tmp_path / "run", resume=False, callback=Callback())
     list(run.stream.batches(0, 3))
     run.save_state()
     assert files(tmp_path / "run" / "decoded")
     assert isinstance(run.stream, BatchStream)
-    set_up(tiny_recipe(*DISK, "data.cache=memory"), street_data, tmp_path / "run", True, Callback())
+    set_up(tiny_recipe(*DISK, "data.cache=memory"), street_data, tmp_path / "run", resume=True, callback=Callback())
     assert not (tmp_path / "run" / "decoded").exists()

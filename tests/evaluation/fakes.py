@@ -33,7 +33,7 @@ class Memory:
         return Sample(np.full((*self.masks[i].shape, 3), i, np.uint8), self.masks[i], item.name)
 
     def __call__(self, picture, /):
-        return Result(picture, torch.from_numpy(self.logits[picture[0, 0, 0]]), self.labels)
+        return Result(picture, self.labels, logits=torch.from_numpy(self.logits[picture[0, 0, 0]]))
 
 
 class Colours:
@@ -45,7 +45,7 @@ class Colours:
     def __call__(self, picture, /):
         self.asked += 1
         channels = [picture[..., i % 3] / np.float32(20 + 7 * i) for i in range(self.labels.num_classes)]
-        return Result(picture, torch.from_numpy(np.stack(channels).astype(np.float32)), self.labels)
+        return Result(picture, self.labels, logits=torch.from_numpy(np.stack(channels).astype(np.float32)))
 
 
 def street(root, part, names, kinds=("road",), size=(24, 36), calibrated=True):

@@ -21,7 +21,7 @@ SPEC = LabelSpec(("road", "rest"), ((128, 64, 128), (70, 70, 70)))
 
 def show(gallery, name, mean_iou, size=(6, 8)):
     image = np.full((*size, 3), 90, np.uint8)
-    result = Result(image, torch.zeros(2, *size), SPEC)
+    result = Result(image, SPEC, logits=torch.zeros(2, *size))
     gallery(Sample(image, np.zeros(size, np.uint8), name), result, PictureScore(name, mean_iou, 0.5))
 
 

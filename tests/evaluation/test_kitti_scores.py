@@ -11,7 +11,7 @@ from PIL import Image
 
 from atonce.data import open_dataset
 from atonce.errors import DataError, WeightsError
-from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter, calibration_of, read_raw, road_class
+from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter, camera_file_of, read_ground_truth_rgb, road_class
 from atonce.evaluation.scoring import evaluate
 from atonce.labels import CAMVID, KITTI_ROAD, LabelSpec
 from atonce.metrics.kitti_road.birds_eye import BirdsEye
@@ -122,12 +122,12 @@ def test_ground_truth_is_read_as_it_is(data):
     path = data / "training/gt_image_2/um_road_000000.png"
     raw = np.asarray(Image.open(path))
     assert (raw[..., 2] > 0)[raw[..., 0] == 0].any(), "the tree has road colour where nothing is valid"
-    assert (read_raw(path) == raw).all()
+    assert (read_ground_truth_rgb(path) == raw).all()
     Image.fromarray(raw).convert("RGBA").save(path)
-    assert (read_raw(path) == raw).all()
+    assert (read_ground_truth_rgb(path) == raw).all()
     Image.fromarray(raw).quantize(8).save(path)
-    assert (read_raw(path) == raw).all()
-    assert calibration_of(data / "training/image_2/um_000000.png") == data / "training/calib/um_000000.txt"
+    assert (read_ground_truth_rgb(path) == raw).all()
+    assert camera_file_of(data / "training/image_2/um_000000.png") == data / "training/calib/um_000000.txt"
 
 
 floats = st.one_of(

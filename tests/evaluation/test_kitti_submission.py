@@ -10,7 +10,7 @@ from PIL import Image
 
 from atonce.data import open_dataset
 from atonce.errors import DataError, StorageError, WeightsError
-from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter, read_raw
+from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter, read_ground_truth_rgb
 from atonce.evaluation.kitti_submission import find_testing, write_submission
 from atonce.evaluation.scoring import evaluate
 from atonce.labels import CAMVID, KITTI_ROAD, LabelSpec
@@ -65,7 +65,7 @@ def test_what_evaluate_says_is_what_the_benchmark_will_say(tmp_path):
     fromzip = RoadEvaluator()
     for name in names:
         road_name = name.replace("_", "_road_")
-        truth = read_raw(data / f"training/gt_image_2/{road_name}.png")
+        truth = read_ground_truth_rgb(data / f"training/gt_image_2/{road_name}.png")
         view = BirdsEye.from_calibration(data / f"training/calib/{name}.txt")
         fromzip.add(np.asarray(views[f"{road_name}.png"]), view(truth))
     assert fromzip.positives > 1000

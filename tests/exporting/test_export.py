@@ -14,6 +14,7 @@ import atonce
 from atonce.data import open_dataset
 from atonce.data.input_size import InputSize
 from atonce.errors import StorageError, UserError, WeightsError
+from atonce.inference import NetworkPredictor
 from atonce.streets import write_streets
 from tests.exporting.networks import bundle, picture
 
@@ -42,15 +43,15 @@ def test_an_export_is_a_predictor(target: Target, tmp_path: Path) -> None:
     assert done.parity.mean_iou is None
     assert steps == [(i, 10) for i in range(1, 11)]
     assert {p.suffix for p in tmp_path.iterdir()} <= {".onnx", ".xml", ".bin"}
-    segment, reference = atonce.load(path), atonce.Predictor(described, "cpu")
+    segment, reference = atonce.load(path), NetworkPredictor(described, device="cpu")
     image = picture(61, 83)
     found, expected = segment(image), reference(image)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
     np.testing.assert_allclose(found.logits.softmax(0).numpy(), expected.probabilities, atol=1e-4)
     assert (found.labels == expected.labels).mean() > 0.999
     assert segment.classes == found.classes == described.labels.names
-    assert json.dumps(segment.bundle.describe()["architecture"]) == json.dumps(described.describe()["architecture"])
-    assert segment.bundle.recipe == described.recipe
+    assert json.dumps(segment.model_file.describe()["architecture"]) == json.dumps(described.describe()["architecture"])
+    assert segment.model_file.recipe == described.recipe
     if target is Target.ONNX:
         np.testing.assert_array_equal(atonce.load(path, engine="openvino")(image).labels, found.labels)
 

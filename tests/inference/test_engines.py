@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from atonce.errors import UserError
-from atonce.inference import Predictor, engines
+from atonce.inference import NetworkPredictor, engines
 from tests.exporting.networks import bundle, picture
 
 
@@ -17,7 +17,10 @@ def test_every_engine_gives_the_same(engine: str) -> None:
     pytest.importorskip("onnx", reason="the extra `export` is not installed")
     pytest.importorskip(engine, reason="the extra `export` is not installed")
     described = bundle()
-    torch_says, engine_says = Predictor(described, "cpu"), Predictor(described, "cpu", engine=engine)
+    torch_says, engine_says = (
+        NetworkPredictor(described, device="cpu"),
+        NetworkPredictor(described, device="cpu", engine=engine),
+    )
     for size in ((1, 1), (45, 70), (64, 64)):
         image = picture(*size)
         expected, found = torch_says(image), engine_says(image)
@@ -27,7 +30,7 @@ def test_every_engine_gives_the_same(engine: str) -> None:
 def test_results_do_not_share_memory() -> None:
     pytest.importorskip("onnx", reason="the extra `export` is not installed")
     pytest.importorskip("openvino", reason="the extra `export` is not installed")
-    segment = Predictor(bundle(), "cpu", engine="openvino")
+    segment = NetworkPredictor(bundle(), device="cpu", engine="openvino")
     first = segment(picture(40, 40, 0))
     kept = first.logits.clone()
     segment(picture(40, 40, 1))
@@ -56,7 +59,7 @@ def test_mistakes() -> None:
 def test_bf16_is_nearly_the_same() -> None:
     image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
     one = bundle()
-    exact, rounded = (Predictor(one, "cpu", engine)(image) for engine in ("torch", "torch-bf16"))
+    exact, rounded = (NetworkPredictor(one, device="cpu", engine=engine)(image) for engine in ("torch", "torch-bf16"))
     scale = float(exact.logits.std())
     assert 0 < float((exact.logits - rounded.logits).abs().mean()) < 0.02 * scale
 
@@ -67,4 +70,4 @@ def test_a_missing_package_is_named_with_its_remedy(package: str, monkeypatch: p
         pytest.importorskip("onnx", reason="the extra `export` is not installed")
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=rf"needs the package {package}.*pip install 'atonce\[export\]'"):
-        Predictor(bundle(), "cpu", engine="openvino")
+        NetworkPredictor(bundle(), device="cpu", engine="openvino")

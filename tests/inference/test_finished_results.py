@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from atonce.errors import UserError
-from atonce.inference import Predictor
+from atonce.inference import Predictor, load
 from atonce.inference.finished_results import fingerprint, read_provenance
 from atonce.inference.folders import Options, Summary, find_jobs, predict_files
 from tests.data import trees
@@ -42,7 +42,7 @@ class Folder:
 
 @pytest.fixture(scope="module")
 def segment(tiny_model: Path) -> Predictor:
-    return Predictor.from_file(tiny_model)
+    return load(tiny_model)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_results_of_another_model_or_options_are_not_touched(
 
 def test_results_of_rounded_weights_are_those_of_another_model(folder: Folder, tiny_model: Path) -> None:
     folder.predict()
-    folder.predictor = Predictor.from_file(tiny_model, "cpu", "torch-bf16")
+    folder.predictor = load(tiny_model, device="cpu", engine="torch-bf16")
     with pytest.raises(UserError, match="was made by another model"):
         folder.predict()
     assert folder.predict(overwrite=True).done == 4

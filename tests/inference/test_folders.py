@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 
 from atonce.errors import DataError
-from atonce.inference import Predictor
+from atonce.inference import Predictor, load
 from atonce.inference.folders import Options, find_pictures, predict_files
 from tests.data import trees
 
 
 @pytest.fixture(scope="module")
 def segment(tiny_model: Path) -> Predictor:
-    return Predictor.from_file(tiny_model)
+    return load(tiny_model)
 
 
 def picture(path: Path, size: tuple[int, int] = (30, 20)) -> Path:

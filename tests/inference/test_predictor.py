@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 import atonce
 from atonce.errors import DataError, UserError
-from atonce.inference import Predictor
+from atonce.inference import Predictor, load
 from atonce.labels import CAMVID
 
 
@@ -165,4 +165,4 @@ def test_a_device_that_is_not_there_is_told(tiny_model: Path, device: str) -> No
 
 
 def test_a_device_may_be_given_as_torch_has_it(tiny_model: Path) -> None:
-    assert Predictor.from_file(tiny_model, torch.device("cpu")).device == torch.device("cpu")
+    assert load(tiny_model, device=torch.device("cpu")).device == torch.device("cpu")

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from atonce.data.input_size import InputSize
 from atonce.errors import UserError
-from atonce.inference import Predictor, tiles
+from atonce.inference import NetworkPredictor, Predictor, tiles
 from atonce.inference.folders import Options, find_pictures, predict_files
 from atonce.inference.predictor import network_input
 from atonce.labels import LabelSpec
@@ -127,7 +127,7 @@ def test_spans_cover_an_axis_once_from_multiples_of_32() -> None:
 def predictor(monkeypatch: pytest.MonkeyPatch) -> Predictor:
     monkeypatch.setattr(tiles, "_SMALLEST_CORE", 128)
     monkeypatch.setattr(tiles, "_TILE_BYTES", 1)
-    return Predictor(ModelFile(network(VARIANTS[0]), LabelSpec.from_names("abcd")), "cpu")
+    return NetworkPredictor(ModelFile(network(VARIANTS[0]), LabelSpec.from_names("abcd")), device="cpu")
 
 
 def test_large_pictures_give_the_same_result(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

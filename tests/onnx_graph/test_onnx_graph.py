@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from atonce.data.input_size import InputSize
-from atonce.inference import Predictor
+from atonce.inference import NetworkPredictor
 from atonce.model.preprocessing import CAFFE_VGG
 from tests.exporting.networks import bundle, picture
 
@@ -51,7 +51,10 @@ def test_picture_graph_is_the_predictor(engine: str, policy: InputSize) -> None:
     from atonce.onnx_graph.whole_graphs import picture_graph
 
     described = bundle(policy, preprocessing=CAFFE_VGG)
-    running, predictor = session(engine, picture_graph(described, probabilities=True)), Predictor(described, "cpu")
+    running, predictor = (
+        session(engine, picture_graph(described, probabilities=True)),
+        NetworkPredictor(described, device="cpu"),
+    )
     for size in (*SIZES, (90, 120)):
         images = np.stack([picture(*size, seed) for seed in (0, 1)])
         found = running.run(images)

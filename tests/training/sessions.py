@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from atonce.recipes import Recipe
-from atonce.training import Callback, train
+from atonce.training import Callback, TrainingRun, run_training
+from atonce.training.losses import Losses
 
 Fault = tuple[str, int]
 """Where the session kills itself, and at the how manieth time that it comes there; see `_arm`."""
@@ -22,7 +23,8 @@ class Telling(Callback):
     def __init__(self, home: Connection) -> None:
         self.home = home
 
-    def stepped(self, step: int, steps: int, loss: float) -> None:
+    def on_step(self, run: TrainingRun, losses: Losses) -> None:
+        step = run.progress.step
         self.home.send(step)
 
 
@@ -33,7 +35,7 @@ def session(recipe: Recipe, data: Path, out: Path, resume: bool, home: Connectio
     torch.set_num_threads(1)
     if fault:
         _arm(*fault)
-    train(recipe, data, out, resume, Telling(home))
+    run_training(recipe, data, out, resume=resume, callback=Telling(home))
     home.send("done")
 
 

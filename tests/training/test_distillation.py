@@ -21,7 +21,7 @@ from atonce.model import FCN, initialise
 from atonce.model_file import load_model_file
 from atonce.recipes import FCNConfig, load_recipe
 from atonce.storage import sha256_of
-from atonce.training import Callback, set_up, train
+from atonce.training import Callback, run_training, set_up
 from atonce.training.distillation import Teacher, distillation_sum, load_teacher
 from tests.tiny import log_of, make_void, streets, tiny_recipe
 
@@ -106,18 +106,18 @@ def test_a_teacher_of_other_classes_is_refused_in_one_line(
     path = tmp_path / "teacher.safetensors"
     bundle.save(path)
     with pytest.raises(WeightsError, match=rf"the teacher \S*teacher.safetensors knows {len(names)} classes") as caught:
-        train(tiny_recipe(f"distill.teacher={path}"), street_data, tmp_path / "run")
+        run_training(tiny_recipe(f"distill.teacher={path}"), street_data, tmp_path / "run")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 
-def data_loss(teacher: Path, *overrides: str) -> Any:
+def with_teacher(teacher: Path, *overrides: str) -> Any:
     return tiny_recipe(f"distill.teacher={teacher}", "model.head_width=8", *overrides)
 
 
 def test_the_run_records_its_teacher_and_the_terms(street_data: Path, tiny_model: Path, tmp_path: Path) -> None:
     before = tiny_model.read_bytes()
-    train(data_loss(tiny_model, "distill.weight=0.25", "loss.l2=1e-3"), street_data, tmp_path / "run")
+    run_training(with_teacher(tiny_model, "distill.weight=0.25", "loss.l2=1e-3"), street_data, tmp_path / "run")
     for row in log_of(tmp_path / "run"):
         expected = 0.75 * row["cross_entropy"] + 0.25 * row["distillation"] + row["l2"]
         assert row["loss"] == pytest.approx(expected, rel=1e-6)
@@ -141,10 +141,10 @@ def test_a_student_learns_what_the_teacher_says_of_void_pixels(tiny_model: Path,
         mask = np.array(Image.open(path))
         mask[4:], mask[:4] = 255, 0
         Image.fromarray(mask).save(path)
-    recipe = data_loss(
+    recipe = with_teacher(
         tiny_model, "distill.weight=1", "train.steps=60", "train.validate_every=60", "optim.lr=1e-2", "augment.flip=0"
     )
-    train(recipe, data, tmp_path / "run")
+    run_training(recipe, data, tmp_path / "run")
     log = log_of(tmp_path / "run")
     assert log[-1]["distillation"] < 0.5 * log[0]["distillation"]
     assert log[-1]["loss"] == log[-1]["distillation"]
@@ -153,7 +153,7 @@ def test_a_student_learns_what_the_teacher_says_of_void_pixels(tiny_model: Path,
 def test_a_teacher_is_asked_in_evaluation_mode_in_every_step(
     street_data: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = set_up(data_loss(tiny_model), street_data, tmp_path / "run", False, Callback())
+    run = set_up(with_teacher(tiny_model), street_data, tmp_path / "run", resume=False, callback=Callback())
     assert run.teacher is not None
     assert run.teacher.model is not run.model
     run.wrapped.train()
@@ -168,24 +168,26 @@ class TestResume:
     @pytest.fixture
     def run(self, street_data: Path, tiny_model: Path, tmp_path: Path) -> Path:
         shutil.copy(tiny_model, tmp_path / "teacher.safetensors")
-        train(data_loss(tmp_path / "teacher.safetensors"), street_data, tmp_path / "run")
+        run_training(with_teacher(tmp_path / "teacher.safetensors"), street_data, tmp_path / "run")
         return tmp_path / "run"
 
     def test_the_same_file_may_lie_elsewhere(self, run: Path, street_data: Path, tmp_path: Path) -> None:
         moved = (tmp_path / "teacher.safetensors").rename(tmp_path / "moved.safetensors")
         with pytest.raises(WeightsError, match=r"teacher\.safetensors does not exist"):
-            train(load_recipe(run / "recipe.yaml", ["train.steps=6"]), street_data, run, resume=True)
+            run_training(load_recipe(run / "recipe.yaml", ["train.steps=6"]), street_data, run, resume=True)
         recipe = load_recipe(run / "recipe.yaml", ["train.steps=6", f"distill.teacher={moved}"])
-        train(recipe, street_data, run, resume=True)
+        run_training(recipe, street_data, run, resume=True)
         assert [row["step"] for row in log_of(run)] == [1, 2, 3, 4, 5, 6]
 
     def test_another_teacher_in_its_place_is_refused(self, run: Path, street_data: Path, tmp_path: Path) -> None:
         shutil.copy(run / "last.safetensors", tmp_path / "teacher.safetensors")
         state = (run / "state" / "state.safetensors").read_bytes()
         with pytest.raises(TrainingError, match=r"has sha256 \w+\.\.\.; expected that of the teacher the run began"):
-            train(load_recipe(run / "recipe.yaml", ["train.steps=6"]), street_data, run, resume=True)
+            run_training(load_recipe(run / "recipe.yaml", ["train.steps=6"]), street_data, run, resume=True)
         assert (run / "state" / "state.safetensors").read_bytes() == state
 
     def test_it_may_go_on_without(self, run: Path, street_data: Path) -> None:
-        train(load_recipe(run / "recipe.yaml", ["train.steps=6", "distill.teacher=null"]), street_data, run, True)
+        run_training(
+            load_recipe(run / "recipe.yaml", ["train.steps=6", "distill.teacher=null"]), street_data, run, resume=True
+        )
         assert [row["distillation"] is None for row in log_of(run)] == [False] * 4 + [True] * 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from atonce.training import train
+from atonce.training import run_training
 from tests.tiny import ENVIRONMENT, log_of, make_void, set_options, streets, tiny_recipe
 
 # Dropout and augmentation as the recipe has them; class weights make the valid weight of a batch uneven, too.
@@ -27,7 +27,7 @@ def uneven_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def single(uneven_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of one process."""
     run = tmp_path_factory.mktemp("single") / "run"
-    train(tiny_recipe(*SETTINGS), uneven_data, run)
+    run_training(tiny_recipe(*SETTINGS), uneven_data, run)
     return run
 
 
@@ -72,7 +72,7 @@ def test_two_processes_with_a_teacher_have_the_losses_of_one(
     uneven_data: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     settings = (*SETTINGS, f"distill.teacher={tiny_model}", "distill.weight=0.7")
-    train(tiny_recipe(*settings), uneven_data, tmp_path / "single")
+    run_training(tiny_recipe(*settings), uneven_data, tmp_path / "single")
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = launch(launcher, uneven_data, tmp_path / "run", *settings, "train.accumulate=2", "data.cache=disk")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -85,12 +85,12 @@ def test_two_processes_with_a_teacher_have_the_losses_of_one(
 def test_a_batch_in_parts_has_the_losses_of_the_whole(
     uneven_data: Path, single: Path, tmp_path: Path, settings: tuple[str, ...]
 ) -> None:
-    train(tiny_recipe(*SETTINGS, *settings), uneven_data, tmp_path / "run")
+    run_training(tiny_recipe(*SETTINGS, *settings), uneven_data, tmp_path / "run")
     assert_same_training(tmp_path / "run", single)
 
 
 def test_the_number_of_threads_that_decode_changes_nothing(uneven_data: Path, single: Path, tmp_path: Path) -> None:
-    train(tiny_recipe(*SETTINGS, "data.workers=4"), uneven_data, tmp_path / "run")
+    run_training(tiny_recipe(*SETTINGS, "data.workers=4"), uneven_data, tmp_path / "run")
     assert [row["loss"] for row in log_of(tmp_path / "run")] == [row["loss"] for row in log_of(single)]
 
 

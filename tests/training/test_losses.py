@@ -144,7 +144,7 @@ class TestUpdate:
     def step(data: Path, out: Path, labels: Tensor, *overrides: str) -> tuple[float, float, list[Tensor]]:
         plain = ("augment.flip=0", "augment.scale=[1,1]", "optim.name=sgd", "optim.momentum=0", "optim.clip_norm=null")
         recipe = tiny_recipe(*plain, "loss.class_weights=none", f"train.batch_size={len(labels)}", *overrides)
-        run = set_up(recipe, data, out, resume=False, listener=Callback())
+        run = set_up(recipe, data, out, resume=False, callback=Callback())
         before = [p.detach().clone() for p in run.model.parameters()]
         torch.manual_seed(1)
         losses = update(run, TestUpdate.batch(labels), StepLog(run, Callback()))

@@ -12,7 +12,8 @@ from torch import nn
 from atonce.model import FCN, initialise
 from atonce.recipes import FCNConfig
 from atonce.recipes.schema import OptimConfig
-from atonce.training import Callback, StepRecord, train
+from atonce.training import Callback, StepRecord, TrainingRun, run_training
+from atonce.training.losses import Losses
 from atonce.training.muon import Muon
 from atonce.training.optimizers import (
     MovingAverage,
@@ -142,10 +143,10 @@ class Ticking(Callback):
         self.clock = clock
         self.records: list[StepRecord] = []
 
-    def stepped(self, step: int, steps: int, loss: float) -> None:
+    def on_step(self, run: TrainingRun, losses: Losses) -> None:
         self.clock.now += 1.0
 
-    def recorded(self, record: StepRecord) -> None:
+    def on_log(self, run: TrainingRun, record: StepRecord) -> None:
         self.records.append(record)
 
 
@@ -157,7 +158,7 @@ def test_the_minutes_end_the_run_and_bring_the_rate_to_its_end(
     settings = ("train.max_minutes=0.2", "train.steps=1000", "optim.warmup_steps=0", "optim.poly_power=1", "optim.lr=1")
     # A rate of 1 is for reading off the schedule; the weights stay small because of clipping.
     recipe = tiny_recipe(*settings, "optim.clip_norm=1e-9", "optim.name=sgd", "optim.bias_lr_multiplier=1")
-    run = train(recipe, street_data, tmp_path / "run", listener=Ticking(clock))
+    run = run_training(recipe, street_data, tmp_path / "run", callback=Ticking(clock))
     rates = [row["lr"] for row in log_of(tmp_path / "run")]
     # 12 seconds, a second a step: the first step sees no time gone, the second one the second before it.
     assert run.progress.step < 20

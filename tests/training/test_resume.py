@@ -19,7 +19,8 @@ from safetensors import safe_open
 
 from atonce.errors import TrainingError
 from atonce.recipes import Recipe, load_recipe
-from atonce.training import Callback, train
+from atonce.training import Callback, TrainingRun, run_training
+from atonce.training.losses import Losses
 from atonce.training.run_folder import RunFolder
 from tests.tiny import log_of, tiny_recipe
 from tests.training.sessions import Fault, session
@@ -185,10 +186,11 @@ class Presses(Callback):
     def __init__(self, at: int, times: int = 1) -> None:
         self.at, self.times, self.notes = at, times, list[str]()
 
-    def note(self, text: str) -> None:
+    def on_note(self, text: str) -> None:
         self.notes.append(text)
 
-    def stepped(self, step: int, steps: int, loss: float) -> None:
+    def on_step(self, run: TrainingRun, losses: Losses) -> None:
+        step = run.progress.step
         for _ in range(self.times if step == self.at else 0):
             signal.raise_signal(signal.SIGINT)
 
@@ -206,20 +208,20 @@ def test_ctrl_c_saves_the_state_between_two_steps(
     alone: tuple[Recipe, Path], street_data: Path, tmp_path: Path
 ) -> None:
     recipe, undisturbed = alone
-    listener = Presses(at=6)
+    callback = Presses(at=6)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, street_data, tmp_path / "run", listener=listener)
-    assert any("press Ctrl-C again" in note for note in listener.notes)
+        run_training(recipe, street_data, tmp_path / "run", callback=callback)
+    assert any("press Ctrl-C again" in note for note in callback.notes)
     # The validation of this step has been made, and its row will not be made again.
     assert [row["step"] for row in metrics_of(tmp_path / "run")] == ["6"]
-    train(recipe, street_data, tmp_path / "run", resume=True)
+    run_training(recipe, street_data, tmp_path / "run", resume=True)
     assert_same_run(tmp_path / "run", undisturbed)
 
 
 @pytest.mark.usefixtures("terminal")
 def test_ctrl_c_twice_stops_at_once_and_leaves_the_state_before(street_data: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_recipe(), street_data, tmp_path / "run", listener=Presses(at=3, times=2))
+        run_training(tiny_recipe(), street_data, tmp_path / "run", callback=Presses(at=3, times=2))
     assert progress_of(tmp_path / "run")["step"] == 2
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -234,7 +236,7 @@ def resume_refused(tiny_run: Path, data: Path, tmp_path: Path, *overrides: str) 
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
     with pytest.raises(TrainingError) as caught:
-        train(tiny_recipe(*overrides), data, run, resume=True)
+        run_training(tiny_recipe(*overrides), data, run, resume=True)
     assert len(str(caught.value).splitlines()) == 1
     return str(caught.value)
 
@@ -254,7 +256,7 @@ def test_a_state_of_another_network_or_optimiser_is_refused_in_one_line(
 ) -> None:
     if named is None:  # averages that nobody asks for any more do no harm
         shutil.copytree(tiny_run, tmp_path / "run")
-        train(tiny_recipe(override, "train.steps=5"), street_data, tmp_path / "run", resume=True)
+        run_training(tiny_recipe(override, "train.steps=5"), street_data, tmp_path / "run", resume=True)
         return
     message = resume_refused(tiny_run, street_data, tmp_path, override)
     assert "state.safetensors does not fit this recipe" in message
@@ -262,9 +264,9 @@ def test_a_state_of_another_network_or_optimiser_is_refused_in_one_line(
 
 
 def test_averages_that_the_state_does_not_hold_are_asked_for_by_name(street_data: Path, tmp_path: Path) -> None:
-    train(tiny_recipe("optim.ema_decay=0", "train.steps=2"), street_data, tmp_path / "run")
+    run_training(tiny_recipe("optim.ema_decay=0", "train.steps=2"), street_data, tmp_path / "run")
     with pytest.raises(TrainingError, match=r"no averaged weights \(optim.ema_decay\)"):
-        train(tiny_recipe(), street_data, tmp_path / "run", resume=True)
+        run_training(tiny_recipe(), street_data, tmp_path / "run", resume=True)
 
 
 @pytest.mark.parametrize("damage", ["half", "text", "model file"])
@@ -279,14 +281,14 @@ def test_a_damaged_state_is_named_and_kept(tiny_run: Path, street_data: Path, tm
     }[damage]
     state.write_bytes(content)
     with pytest.raises(TrainingError, match=r"state\.safetensors is damaged or not a training state"):
-        train(tiny_recipe(), street_data, run, resume=True)
+        run_training(tiny_recipe(), street_data, run, resume=True)
     assert state.read_bytes() == content
 
 
 def test_what_a_resumed_run_is_told_anew_stays_with_it(tiny_run: Path, street_data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
-    train(tiny_recipe("train.steps=6", "optim.lr=1e-5"), street_data, run, resume=True)
+    run_training(tiny_recipe("train.steps=6", "optim.lr=1e-5"), street_data, run, resume=True)
     recipe = load_recipe(run / "recipe.yaml")
     assert (recipe.train.steps, recipe.optim.lr) == (6, 1e-5)
     assert [row["step"] for row in log_of(run)] == [1, 2, 3, 4, 5, 6]
@@ -296,7 +298,7 @@ def test_what_a_resumed_run_is_told_anew_stays_with_it(tiny_run: Path, street_da
 def test_a_finished_run_that_is_resumed_is_left_as_it_is(tiny_run: Path, street_data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
-    train(tiny_recipe(), street_data, run, resume=True)
+    run_training(tiny_recipe(), street_data, run, resume=True)
     for name in ("last.safetensors", "model.safetensors", "state/state.safetensors"):
         assert_same_tensors(run / name, tiny_run / name)
     assert log_of(run) == log_of(tiny_run)

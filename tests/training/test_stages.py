@@ -13,7 +13,8 @@ from atonce.errors import RecipeError, TrainingError
 from atonce.model import FCN, initialise
 from atonce.model_file import load_model_file
 from atonce.recipes import FCNConfig
-from atonce.training import Callback, fit, set_up, train
+from atonce.training import Callback, TrainingRun, fit, run_training, set_up
+from atonce.training.losses import Losses
 from atonce.training.stages import Stage, extend_to_stride, stages_of
 from tests.tiny import log_of, tiny_recipe
 from tests.training.test_resume import assert_same_tensors, metrics_of, without_times
@@ -38,7 +39,8 @@ class Stopping(Callback):
     def __init__(self, after: int) -> None:
         self.after = after
 
-    def stepped(self, step: int, steps: int, loss: float) -> None:
+    def on_step(self, run: TrainingRun, losses: Losses) -> None:
+        step = run.progress.step
         if step == self.after:
             raise KeyboardInterrupt
 
@@ -46,7 +48,7 @@ class Stopping(Callback):
 @pytest.fixture(scope="module")
 def staged(street_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("staged") / "run"
-    train(tiny_recipe(*STAGED), street_data, out)
+    run_training(tiny_recipe(*STAGED), street_data, out)
     return out
 
 
@@ -99,12 +101,14 @@ def test_interrupted_on_either_side_of_a_border_it_ends_with_the_same_bits(
     street_data: Path, tmp_path: Path, decay: float
 ) -> None:
     recipe = tiny_recipe(*STAGED, f"optim.ema_decay={decay}")
-    train(recipe, street_data, tmp_path / "alone")
+    run_training(recipe, street_data, tmp_path / "alone")
     # 3: stage one; 4: its last step, the state is of step 3; 5: saved before the border; 9: the last stage.
     for after in (3, 4, 5, 7, 9, 10):
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, street_data, tmp_path / "run", (tmp_path / "run").exists(), Stopping(after))
-    train(recipe, street_data, tmp_path / "run", True)
+            run_training(
+                recipe, street_data, tmp_path / "run", resume=(tmp_path / "run").exists(), callback=Stopping(after)
+            )
+    run_training(recipe, street_data, tmp_path / "run", resume=True)
     for name in ("model.safetensors", "last.safetensors", "state/state.safetensors"):
         assert_same_tensors(tmp_path / "run" / name, tmp_path / "alone" / name)
     assert without_times(log_of(tmp_path / "run")) == without_times(log_of(tmp_path / "alone"))
@@ -112,7 +116,7 @@ def test_interrupted_on_either_side_of_a_border_it_ends_with_the_same_bits(
 
 
 def test_each_stage_has_a_fresh_optimizer_and_keeps_what_was_learned(street_data: Path, tmp_path: Path) -> None:
-    run = set_up(tiny_recipe(*STAGED), street_data, tmp_path / "run", False, Callback())
+    run = set_up(tiny_recipe(*STAGED), street_data, tmp_path / "run", resume=False, callback=Callback())
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     run.progress.step = 4
     run.next_stage()
@@ -127,13 +131,13 @@ def test_each_stage_has_a_fresh_optimizer_and_keeps_what_was_learned(street_data
 def test_the_clock_ends_every_stage(street_data: Path, tmp_path: Path) -> None:
     """A run that is cut short by its minutes is an FCN-8s all the same."""
     recipe = tiny_recipe(*STAGED, "train.max_minutes=1e-5")
-    fit(set_up(recipe, street_data, tmp_path / "run", False, Callback()), Callback())
+    fit(set_up(recipe, street_data, tmp_path / "run", resume=False, callback=Callback()), Callback())
     assert load_model_file(tmp_path / "run" / "model.safetensors").model.config.stride == 8
 
 
 def test_a_state_of_another_schedule_is_refused(staged: Path, street_data: Path) -> None:
     with pytest.raises(TrainingError, match=r"in stage 3 of 1 \(schedule\)"):
-        train(tiny_recipe(*STAGED, "schedule=at-once"), street_data, staged, True)
+        run_training(tiny_recipe(*STAGED, "schedule=at-once"), street_data, staged, resume=True)
 
 
 def test_variants_that_share_layers_start_them_alike(street_data: Path, tmp_path: Path) -> None:
@@ -141,5 +145,7 @@ def test_variants_that_share_layers_start_them_alike(street_data: Path, tmp_path
     weights = []
     for stride in (32, 8):
         recipe = tiny_recipe(f"model.stride={stride}")
-        weights.append(set_up(recipe, street_data, tmp_path / str(stride), False, Callback()).model.state_dict())
+        weights.append(
+            set_up(recipe, street_data, tmp_path / str(stride), resume=False, callback=Callback()).model.state_dict()
+        )
     assert all(torch.equal(weights[1][name], tensor) for name, tensor in weights[0].items())

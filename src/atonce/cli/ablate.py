@@ -46,9 +46,9 @@ def ablate(
     ] = None,
 ) -> None:
     """Train variants of a recipe over seeds and compare them; a study that was stopped goes on where it was."""
-    from atonce.cli.train import _resolve
     from atonce.studies import load_study, plan
     from atonce.studies.parallel_runs import parse_devices
+    from atonce.training.recipe_choice import recipe_for
 
     chosen = load_study(study)
     places = parse_devices(devices) if devices is not None else []
@@ -56,7 +56,7 @@ def ablate(
     overrides += [f"data.format={json.dumps(format)}"] if format is not None else []
     overrides += [f"weights={'null' if weights == 'none' else json.dumps(weights)}"] if weights is not None else []
     folder = out or Path("runs") / f"{data.resolve().name}-{chosen.name}"
-    base = _resolve(data, recipe, folder, overrides, False)[1]
+    base = recipe_for(data, recipe, overrides)
     planned = plan(chosen, base, seeds, folder)
     session = _session()
     _describe(chosen, base, recipe or "of the data's format", data, planned, session, folder)
@@ -66,7 +66,8 @@ def ablate(
 
 
 def _run(planned: list[Planned], data: Path, session: dict[str, Any], folder: Path, places: list[str]) -> None:
-    from atonce.cli.show import console, results
+    from atonce.cli.show import results
+    from atonce.progress import console
     from atonce.studies import run_study, write_study
     from atonce.studies.parallel_runs import run_on_devices
 
@@ -86,7 +87,7 @@ def _run(planned: list[Planned], data: Path, session: dict[str, Any], folder: Pa
 
 
 def _take_over(planned: list[Planned], study: Path) -> None:
-    from atonce.cli.show import console
+    from atonce.progress import console
     from atonce.studies import take_over
 
     for run in take_over(planned, study):
@@ -124,7 +125,7 @@ def _session() -> dict[str, Any]:
     """Who calls: what somebody needs to get the same numbers."""
     import torch
 
-    from atonce.cli.finish import _commit
+    from atonce.provenance import source_commit as _commit
     from atonce.version import __version__
 
     return {
@@ -136,10 +137,11 @@ def _session() -> dict[str, Any]:
 
 
 def _observer(folder: Path) -> Any:
-    from atonce.cli.show import console, watching
+    from atonce.progress import console
     from atonce.studies import Observer, write_study
     from atonce.studies.records import Record
     from atonce.training import Callback
+    from atonce.training.progress_display import progress_display as watching
 
     class StudyProgress(Observer):
         """One line when a run begins, one when it is over; the tables are brought up to date after each."""

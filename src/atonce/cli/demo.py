@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,10 +25,10 @@ def streets(
     width: Annotated[int, typer.Option(min=32, help="Of the pictures, in pixels.")] = _SIZE[1],
 ) -> None:
     """Generate street scenes with exact masks in CamVid's eleven classes, as a folder of images/ and masks/."""
-    from atonce.cli.show import progress_of
+    from atonce.progress import progress_bar
     from atonce.streets import write_streets
 
-    with progress_of("drawing streets") as progress:
+    with progress_bar("drawing streets") as progress:
         write_streets(out, train, val, seed, (height, width), progress, workers=os.cpu_count() or 1)
     typer.echo(f"{train} training and {val} validation scenes in {out}")
 
@@ -40,22 +41,17 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of the scenes and of the training.")] = 0,
 ) -> None:
     """Generate streets, train a small FCN-8s on them, evaluate it on unseen ones, draw overlays, report."""
-    from atonce.cli.train import run
-    from atonce.recipes import load_recipe
+    from atonce.cli.train import train_and_print
+    from atonce.inference.folders import predict
+    from atonce.progress import progress_bar
+    from atonce.training import train
 
     data = out / "data"
     streets(data, DEMO_TRAIN, DEMO_VAL, seed, *_SIZE)
     resume = (out / "state" / "state.safetensors").is_file()
-    run(load_recipe("streets", [f"train.seed={seed}"]), data, out, resume)
-    overlays = _segment(out / "model.safetensors", data / "val" / "images", out)
-    typer.echo(f"overlays {overlays}")
-
-
-def _segment(model: Path, pictures: Path, out: Path) -> Path:
-    from atonce.cli.show import progress_of
-    from atonce.inference import Predictor
-    from atonce.inference.folders import find_pictures, predict_files
-
-    with progress_of("segmenting unseen scenes") as progress:
-        predict_files(Predictor.from_file(model), find_pictures([pictures]), out, overwrite=True, progress=progress)
-    return out / "overlays"
+    # A run that is there goes on by its own recipe.
+    recipe = None if (out / "recipe.yaml").is_file() and resume else "streets"
+    train_and_print(data, partial(train, data, recipe=recipe, out=out, seed=seed, resume=resume))
+    with progress_bar("segmenting unseen scenes") as progress:
+        predict(out, data / "val" / "images", out=out, overwrite=True, progress=progress)
+    typer.echo(f"overlays {out / 'overlays'}")

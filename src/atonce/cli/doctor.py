@@ -77,8 +77,8 @@ def _refuse_existing(classes: Path | None, split: Path | None) -> None:
 
 
 def _examine(data: Path, format: str | None, ground_truth: GroundTruth | None, workers: int | None) -> Examination:
-    from atonce.cli.show import progress_of
     from atonce.doctor import examine
+    from atonce.progress import progress_bar as progress_of
 
     truth: Literal["road", "lane"] | None = ground_truth.value if ground_truth else None
     with progress_of("reading the data") as progress:

@@ -30,11 +30,11 @@ def export(
     format: Format = None,
 ) -> None:
     """Export a network as one graph from picture to labels, and check that it is the same network."""
-    from atonce.cli.show import progress_of
     from atonce.errors import UserError
     from atonce.exporting import Target
     from atonce.exporting import export as export_bundle
     from atonce.model_file import load_model_file
+    from atonce.progress import progress_bar as progress_of
 
     if int8 and calibration is None:
         raise UserError("--int8 without --calibration", "a data set or a folder of typical pictures")
@@ -52,7 +52,7 @@ def _material(calibration: Path | None, bundle: ModelFile, format: str | None) -
     """A picture or a folder of pictures is taken as it is; anything else is a data set."""
     from atonce.data import open_dataset
     from atonce.exporting.check_images import from_dataset, from_pictures, from_scenes
-    from atonce.inference.folders import find_pictures
+    from atonce.inference.inputs import find_pictures
 
     if calibration is None:
         return from_scenes()

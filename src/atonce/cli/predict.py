@@ -10,11 +10,11 @@ import typer
 
 from atonce.cli.app import app
 from atonce.cli.options import Device, Engine, Model
-from atonce.errors import UserError
+from atonce.errors import UserError, option
 
 if TYPE_CHECKING:
-    from atonce.inference import Predictor
-    from atonce.inference.folders import Job, Summary
+    from atonce.inference.folders import Summary
+    from atonce.inference.inputs import Job
 
 
 @app.command()
@@ -41,57 +41,70 @@ def predict(
 
     What the same model has done with the same options is skipped.
     """
-    from atonce.cli.show import console, progress_of
-    from atonce.inference import Predictor
-    from atonce.inference.finished_results import fingerprint
-    from atonce.inference.folders import Options, find_jobs, predict_files
-    from atonce.storage import make_folder
+    from atonce.inference.folders import predict as predict_all
+    from atonce.inference.inputs import find_jobs
+    from atonce.progress import progress_bar
 
-    def note(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-    jobs = find_jobs(inputs)
     if str(out) == "-":
-        source = _only_video(jobs)
-        _play(Predictor.from_file(model, device, engine), source, opacity, not no_audio)
+        source = _only_video(find_jobs(inputs))
+        _play(model, source, opacity=opacity, audio=not no_audio, device=device, engine=engine)
         return
-    make_folder(out)
-    predictor = Predictor.from_file(model, device, engine)
-    options = Options(opacity, probabilities, label_video, not no_audio)
-    with progress_of("predicting") as progress:
-        summary = predict_files(predictor, jobs, out, options, fingerprint(model), overwrite, progress, note)
+    with progress_bar("predicting") as progress:
+        summary = predict_all(
+            model,
+            inputs,
+            out=out,
+            opacity=opacity,
+            probabilities=probabilities,
+            label_video=label_video,
+            audio=not no_audio,
+            overwrite=overwrite,
+            device=device,
+            engine=engine,
+            progress=progress,
+            on_note=_print_note,
+        )
     for error in summary.broken:
-        note(f"atonce: {error.for_command_line()}")
-    typer.echo(_told(summary, jobs, out))
+        _print_note(f"atonce: {error.for_command_line()}")
+    typer.echo(_summary_line(summary))
     if summary.broken:
         raise typer.Exit(2)
 
 
-def _told(summary: Summary, jobs: list[Job], out: Path) -> str:
+def _print_note(text: str) -> None:
+    from atonce.progress import console
+
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _summary_line(summary: Summary) -> str:
+    jobs = summary.jobs
     videos = sum(job.is_video for job in jobs)
     what = "videos" if videos == len(jobs) else "pictures and videos" if videos else "pictures"
-    told = f"{summary.done} of {len(jobs)} {what} segmented"
+    line = f"{summary.done} of {len(jobs)} {what} segmented"
     if summary.skipped:
-        told += f", {summary.skipped} skipped that were done already"
+        line += f", {summary.skipped} skipped that were done already"
     if summary.videos:
         frames, seconds = (sum(getattr(v, name) for v in summary.videos) for name in ("frames", "seconds"))
-        told += f", {frames} frames at {frames / seconds:.1f} frames/s"
-    return f"{told}: {out}"
+        line += f", {frames} frames at {frames / seconds:.1f} frames/s"
+    return f"{line}: {summary.out}"
 
 
 def _only_video(jobs: list[Job]) -> Path:
     if len(jobs) > 1 or not jobs[0].is_video:
         found = f"{len(jobs)} files" if len(jobs) > 1 else str(jobs[0].source)
-        raise UserError(f"--out - with {found}", "one video")
+        raise UserError(f"{option('out', '-')} with {found}", "one video")
     if sys.stdout.isatty():
-        raise UserError("--out - writes a video to the terminal", "a player behind it", "append `| mpv -`")
+        raise UserError(
+            f"{option('out', '-')} writes a video to the terminal", "a player behind it", "append `| mpv -`"
+        )
     return jobs[0].source
 
 
-def _play(predictor: Predictor, source: Path, opacity: float, audio: bool) -> None:
-    from atonce.cli.show import console
+def _play(model: Path, source: Path, *, opacity: float, audio: bool, device: str | None, engine: str | None) -> None:
+    from atonce.inference import load
     from atonce.inference.video.overlay import play_video
 
-    report = play_video(predictor, source, opacity, audio)
-    lines = [*report.notes, f"{report.frames} frames at {report.frames_per_second:.1f} frames/s"]
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    report = play_video(load(model, device=device, engine=engine), source, opacity=opacity, audio=audio)
+    speed = f"{report.frames} frames at {report.frames_per_second:.1f} frames/s"
+    _print_note("\n".join([*report.notes, speed]))

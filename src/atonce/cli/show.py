@@ -1,97 +1,44 @@
-"""Progress bars and tables."""
+"""Tables and lines on stdout."""
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from atonce.training.callbacks import Callback, StepRecord
+if TYPE_CHECKING:
+    from atonce.training import TrainedRun
 
-_QUIET = os.environ.get("LOCAL_RANK", "0") != "0"
-
-console = Console(stderr=True, quiet=_QUIET)
-"""Progress and notes."""
-
-results = Console(quiet=_QUIET)
-"""What the user asked for, on stdout."""
+results = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+"""What the user asked for, on stdout; silent in all processes of a machine but the first."""
 
 
-def bars() -> Progress:
-    """Progress bars on stderr; on a terminal only."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, TextColumn("{task.fields[about]}"), console=console, disable=not console.is_terminal)
+def print_lines(*lines: str) -> None:
+    """Print lines as they are: no markup, no wrapping, no colours for numbers."""
+    results.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-@contextmanager
-def progress_of(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar that is moved by calling with (done, total)."""
-    with bars() as progress:
-        task = progress.add_task(what, about="")
-        yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-class Watcher(Callback):
-    """Draws what training tells: a bar for the steps, one for whatever else takes time, lines for results."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.tasks: dict[str, TaskID] = {}
-        self.running: tuple[float, str] = (math.nan, "")
-
-    def _bar(self, name: str, done: float, total: float, about: str = "") -> None:
-        if name not in self.tasks:
-            self.tasks[name] = self.progress.add_task(name, total=total or None, about=about)
-        self.progress.update(self.tasks[name], completed=done, total=total or None, about=about)
-        if done >= total > 0 and name != "training":
-            self.progress.remove_task(self.tasks.pop(name))
-
-    def checking(self, done: int, total: int) -> None:
-        self._bar("reading the data", done, total)
-
-    def downloading(self, done: int, total: int) -> None:
-        self._bar("fetching weights", done, total)
-
-    def validating(self, done: int, total: int) -> None:
-        self._bar("validating", done, total)
-
-    def note(self, text: str) -> None:
-        # Paths and class names may hold what rich takes for markup.
-        console.print(text, style="dim", highlight=False, markup=False, soft_wrap=True)
-
-    def stepped(self, step: int, steps: int, loss: float) -> None:
-        running = loss if math.isnan(self.running[0]) else 0.95 * self.running[0] + 0.05 * loss
-        self.running = (running, self.running[1])
-        self._bar("training", step, steps, f"loss {running:.3f}{self.running[1]}")
-
-    def recorded(self, record: StepRecord) -> None:
-        seen = record.train_mean_iou
-        about = "" if seen is None or math.isnan(seen) else f"  train mIoU {seen:.3f}"
-        self.running = (self.running[0], f"{about}  {record.pictures_per_second:.1f} pictures/s")
-        if not console.is_terminal:
-            console.print(f"step {record.step}: loss {record.loss:.4f}{self.running[1]}", highlight=False)
-
-    def validated(self, row: dict[str, Any], best: bool) -> None:
-        text = f"step {row['step']}: mean IoU {_share(row['mean_iou'])}, pixel accuracy {_share(row['pixel_accuracy'])}"
-        console.print(text + (" (best so far)" if best else ""), highlight=False)
-
-
-@contextmanager
-def watching() -> Iterator[Watcher]:
-    """A Watcher whose bars are gone when the work is done, or failed."""
-    with bars() as progress:
-        yield Watcher(progress)
+def print_run(run: TrainedRun, data: Path) -> None:
+    """Print a trained run: the best model's scores, how long it took, where its files are."""
+    assert run.evaluation is not None
+    print_scores(run.scores, f"{data} (val)")
+    lines = [f"{run.steps} steps in {run.minutes:.1f} minutes, best at step {run.best_step}"]
+    if run.stop_reason is not None:
+        lines.append(f"stopped: {run.stop_reason}")
+    if run.waited is not None:
+        remedy = "; more threads (data.workers) or a larger cache (data.cache_mib) may help"
+        lines.append(f"waited for data: {100 * run.waited:.1f} %{remedy if run.waited > 0.05 else ''}")
+    scores = f"mean IoU {run.evaluation.mean_iou:.4f}, pixel accuracy {run.evaluation.pixel_accuracy:.4f}"
+    print_lines(*lines, scores, f"model    {run.model}", f"report   {run.folder / 'report.html'}")
 
 
 def print_scores(scores: Mapping[str, Any], title: str) -> None:
-    """Evaluation scores (see ConfusionMatrix.scores) as a table on stdout, with what its reader has to know."""
+    """Print evaluation scores (see `ConfusionMatrix.scores`) as a table, with what its reader has to know."""
     results.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
     results.print(_scores_table(scores))
     if scores["absent"]:
@@ -108,14 +55,15 @@ def _scores_table(scores: Mapping[str, Any]) -> Table:
     total = max(1, int(scores["pixels"]))
     for row in scores["classes"]:
         share = f"{100 * row['pixels'] / total:.2f} %"
-        iou = "absent" if row["iou"] is None else _share(row["iou"])
-        table.add_row(Text(str(row["name"])), iou, _share(row["accuracy"]), _share(row["precision"]), share)
+        iou = "absent" if row["iou"] is None else score_text(row["iou"])
+        table.add_row(Text(str(row["name"])), iou, score_text(row["accuracy"]), score_text(row["precision"]), share)
     table.add_section()
-    table.add_row("mean", _share(scores["mean_iou"]), _share(scores["mean_accuracy"]), "", "")
-    table.add_row("frequency-weighted", _share(scores["frequency_weighted_iou"]), "", "", "")
-    table.add_row("pixel accuracy", "", _share(scores["pixel_accuracy"]), "", "")
+    table.add_row("mean", score_text(scores["mean_iou"]), score_text(scores["mean_accuracy"]), "", "")
+    table.add_row("frequency-weighted", score_text(scores["frequency_weighted_iou"]), "", "", "")
+    table.add_row("pixel accuracy", "", score_text(scores["pixel_accuracy"]), "", "")
     return table
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+def score_text(value: float | None, factor: float = 1, digits: int = 4) -> str:
+    """Write a score times a factor; a dash where it is not defined."""
+    return "–" if value is None else f"{value * factor:.{digits}f}"

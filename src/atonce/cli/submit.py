@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,17 +20,11 @@ def submit(
     device: Device = None,
 ) -> None:
     """Write what the KITTI road benchmark takes: confidences of road seen from above, one PNG a picture, in a zip."""
-    from atonce.cli.show import progress_of
-    from atonce.evaluation.kitti_submission import find_testing, write_submission
-    from atonce.inference import Predictor
+    from atonce.evaluation import submit as write_submission
     from atonce.text import listing
 
-    predictor = Predictor.from_file(model, device)
-    learned = predictor.bundle.recipe.get("data", {}).get("ground_truth")
-    kind = ground_truth.value if ground_truth else learned or "road"
-    pictures = find_testing(data, kind)
-    with progress_of("predicting") as progress:
-        write_submission(predictor, pictures.entries, out, progress)
-    if pictures.left_out:
-        typer.echo(f"not part of um_{kind}, left out: {len(pictures.left_out)} ({listing(pictures.left_out)})")
-    typer.echo(f"{len(pictures.entries)} views from above ({kind}): {out}")
+    truth: Literal["road", "lane"] | None = ground_truth.value if ground_truth else None
+    done = write_submission(model, data, out=out, ground_truth=truth, device=device)
+    if done.left_out:
+        typer.echo(f"not part of um_{done.kind}, left out: {len(done.left_out)} ({listing(done.left_out)})")
+    typer.echo(f"{len(done.entries)} views from above ({done.kind}): {out}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +13,7 @@ from atonce.cli.app import app
 from atonce.cli.options import Data, Format, GroundTruth
 
 if TYPE_CHECKING:
-    from atonce.recipes import Recipe
-
-_RECIPES = {"camvid": "camvid", "kitti-road": "kitti-road", "voc": "voc"}
+    from atonce.training import TrainedRun
 
 
 @app.command()
@@ -24,7 +22,7 @@ def train(
     recipe: Annotated[
         str | None, typer.Option(help="A shipped recipe's name or a YAML file; by the data's format.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run directory; runs/<data>-<recipe> by default.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; runs/<data>-<recipe> by default.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change the recipe: section.key=value. May be repeated.")
     ] = None,
@@ -43,60 +41,50 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> None:
     """Train a network on a folder of data and report on it."""
-    overrides = list(set_ or [])
-    overrides += [f"train.max_minutes={max_minutes}"] if max_minutes is not None else []
-    overrides += [f"train.seed={seed}"] if seed is not None else []
-    # The values of --set are YAML; what is meant as a word is quoted, since "my #1.pth" is another word in YAML.
-    overrides += [f"data.ground_truth={ground_truth.value}"] if ground_truth is not None else []
-    overrides += [f"data.format={json.dumps(format)}"] if format is not None else []
-    overrides += [f"weights={_name(weights)}"] if weights is not None else []
-    overrides += [f"distill.teacher={_name(teacher)}"] if teacher is not None else []
-    folder, chosen = _resolve(data, recipe, out, overrides, resume)
-    run(chosen, data, folder, resume)
+    from functools import partial
 
-
-def _name(value: str) -> str:
-    return "null" if value == "none" else json.dumps(value)
-
-
-def _resolve(data: Path, name: str | None, out: Path | None, overrides: list[str], resume: bool) -> tuple[Path, Recipe]:
-    """The run directory and the recipe; a resumed run keeps its own, changed by --set."""
-    from atonce.errors import TrainingError
-    from atonce.recipes import load_recipe
-
-    if resume and out and (out / "recipe.yaml").is_file():
-        if name is not None:
-            raise TrainingError(
-                f"--resume with --recipe {name}", f"the recipe of the run, {out / 'recipe.yaml'}", "leave out --recipe"
-            )
-        return out, load_recipe(out / "recipe.yaml", overrides)
-    if name is None:
-        name = _RECIPES.get(_format(data, overrides) or "", "folder")
-    folder = out or Path("runs") / f"{data.resolve().name}-{Path(name).stem}"
-    if resume and not (folder / "recipe.yaml").is_file():
-        raise TrainingError(f"{folder} holds no run", "a run directory to resume", "name it with --out")
-    return folder, load_recipe(folder / "recipe.yaml" if resume else name, overrides)
-
-
-def _format(data: Path, overrides: list[str]) -> str | None:
-    from atonce.data.formats import recognise
-
-    given = [o.partition("=")[2].strip("\"'") for o in overrides if o.startswith("data.format=")]
-    return given[-1] if given else recognise(data)
-
-
-def run(recipe: Recipe, data: Path, folder: Path, resume: bool) -> None:
-    """Train, evaluate the best model, report; prints where things are."""
-    from atonce.cli.finish import finish
-    from atonce.cli.show import console, watching
     from atonce.training import train as train_network
 
+    start = partial(
+        train_network,
+        data,
+        recipe=recipe,
+        out=out,
+        overrides=set_,
+        weights=weights,
+        teacher=teacher,
+        format=format,
+        ground_truth=ground_truth.value if ground_truth else None,
+        max_minutes=max_minutes,
+        seed=seed,
+        resume=resume,
+    )
+    train_and_print(data, start)
+
+
+def train_and_print(data: Path, start: Callable[..., TrainedRun]) -> None:
+    """Train, then print the scores and where the files are; after Ctrl-C, print how to go on.
+
+    Args:
+        start: `atonce.train` with everything but `callbacks`.
+    """
+    from atonce.cli.show import print_run
+    from atonce.progress import console
+    from atonce.training.callbacks import Callback
+    from atonce.training.training_run import TrainingRun
+
+    class RememberFolder(Callback):
+        folder = Path()
+
+        def on_train_start(self, run: TrainingRun) -> None:
+            self.folder = run.folder.path
+
+    remembered = RememberFolder()
     try:
-        with watching() as watcher:
-            trained = train_network(recipe, data, folder, resume, watcher)
+        run = start(callbacks=[remembered])
     except KeyboardInterrupt:
-        again = shlex.join(["atonce", "train", str(data), "--out", str(folder), "--resume"])
+        again = shlex.join(["atonce", "train", str(data), "--out", str(remembered.folder), "--resume"])
         console.print(f"stopped; the state is kept, go on with: {again}", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(130) from None
-    if trained.main:
-        finish(trained)
+    if run.evaluation is not None:
+        print_run(run, data)

@@ -80,8 +80,9 @@ def convert(
     ] = None,
 ) -> None:
     """Turn a VGG-16 into a file for --weights, or an FCN checkpoint into a model for `atonce predict`."""
-    from atonce.cli.show import console, progress_of
     from atonce.errors import WeightsError
+    from atonce.progress import console
+    from atonce.progress import progress_bar as progress_of
     from atonce.storage import make_folder, sha256_of
     from atonce.weights import find_weights, read_weights, trained_at_once, write_trunk
 

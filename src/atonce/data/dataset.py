@@ -10,10 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atonce.data.images import FileError, Problem, is_turned, open_image, read_image
-from atonce.errors import DataError
+from atonce.errors import DataError, WeightsError
 from atonce.labels import LabelSpec
+from atonce.text import listing
 
-__all__ = ["Dataset", "FileError", "Item", "MaskReader", "Problem", "Sample", "require_same_size"]
+__all__ = [
+    "Dataset",
+    "FileError",
+    "Item",
+    "MaskReader",
+    "Problem",
+    "Sample",
+    "require_same_classes",
+    "require_same_size",
+]
 
 MaskReader = Callable[[Path], NDArray[np.uint8]]
 """Reads a mask file into ids uint8 (H, W), void 255. Raises FileError naming the file and what is wrong.
@@ -109,3 +119,13 @@ def require_same_size(item: Item, image: NDArray[np.uint8], mask: NDArray[np.uin
             remedy,
         )
     )
+
+
+def require_same_classes(labels: LabelSpec, dataset: Dataset, who: str = "the model") -> None:
+    """Raise WeightsError when a network's classes are not those of the data, in their order."""
+    if labels.names != dataset.labels.names:
+        raise WeightsError(
+            f"{who} knows {labels.num_classes} classes ({listing(labels.names, 4)})",
+            f"those of {dataset.root}: {dataset.labels.num_classes} ({listing(dataset.labels.names, 4)})",
+            "use a model that was trained on data with these classes",
+        )

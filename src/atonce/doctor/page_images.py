@@ -15,7 +15,7 @@ from atonce.data.sampling import evenly_spaced
 from atonce.doctor import Examination
 from atonce.doctor.copies import Seen
 from atonce.doctor.findings import relative
-from atonce.inference.predictor import blend
+from atonce.inference.result import blend
 from atonce.labels import IGNORE_INDEX, LabelSpec
 from atonce.reports.panels import figure, row
 from atonce.reports.score_tables import swatch

@@ -1,20 +1,20 @@
-"""Numbers beyond the confusion matrix, gathered while a split is evaluated: outlines, and how sure to be how right."""
+"""Metrics beyond the confusion matrix, gathered while a split is scored: boundary F1 and calibration error."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from atonce.data.dataset import Sample
-from atonce.evaluation.scoring import Measure, PictureScore
-from atonce.inference.predictor import Result
+from atonce.evaluation.scoring import ExtraMetric, PictureScore
+from atonce.inference.result import Result
 from atonce.labels import LabelSpec
 from atonce.metrics.boundary_f1 import DIAGONAL_SHARE, BoundaryF1
 from atonce.metrics.calibration_error import CalibrationError
 from atonce.storage import nan_to_none
 
 
-def default_metrics(labels: LabelSpec, tolerance: float | None = None) -> list[Measure]:
-    """What `atonce evaluate` adds to the confusion matrix; `tolerance` as in `BoundaryF1Metric`."""
+def default_metrics(labels: LabelSpec, tolerance: float | None = None) -> list[ExtraMetric]:
+    """Return what `atonce evaluate` adds to the confusion matrix; `tolerance` as in `BoundaryF1Metric`."""
     return [BoundaryF1Metric(labels.num_classes, tolerance), CalibrationErrorMetric()]
 
 
@@ -54,7 +54,7 @@ class BoundaryF1Metric:
 
 
 class CalibrationErrorMetric:
-    """Calibration error of the probabilities over all pictures, and of every picture by itself."""
+    """Confidence calibration error of the probabilities, over all pictures and of every picture by itself."""
 
     def __init__(self) -> None:
         self.total = CalibrationError()

@@ -15,7 +15,7 @@ from PIL import Image
 
 from atonce.data.dataset import Sample
 from atonce.evaluation.scoring import PictureScore, panel
-from atonce.inference.predictor import Result
+from atonce.inference.result import Result
 from atonce.storage import make_folder, write_atomically
 
 _WIDTH = 2400
@@ -34,7 +34,7 @@ class _Shot:
 
 
 class Gallery:
-    """Keeps the pictures of lowest and highest mean IoU; call it as `on_picture` of `evaluate`.
+    """Keeps the pictures of lowest and highest mean IoU; call it as `on_picture` of `score_items`.
 
     No more than `best + worst` compressed panels (picture, truth, prediction) are held at a time. Pictures without a
     labelled pixel (NaN) are neither best nor worst. Of equal scores the earlier name counts as the worse.

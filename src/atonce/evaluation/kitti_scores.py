@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from atonce.data.dataset import Item, Sample
 from atonce.data.masks import open_mask
 from atonce.errors import DataError, WeightsError, option
-from atonce.evaluation.scoring import PictureScore, Segmenter
-from atonce.inference.predictor import Result
+from atonce.evaluation.scoring import PictureScore
+from atonce.inference.result import Result
+from atonce.inference.segmenter import Segmenter
 from atonce.labels import KITTI_ROAD, LabelSpec
 from atonce.metrics.kitti_road.birds_eye import BirdsEye
 from atonce.metrics.kitti_road.road_evaluator import RoadEvaluator, RoadScores
@@ -25,7 +26,7 @@ ROAD = KITTI_ROAD.names.index("road")
 
 
 def road_class(labels: LabelSpec) -> int:
-    """The id of the one class named road, in any case. Raises WeightsError when there is none, or more than one."""
+    """Find the id of the one class named road, in any case. Raises WeightsError: none, or more than one."""
     found = [i for i, name in enumerate(labels.names) if name.casefold() == "road"]
     if len(found) != 1:
         raise WeightsError(
@@ -37,7 +38,7 @@ def road_class(labels: LabelSpec) -> int:
 
 
 class RoadSegmenter:
-    """Any network that knows a road, as one that knows background and road: the probability of road is kept.
+    """A network with a class named road, seen as one of background and road; the probability of road is kept.
 
     Raises:
         WeightsError: it has no class named road.
@@ -54,16 +55,16 @@ class RoadSegmenter:
         return KITTI_ROAD
 
     def __call__(self, picture: NDArray[np.uint8], /) -> Result:
-        """Logits float32 (2, H, W): background and road."""
+        """Segment uint8 (H, W, 3) RGB into logits float32 (2, H, W): background and road."""
         result = self._segmenter(picture)
         others = [i for i in range(result.logits.shape[0]) if i != self._road]
         # A softmax over road and the log-sum of all others gives road the same probability as one over all classes.
         rest = result.logits[others].logsumexp(0)
-        return Result(result.image, torch.stack([rest, result.logits[self._road]]), KITTI_ROAD)
+        return Result(result.image, KITTI_ROAD, logits=torch.stack([rest, result.logits[self._road]]))
 
 
 class RoadMetric:
-    """The benchmark's scores per category and pooled, in the picture or from above.
+    """The KITTI road benchmark's scores, per category and pooled, in the picture or seen from above.
 
     Args:
         items: those that will be evaluated; their group and `kind` make the category ("um" and "lane": um_lane).
@@ -74,21 +75,21 @@ class RoadMetric:
         DataError: from_above, and a calibration file is missing.
     """
 
-    def __init__(self, items: Sequence[Item], kind: str, from_above: bool = False) -> None:
+    def __init__(self, items: Sequence[Item], kind: str, *, from_above: bool = False) -> None:
         self.kind, self.from_above = kind, from_above
         self._items: Mapping[str, Item] = {item.name: item for item in items}
         self._categories: dict[str, RoadEvaluator] = {}
         self._pictures: list[tuple[str, RoadScores]] = []
         if from_above:
-            require_calibration([item.image for item in items], f"choose pictures that have one with {option('only')}")
+            require_camera_files([item.image for item in items], f"choose pictures that have one with {option('only')}")
 
     def __call__(self, sample: Sample, result: Result, score: PictureScore) -> None:
-        """Count one picture; `result` speaks of background and road."""
+        """Count one picture; `result` is of background and road."""
         item = self._items[sample.name]
         assert item.mask is not None, "evaluate() has refused pictures without a mask"
-        confidence, truth = result.probabilities[ROAD], read_raw(item.mask)
+        confidence, truth = result.probabilities[ROAD], read_ground_truth_rgb(item.mask)
         if self.from_above:
-            view = BirdsEye.from_calibration(calibration_of(item.image))
+            view = BirdsEye.from_calibration(camera_file_of(item.image))
             confidence, truth = view(confidence), view(truth)
         single, category = RoadEvaluator(), f"{item.group}_{self.kind}"
         single.add(confidence, truth)
@@ -121,19 +122,19 @@ class RoadMetric:
             row["average_precision"] = nan_to_none(own.average_precision)
 
 
-def read_raw(path: Path) -> NDArray[np.uint8]:
-    """Ground-truth PNG -> uint8 (H, W, 3) RGB as it is in the file. Raises FileError when it cannot be read."""
+def read_ground_truth_rgb(path: Path) -> NDArray[np.uint8]:
+    """Read a ground-truth PNG as it is, uint8 (H, W, 3) RGB. Raises FileError when it cannot be read."""
     image = open_mask(path)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGBA").convert("RGB"))
 
 
-def calibration_of(picture: Path) -> Path:
-    """data_road/*/image_2/um_000000.png -> data_road/*/calib/um_000000.txt"""
+def camera_file_of(picture: Path) -> Path:
+    """Return the camera calibration of a picture: data_road/*/image_2/um_0.png -> data_road/*/calib/um_0.txt."""
     return picture.parent.parent / "calib" / f"{picture.stem}.txt"
 
 
-def require_calibration(pictures: Sequence[Path], otherwise: str = "") -> None:
-    """All files are looked at before the first picture is predicted.
+def require_camera_files(pictures: Sequence[Path], otherwise: str = "") -> None:
+    """Check the camera calibration files of all pictures, before the first one is predicted.
 
     Args:
         otherwise: what the user can do instead of getting them.
@@ -141,16 +142,16 @@ def require_calibration(pictures: Sequence[Path], otherwise: str = "") -> None:
     Raises:
         DataError: missing or damaged.
     """
-    missing = [picture for picture in pictures if not calibration_of(picture).is_file()]
+    missing = [picture for picture in pictures if not camera_file_of(picture).is_file()]
     if missing:
         raise DataError(
             f"{len(missing)} of {len(pictures)} pictures have no calibration file, which the view from above needs: "
             + listing(picture.stem for picture in missing),
-            f"{calibration_of(missing[0])}" + " and so on" * (len(missing) > 1),
+            f"{camera_file_of(missing[0])}" + " and so on" * (len(missing) > 1),
             "unpack the benchmark's calib folder there" + f", or {otherwise}" * bool(otherwise),
         )
     for picture in pictures:
-        BirdsEye.from_calibration(calibration_of(picture))
+        BirdsEye.from_calibration(camera_file_of(picture))
 
 
 def _summary(evaluator: RoadEvaluator, pictures: int) -> dict[str, Any]:

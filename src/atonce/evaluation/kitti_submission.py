@@ -9,9 +9,11 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +22,12 @@ from PIL import Image
 from atonce.data.images import FileError, read_image
 from atonce.data.pairing import pictures_in
 from atonce.errors import DataError, StorageError
-from atonce.evaluation.kitti_scores import ROAD, RoadSegmenter, calibration_of, require_calibration
-from atonce.evaluation.scoring import Segmenter
+from atonce.evaluation.kitti_scores import ROAD, RoadSegmenter, camera_file_of, require_camera_files
+from atonce.inference.load import Model, load
+from atonce.inference.segmenter import Segmenter
 from atonce.metrics.kitti_road.birds_eye import BirdsEye
 from atonce.metrics.kitti_road.road_evaluator import confidence_bytes
+from atonce.progress import ProgressCallback, shown_as
 from atonce.storage import make_folder, write_atomically
 from atonce.text import listing
 
@@ -32,15 +36,22 @@ _CATEGORIES = {"road": ("um", "umm", "uu"), "lane": ("um",)}
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What there is to submit: (name in the zip, picture), sorted; `left_out` have no category of this ground truth."""
+class TestingPictures:
+    """The pictures of a submission.
+
+    Attributes:
+        entries: (name in the zip, picture), sorted.
+        left_out: names of pictures that have no category of this ground truth.
+        kind: the ground truth, "road" or "lane".
+    """
 
     entries: tuple[tuple[str, Path], ...]
     left_out: tuple[str, ...]
+    kind: str
 
 
-def find_testing(root: Path, kind: str) -> Pictures:
-    """The pictures of data_road/testing, given that folder or data_road.
+def find_testing(root: Path, kind: str) -> TestingPictures:
+    """List the pictures of data_road/testing, given that folder or data_road.
 
     Args:
         kind: "road", or "lane", of which the benchmark has um_lane only.
@@ -64,14 +75,48 @@ def find_testing(root: Path, kind: str) -> Pictures:
     if not chosen:
         raise DataError(f"{folder / 'image_2'} holds no picture for {kind}", f"one of {', '.join(_CATEGORIES[kind])}")
     entries = tuple((f"{name.replace('_', f'_{kind}_')}.png", pictures[name]) for name in chosen)
-    return Pictures(entries, tuple(name for name in groups if name not in chosen))
+    return TestingPictures(entries, tuple(name for name in groups if name not in chosen), kind)
+
+
+def submit(
+    model: Model,
+    data: str | PathLike[str],
+    *,
+    out: str | PathLike[str] = "submission.zip",
+    ground_truth: Literal["road", "lane"] | None = None,
+    device: str | None = None,
+    progress: bool | ProgressCallback = True,
+) -> TestingPictures:
+    """Write what the KITTI road benchmark takes: confidences of road seen from above, one PNG a picture, in a zip.
+
+    Args:
+        model: a run folder, a model file, an exported file, what `train` returned, or a `Predictor`.
+        data: data_road/testing of the benchmark, or data_road.
+        out: the zip to write.
+        ground_truth: "road" or "lane"; None takes what the model was trained on, or else the road.
+        device: see `load`.
+        progress: whether a bar is drawn; or a function called with (done, total).
+
+    Returns:
+        The pictures that went in, those left out, and the kind of ground truth.
+
+    Raises:
+        UserError: as `find_testing` and `write_submission`.
+    """
+    predictor = load(model, device=device)
+    trained_on = predictor.model_file.recipe.get("data", {}).get("ground_truth")
+    pictures = find_testing(Path(data), ground_truth or trained_on or "road")
+    with shown_as("predicting", progress) as bar:
+        write_submission(predictor, pictures.entries, Path(out), progress=bar)
+    return pictures
 
 
 def write_submission(
     segmenter: Segmenter,
     entries: Sequence[tuple[str, Path]],
     out: Path,
-    progress: Callable[[int, int], None] | None = None,
+    *,
+    progress: ProgressCallback | None = None,
 ) -> None:
     """Predict, look from above, write the zip: all of it or nothing. The same model gives the same bytes.
 
@@ -81,7 +126,7 @@ def write_submission(
         StorageError: `out` cannot be written.
     """
     road = RoadSegmenter(segmenter)
-    require_calibration([picture for _, picture in entries])
+    require_camera_files([picture for _, picture in entries])
     if out.is_dir():
         raise StorageError(f"{out} is a folder", "a file to write", f"for example {out / 'submission.zip'}")
     make_folder(out.parent)
@@ -100,13 +145,13 @@ def write_submission(
 
 
 def confidence_from_above(road: RoadSegmenter, picture: Path) -> NDArray[np.uint8]:
-    """uint8 (800, 400): the level of the probability of road, 0 in cells that the camera does not see.
+    """Predict a picture, seen from above: levels of the probability of road, uint8 (800, 400), 0 where unseen.
 
     Raises:
         DataError: picture or calibration missing or damaged.
     """
     confidence = road(read_image(picture)).probabilities[ROAD]
-    return confidence_bytes(BirdsEye.from_calibration(calibration_of(picture))(confidence))
+    return confidence_bytes(BirdsEye.from_calibration(camera_file_of(picture))(confidence))
 
 
 def _png(confidence: NDArray[np.uint8]) -> bytes:

@@ -1,4 +1,4 @@
-"""Evaluate a network on a split: one confusion matrix over all pictures, at the pictures' own size."""
+"""Score a network on a split: one confusion matrix over all pictures, at the pictures' own size."""
 
 from __future__ import annotations
 
@@ -16,43 +16,33 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atonce.data.dataset import Dataset, Item, Sample
-from atonce.errors import DataError, WeightsError, option
-from atonce.inference.predictor import Result, blend
+from atonce.data.dataset import Dataset, Item, Sample, require_same_classes
+from atonce.errors import DataError, option
+from atonce.inference.result import Result, blend
+from atonce.inference.segmenter import Segmenter
 from atonce.labels import IGNORE_INDEX, LabelSpec
 from atonce.metrics.confusion_matrix import ConfusionMatrix
+from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, nan_to_none, write_text
-from atonce.text import listing
 
 _AHEAD = 4
 
 
-class Segmenter(Protocol):
-    """What can be evaluated: a `Predictor`, or whatever else turns pictures into results of the same size."""
-
-    @property
-    def labels(self) -> LabelSpec:
-        """The classes that its results speak of."""
-
-    def __call__(self, picture: NDArray[np.uint8], /) -> Result:
-        """uint8 (H, W, 3) RGB -> logits (C, H, W)."""
-
-
 @dataclass(frozen=True)
 class PictureScore:
-    """One picture's own scores; NaN where nothing in it is labelled."""
+    """One picture's own scores, in 0..1; NaN where nothing in it is labelled."""
 
     name: str
     mean_iou: float
     pixel_accuracy: float
 
 
-Observer = Callable[[Sample, Result, PictureScore], None]
-"""Is shown every picture with its mask, the result and the scores, once, in order; it must not keep the pixels."""
+PictureCallback = Callable[[Sample, Result, PictureScore], None]
+"""Is called with every picture and its mask, the result and the scores, once, in order; must not keep the pixels."""
 
 
-class Measure(Protocol):
-    """A number beyond the confusion matrix: an `Observer` that adds what it counted to the scores.
+class ExtraMetric(Protocol):
+    """A metric beyond the confusion matrix: a `PictureCallback` that adds what it counted to the scores.
 
     What it keeps per picture must be a few numbers, so that memory does not depend on the pictures' size.
     """
@@ -61,20 +51,42 @@ class Measure(Protocol):
         """Count one picture."""
 
     def add_to(self, scores: dict[str, Any]) -> None:
-        """Extend `Evaluation.to_json`, whose "classes" and "pictures" are rows in order; NaN as None."""
+        """Add its numbers to `Evaluation.to_json`, whose "classes" and "pictures" are rows in order; NaN as None."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of a split. `confusion` covers all pictures; `pictures` are in the order of the data set."""
+    """The scores of a split.
+
+    Attributes:
+        labels: names and colours of the classes.
+        confusion: the confusion matrix over all pictures, at their own size.
+        pictures: each picture's own scores, in the order of the data set.
+        metrics: what was counted beside the confusion matrix.
+    """
 
     labels: LabelSpec
     confusion: ConfusionMatrix
     pictures: tuple[PictureScore, ...]
-    measures: tuple[Measure, ...] = ()
+    metrics: tuple[ExtraMetric, ...] = ()
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean intersection over union of the classes that are not absent, 0..1."""
+        return self.confusion.mean_iou
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of the labelled pixels that are right, 0..1."""
+        return self.confusion.pixel_accuracy
+
+    @property
+    def class_iou(self) -> dict[str, float]:
+        """Intersection over union by class name, 0..1; NaN for a class that is absent."""
+        return dict(zip(self.labels.names, self.confusion.iou.tolist(), strict=True))
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, NaN as None."""
+        """Return all scores as evaluation.json holds them, NaN as None."""
         scores = self.confusion.scores(self.labels)
         scores["palette"] = [list(colour) for colour in self.labels.palette]
         scores["confusion"] = self.confusion.matrix.tolist()
@@ -82,12 +94,12 @@ class Evaluation:
             {"name": p.name, "mean_iou": nan_to_none(p.mean_iou), "pixel_accuracy": nan_to_none(p.pixel_accuracy)}
             for p in self.pictures
         ]
-        for measure in self.measures:
-            measure.add_to(scores)
+        for metric in self.metrics:
+            metric.add_to(scores)
         return scores
 
     def save(self, folder: Path) -> None:
-        """evaluation.json, classes.csv and pictures.csv. Raises StorageError."""
+        """Write evaluation.json, classes.csv and pictures.csv. Raises StorageError."""
         make_folder(folder)
         data = self.to_json()
         write_text(folder / "evaluation.json", json.dumps(data, indent=1))
@@ -95,59 +107,51 @@ class Evaluation:
         write_text(folder / "pictures.csv", _csv(data["pictures"]))
 
 
-def evaluate(
-    predictor: Segmenter,
+def score_items(
+    segmenter: Segmenter,
     dataset: Dataset,
     items: Sequence[Item],
-    progress: Callable[[int, int], None] | None = None,
-    on_picture: Observer | None = None,
-    measures: Sequence[Measure] = (),
+    *,
+    metrics: Sequence[ExtraMetric] = (),
+    on_picture: PictureCallback | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Evaluation:
     """Predict every item and count its pixels.
 
     Args:
         items: of one split; each must have a mask.
+        metrics: new ones, whose numbers become part of the evaluation.
         on_picture: for those who want to draw or keep pictures.
-        measures: new ones, whose numbers become part of the evaluation.
+        progress: called with the pictures done and all pictures.
 
     Raises:
-        WeightsError: the network knows other classes than the data.
+        WeightsError: the network has other classes than the data.
         DataError: an item without mask, or one that cannot be read.
     """
-    require_same_classes(predictor.labels, dataset)
-    total = ConfusionMatrix(predictor.labels.num_classes)
+    require_same_classes(segmenter.labels, dataset)
+    total = ConfusionMatrix(segmenter.labels.num_classes)
     scores = []
     for done, sample in enumerate(_load_ahead(dataset, items), 1):
         if sample.mask is None:
             raise DataError(
                 f"{sample.name} has no mask", "a split with ground truth", f"choose another {option('split')}"
             )
-        result = predictor(sample.image)
-        single = ConfusionMatrix(predictor.labels.num_classes)
+        result = segmenter(sample.image)
+        single = ConfusionMatrix(segmenter.labels.num_classes)
         single.add(sample.mask, result.labels)
         total.merge(single)
         scores.append(PictureScore(sample.name, single.mean_iou, single.pixel_accuracy))
-        for observe in (*measures, *((on_picture,) if on_picture else ())):
-            observe(sample, result, scores[-1])
+        for callback in (*metrics, *((on_picture,) if on_picture else ())):
+            callback(sample, result, scores[-1])
         if progress:
             progress(done, len(items))
-    return Evaluation(predictor.labels, total, tuple(scores), tuple(measures))
-
-
-def require_same_classes(labels: LabelSpec, dataset: Dataset, who: str = "the model") -> None:
-    """Raises WeightsError when a network's classes are not those of the data."""
-    if labels.names != dataset.labels.names:
-        raise WeightsError(
-            f"{who} knows {labels.num_classes} classes ({listing(labels.names, 4)})",
-            f"those of {dataset.root}: {dataset.labels.num_classes} ({listing(dataset.labels.names, 4)})",
-            "use a model that was trained on data with these classes",
-        )
+    return Evaluation(segmenter.labels, total, tuple(scores), tuple(metrics))
 
 
 def panel(
     image: NDArray[np.uint8], truth: NDArray[np.uint8] | None, predicted: NDArray[np.uint8], labels: LabelSpec
 ) -> Image.Image:
-    """Picture, ground truth and prediction side by side, uint8 (H, W, ...) each; void stays as the picture."""
+    """Draw picture, ground truth and prediction side by side, uint8 (H, W, ...) each; void stays as the picture."""
     parts = [image]
     for ids in (truth, predicted):
         if ids is not None:

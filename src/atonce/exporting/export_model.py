@@ -11,7 +11,7 @@ from atonce.errors import StorageError, option
 from atonce.exporting.check_images import CheckImages
 from atonce.exporting.graph_files import Target, write_graph
 from atonce.exporting.parity import Parity, compare, require_parity
-from atonce.inference.predictor import Predictor
+from atonce.inference import NetworkPredictor
 from atonce.model_file import ModelFile
 from atonce.storage import make_folder, storage_errors
 
@@ -50,11 +50,11 @@ def export(
             option("out", out), f"a file name that ends in {target.suffix} for {option('to', target.value)}"
         )
     make_folder(out.parent)
-    reference = Predictor(bundle, "cpu")
+    reference = NetworkPredictor(bundle, device="cpu")
     # Beside the target, so that moving into place is a rename.
     with storage_errors(out), tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as folder:
         made = Path(folder) / out.name
-        write_graph(reference.bundle, target, made, probabilities, material.calibration if int8 else ())
+        write_graph(reference.model_file, target, made, probabilities, material.calibration if int8 else ())
         report = (lambda done: progress(done, material.count)) if progress else None
         parity = compare(reference, made, target, material.checks(), report)
         require_parity(parity, int8)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from atonce.errors import UserError, option
 from atonce.exporting.graph_files import Target
-from atonce.inference.exported import ExportedPredictor
+from atonce.inference.exported_predictor import ExportedPredictor
 from atonce.inference.predictor import Predictor
 from atonce.metrics.confusion_matrix import ConfusionMatrix
 

@@ -1,5 +1,9 @@
-"""Using a network."""
+"""Use a network: pictures, folders and videos in, labels and overlays of the same size out."""
 
-from atonce.inference.predictor import Predictor, Result
+from atonce.inference.exported_predictor import ExportedPredictor
+from atonce.inference.load import load
+from atonce.inference.network_predictor import NetworkPredictor
+from atonce.inference.predictor import Predictor
+from atonce.inference.result import Result
 
-__all__ = ["Predictor", "Result"]
+__all__ = ["ExportedPredictor", "NetworkPredictor", "Predictor", "Result", "load"]

@@ -1,4 +1,4 @@
-"""What multiplies: torch, or one of the engines of the extra `export`; the same results, in another time.
+"""Engines: torch, or one of those of the extra `export`; the same results, in another time.
 
 torch-bf16 alone multiplies in bf16: faster where the hardware has such products, and labels change where two classes
 are nearly as likely.
@@ -26,14 +26,14 @@ EngineName = Literal["torch", "torch-bf16", "onnxruntime", "openvino"]
 ENGINES: tuple[str, ...] = (*get_args(EngineName), "auto")
 
 Network = Callable[[torch.Tensor], torch.Tensor]
-"""(1, 3, h, w) RGB 0..255 -> logits (1, C, h, w)."""
+"""A function from (N, 3, h, w) RGB 0..255 to logits (N, C, h, w)."""
 
 # Fastest first on CPUs (docs/performance.md). Converting the network needs onnx for either.
 BY_SPEED: tuple[EngineName, ...] = ("openvino", "onnxruntime")
 
 
 def choose_engine(engine: str | None, device: str | torch.device | None = None) -> EngineName:
-    """The engine to take for a model file; "auto" is the fastest that is installed, None is torch.
+    """Choose the engine for a model file; "auto" is the fastest that is installed, None is torch.
 
     Raises:
         UserError: an unknown name, or one that cannot run on `device`.
@@ -51,12 +51,12 @@ def choose_engine(engine: str | None, device: str | torch.device | None = None) 
 
 
 def is_cpu(device: str | torch.device) -> bool:
-    """By its name, which may be mistyped; `usable_device` says so."""
+    """Tell by a device's name, which may be mistyped; `usable_device` says so."""
     return str(device).partition(":")[0] == "cpu"
 
 
 def accelerated(model: FCN, engine: EngineName) -> Network:
-    """A network run by another engine than torch, on the CPU. Raises UserError: a package is missing."""
+    """Convert a network for another engine than torch, on the CPU. Raises UserError: a package is missing."""
     require_extra("onnx", option("engine", engine), "export")
     from atonce.onnx_graph.whole_graphs import network_graph
 
@@ -73,10 +73,10 @@ class Session(Protocol):
     """A loaded graph with one input."""
 
     def run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """The outputs by name, memory of their own."""
+        """Run the graph on its one input; the outputs by name, in memory of their own."""
 
     def description(self) -> str | None:
-        """The JSON that atonce wrote into the graph."""
+        """Return the JSON that atonce wrote into the graph; None where there is none."""
 
 
 def open_session(engine: EngineName, source: bytes | Path, extra_outputs: tuple[str, ...] = ()) -> Session:
@@ -160,7 +160,7 @@ def _rt_info(model: Any) -> str | None:
 
 
 def described(session: Session, path: Path) -> dict[str, Any]:
-    """What an exported file says of itself, as `bundle.read_metadata`. Raises WeightsError: not atonce's."""
+    """Read the description in an exported file, as `model_file.read_metadata`. Raises WeightsError: not atonce's."""
     text = session.description()
     try:
         data: dict[str, Any] = dict(json.loads(text or ""))

@@ -1,7 +1,7 @@
-"""Which results are there already, and whether they are of the same model and options: each says so itself.
+"""Results that are finished already, so that `atonce predict` skips them: each says itself what made it.
 
-A mark stands in the file that is written last: in the text of the label picture, in the comment of the video. So
-what was done before a kill is known whatever was written there before, and by whom.
+The tag stands in the file that is written last: in the text of the label picture, in the comment of the video. So what
+was finished before a kill is known, whatever else was written there before, and by whom.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from atonce.inference.inputs import Job
 from atonce.inference.video.container import comment_of
 from atonce.storage import sha256_of, storage_errors
 
-KEY = "atonce"
-"""Of the text in PNG files."""
+PNG_KEY = "atonce"
+"""Key of the tag among the texts of a PNG file."""
 
 
-def fingerprint(model: Path) -> str:
-    """Of a model file or of a file of `atonce export`: the beginning of its sha256. Raises WeightsError."""
+def model_fingerprint(model: Path) -> str:
+    """Return the beginning of the sha256 of a model file or an exported file. Raises StorageError: unreadable."""
     # OpenVINO keeps the weights beside the graph.
     weights = model.with_suffix(".bin")
     files = [model, weights] if model.suffix.lower() == ".xml" and weights.is_file() else [model]
@@ -32,12 +32,12 @@ def fingerprint(model: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Mark:
-    """What made a result, and of what.
+class ResultTag:
+    """The model, the options and the source that a result was made of.
 
     Attributes:
-        model: its `fingerprint`.
-        options: that change the result.
+        model: its `model_fingerprint`.
+        options: those that change the result, by name.
         source: size in bytes and time of change, in nanoseconds, of the file that came in.
     """
 
@@ -49,8 +49,8 @@ class Mark:
         return json.dumps({"model": self.model, "options": self.options, "source": self.source}, sort_keys=True)
 
     @classmethod
-    def parse(cls, text: str | None) -> Mark | None:
-        """None: there is none, or not one of ours."""
+    def parse(cls, text: str | None) -> ResultTag | None:
+        """Read the tag back from its text; None where there is none, or not one of ours."""
         try:
             data = json.loads(text or "")
             size, changed = data["source"]
@@ -59,8 +59,8 @@ class Mark:
             return None
 
     @classmethod
-    def of(cls, job: Job, model: str, options: Mapping[str, Any]) -> Mark:
-        """Raises DataError: the file has gone since it was listed."""
+    def for_job(cls, job: Job, model: str, options: Mapping[str, Any]) -> ResultTag:
+        """Build the tag of a result to be made. Raises DataError: the source has gone since it was listed."""
         try:
             state = job.source.stat()
         except OSError as error:
@@ -68,37 +68,37 @@ class Mark:
         return cls(model, options, (state.st_size, state.st_mtime_ns))
 
 
-def read_provenance(path: Path) -> Mark | None:
-    """Of a label picture (.png) or an overlay video; None where there is none of ours."""
+def read_tag(path: Path) -> ResultTag | None:
+    """Read the tag of a label picture (.png) or an overlay video; None where there is none of ours."""
     try:
         if path.suffix == ".png":
             with Image.open(path, formats=("PNG",)) as picture:
-                return Mark.parse(picture.info.get(KEY))
-        return Mark.parse(comment_of(path))
+                return ResultTag.parse(picture.info.get(PNG_KEY))
+        return ResultTag.parse(comment_of(path))
     except (DataError, OSError, SyntaxError, ValueError):
         return None
 
 
-def is_done(mark: Mark, marked: Path, others: Sequence[Path]) -> bool:
-    """Whether the results of a job are there; not so where the picture or the video has changed since.
+def is_finished(tag: ResultTag, tagged: Path, others: Sequence[Path]) -> bool:
+    """Tell whether the results of a job are there; not so where the picture or the video has changed since.
 
     Args:
-        marked: the result that has the mark.
+        tagged: the result that carries the tag.
         others: the results beside it.
 
     Raises:
         UserError: there is a result of another model or other options, which would be overwritten.
     """
-    if not marked.exists():
+    if not tagged.exists():
         return False
-    found = read_provenance(marked)
-    if found is None or (found.model, found.options) != (mark.model, mark.options):
+    found = read_tag(tagged)
+    if found is None or (found.model, found.options) != (tag.model, tag.options):
         raise UserError(
-            f"{marked} was made by another model or with other options",
+            f"{tagged} was made by another model or with other options",
             "results to go on with, or none",
             f"choose another {option('out')}, or replace them with {option('overwrite', True)}",
         )
-    return found.source == mark.source and all(path.exists() for path in others)
+    return found.source == tag.source and all(path.exists() for path in others)
 
 
 def remove_leftovers(folders: Sequence[Path], jobs: Sequence[Job]) -> None:

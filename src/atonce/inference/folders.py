@@ -1,10 +1,11 @@
-"""Segment pictures, videos and folders of them, write what was asked for, and go on when one of them is broken."""
+"""`atonce.predict`: segment pictures, videos and folders of them into files, and go on when one of them is broken."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +14,28 @@ from PIL.PngImagePlugin import PngInfo
 
 from atonce.errors import DataError
 from atonce.inference import finished_results
-from atonce.inference.exported import ExportedPredictor
-from atonce.inference.inputs import Job, find_jobs, find_pictures
-from atonce.inference.predictor import Predictor, Result
+from atonce.inference.inputs import Job, find_jobs
+from atonce.inference.load import Model, find_model, load
+from atonce.inference.predictor import Predictor
+from atonce.inference.result import Result
 from atonce.inference.video.container import frames_stated
 from atonce.inference.video.overlay import VideoReport, overlay_suffix, predict_video
+from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, write_atomically
-
-__all__ = ["Job", "Options", "Summary", "find_jobs", "find_pictures", "predict_files"]
 
 _JPEG_SIDE = 65_500
 """Pixels; libjpeg's own limit."""
 
-Progress = Callable[[int, int], None]
 
-
-@dataclass(frozen=True)
-class Options:
-    """What is written.
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """What is written of each picture and video.
 
     Attributes:
-        opacity: of the colours in the overlays, 0..1.
-        probabilities: of pictures, too.
-        label_video: of videos the ids, too.
-        audio: copy the sound of videos.
+        opacity: weight of the colours in the overlays, 0..1.
+        probabilities: whether pictures' probabilities are written, too.
+        label_video: whether videos' label ids are written, too.
+        audio: whether the sound of videos is copied.
     """
 
     opacity: float = 0.5
@@ -44,8 +43,8 @@ class Options:
     label_video: bool = False
     audio: bool = True
 
-    def of(self, job: Job) -> dict[str, Any]:
-        """Those that change the results of a job."""
+    def that_matter(self, job: Job) -> dict[str, Any]:
+        """Return the options that change the results of a job, by name."""
         if job.is_video:
             return {"opacity": self.opacity, "label_video": self.label_video, "audio": self.audio}
         return {"opacity": self.opacity, "probabilities": self.probabilities}
@@ -53,66 +52,132 @@ class Options:
 
 @dataclass
 class Summary:
-    """Attributes: done, skipped: jobs. videos: their reports. broken: what could not be read."""
+    """The outcome of `predict`.
 
+    Attributes:
+        out: the folder of the results.
+        jobs: the pictures and videos that were found.
+        done: how many of them were segmented.
+        skipped: how many were finished already.
+        videos: a report for each video that was segmented.
+        broken: an error for each file that could not be read.
+    """
+
+    out: Path = Path()
+    jobs: Sequence[Job] = ()
     done: int = 0
     skipped: int = 0
     videos: list[VideoReport] = field(default_factory=list)
     broken: list[DataError] = field(default_factory=list)
 
 
+def predict(
+    model: Model,
+    inputs: str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    out: str | PathLike[str] = "out",
+    opacity: float = 0.5,
+    probabilities: bool = False,
+    label_video: bool = False,
+    audio: bool = True,
+    overwrite: bool = False,
+    device: str | None = None,
+    engine: str | None = None,
+    progress: ProgressCallback | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> Summary:
+    """Segment pictures, videos and folders of them, as `atonce predict` does.
+
+    Writes overlays/NAME.jpg and labels/NAME.png (palette, ids as indices) for each picture, overlays/NAME.mp4 for each
+    video. What the same model has done with the same options is skipped; a model given as a `Predictor` has no file by
+    which it could be known again, so that everything is done anew.
+
+    Args:
+        model: a run folder, a model file, an exported file, what `train` returned, or a `Predictor`.
+        inputs: a file or folder, or several.
+        out: the folder for overlays/, labels/ and probabilities/.
+        opacity: weight of the colours in the overlays, 0..1.
+        probabilities: also write float32 (C, H, W) of each picture to probabilities/NAME.npy.
+        label_video: also write the ids of each video to labels/NAME.mkv, grey, lossless.
+        audio: copy the sound of videos.
+        overwrite: do once more what is finished already, whoever made it.
+        device, engine: see `load`.
+        progress: called with what is done and what there is to do: pictures and frames.
+        on_note: called with what differs from a video that came in, a line at a time.
+
+    Raises:
+        UserError: no such file, model, device or engine; there are results of another model or of other options.
+        StorageError: `out` cannot be written.
+    """
+    paths = [inputs] if isinstance(inputs, (str, PathLike)) else inputs
+    jobs, folder = find_jobs([Path(path) for path in paths]), make_folder(Path(out))
+    predictor = load(model, device=device, engine=engine)
+    fingerprint = "" if isinstance(model, Predictor) else finished_results.model_fingerprint(find_model(model))
+    options = OutputOptions(opacity=opacity, probabilities=probabilities, label_video=label_video, audio=audio)
+    return predict_files(
+        predictor,
+        jobs,
+        folder,
+        options,
+        fingerprint=fingerprint,
+        overwrite=overwrite,
+        progress=progress,
+        on_note=on_note,
+    )
+
+
 def predict_files(
     predictor: Predictor,
     jobs: Sequence[Job],
     out: Path,
-    options: Options | None = None,
-    model: str = "",
+    options: OutputOptions | None = None,
+    *,
+    fingerprint: str = "",
     overwrite: bool = False,
-    progress: Progress | None = None,
-    note: Callable[[str], None] | None = None,
+    progress: ProgressCallback | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> Summary:
-    """Write overlays/NAME.jpg, labels/NAME.png (palette, ids as indices) and, if asked, probabilities/NAME.npy;
-    of videos overlays/NAME.mp4 and, if asked, labels/NAME.mkv.
+    """Carry out the jobs, see `predict`.
 
     Args:
-        model: the `fingerprint` of the model's file: results that it has made already are skipped. Without it,
-            everything is done anew.
-        overwrite: do everything anew, whoever made what is there.
-        progress: called with what is done and what there is to do: pictures and frames.
-        note: called with what differs from a video that came in.
+        fingerprint: the `model_fingerprint` of the model's file: results that it has made already are skipped. Without
+            it, everything is done anew.
 
     Raises:
         UserError: there are results of another model or of other options.
         StorageError: `out` cannot be written.
     """
-    options = options or Options()
-    if model and predictor.engine == "torch-bf16":
+    options = options or OutputOptions()
+    if fingerprint and predictor.engine == "torch-bf16":
         # The other engines give the same labels; rounded weights are another network.
-        model += "-bf16"
-    summary = Summary()
+        fingerprint += "-bf16"
+    summary = Summary(out, jobs)
     todo = []
     for job in jobs:
         try:
-            if model and not overwrite and _is_done(job, out, options, model):
+            if fingerprint and not overwrite and _is_finished(job, out, options, fingerprint):
                 summary.skipped += 1
             else:
                 todo.append(job)
         except DataError as error:
             summary.broken.append(error)
-    if model:
+    if fingerprint:
         finished_results.remove_leftovers([out / name for name in ("overlays", "labels", "probabilities")], todo)
     steps = _Steps(todo, summary, progress)
     for job in steps.jobs:
         try:
-            mark = str(finished_results.Mark.of(job, model, options.of(job))) if model else ""
+            tag = ""
+            if fingerprint:
+                tag = str(finished_results.ResultTag.for_job(job, fingerprint, options.that_matter(job)))
             if job.is_video:
-                report = _video(predictor, job, out, options, mark, steps.within)
+                report = _predict_video(predictor, job, out, options, tag=tag, progress=steps.within)
                 summary.videos.append(report)
-                if note:
+                if on_note:
                     for line in report.notes:
-                        note(line)
+                        on_note(line)
             else:
-                _picture(predictor, job, out, options, mark, steps.within if len(jobs) == 1 else None)
+                tiles_seen = steps.within if len(jobs) == 1 else None
+                _predict_picture(predictor, job, out, options, tag=tag, progress=tiles_seen)
             summary.done += 1
         except DataError as error:
             summary.broken.append(error)
@@ -121,9 +186,9 @@ def predict_files(
 
 
 class _Steps:
-    """One bar for everything: a picture is a step, and so is each frame of a video."""
+    """The steps of one bar for everything: a picture is a step, and so is each frame of a video."""
 
-    def __init__(self, todo: Sequence[Job], summary: Summary, progress: Progress | None) -> None:
+    def __init__(self, todo: Sequence[Job], summary: Summary, progress: ProgressCallback | None) -> None:
         self.jobs, self._sizes = [], []
         for job in todo:
             try:
@@ -134,13 +199,13 @@ class _Steps:
         self._progress, self._before, self._index = progress, 0, 0
 
     def within(self, done: int, total: int) -> None:
-        """What there is of the job at hand: tiles of a picture, frames of a video."""
+        """Move on within the present job: tiles of a picture, frames of a video."""
         self._sizes[self._index] = total
         if self._progress:
             self._progress(self._before + done, sum(self._sizes))
 
     def end(self) -> None:
-        """The job at hand has ended."""
+        """End the present job."""
         size = self._sizes[self._index]
         self._before += size
         self._index += 1
@@ -148,48 +213,60 @@ class _Steps:
             self._progress(self._before, sum(self._sizes))
 
 
-def _is_done(job: Job, out: Path, options: Options, model: str) -> bool:
-    mark = finished_results.Mark.of(job, model, options.of(job))
+def _is_finished(job: Job, out: Path, options: OutputOptions, fingerprint: str) -> bool:
+    tag = finished_results.ResultTag.for_job(job, fingerprint, options.that_matter(job))
     if job.is_video:
         others = [_path(out, "labels", job, ".mkv")] if options.label_video else []
-        return finished_results.is_done(mark, _path(out, "overlays", job, overlay_suffix(job.source)), others)
+        return finished_results.is_finished(tag, _path(out, "overlays", job, overlay_suffix(job.source)), others)
     overlay = _path(out, "overlays", job, ".jpg")
     others = [overlay if overlay.exists() else overlay.with_suffix(".png")]
     others += [_path(out, "probabilities", job, ".npy")] if options.probabilities else []
-    return finished_results.is_done(mark, _path(out, "labels", job, ".png"), others)
+    return finished_results.is_finished(tag, _path(out, "labels", job, ".png"), others)
 
 
-def _video(predictor: Predictor, job: Job, out: Path, options: Options, mark: str, progress: Progress) -> VideoReport:
-    overlay = _path(out, "overlays", job, overlay_suffix(job.source))
-    labels = _path(out, "labels", job, ".mkv") if options.label_video else None
-    return predict_video(predictor, job.source, overlay, options.opacity, options.audio, labels, mark, progress)
+def _predict_video(
+    predictor: Predictor, job: Job, out: Path, options: OutputOptions, *, tag: str, progress: ProgressCallback
+) -> VideoReport:
+    return predict_video(
+        predictor,
+        job.source,
+        _path(out, "overlays", job, overlay_suffix(job.source)),
+        opacity=options.opacity,
+        audio=options.audio,
+        labels=_path(out, "labels", job, ".mkv") if options.label_video else None,
+        comment=tag,
+        progress=progress,
+    )
 
 
-def _picture(predictor: Predictor, job: Job, out: Path, options: Options, mark: str, progress: Progress | None) -> None:
+def _predict_picture(
+    predictor: Predictor, job: Job, out: Path, options: OutputOptions, *, tag: str, progress: ProgressCallback | None
+) -> None:
     result = predictor(job.source, progress)
     if options.probabilities:
-        path = _place(out, "probabilities", job, ".npy")
+        path = _path_in_folder(out, "probabilities", job, ".npy")
         write_atomically(path, partial(_write_probabilities, result, predictor))
     overlay = result.overlay(options.opacity)
     # JPEG counts rows and columns in two bytes.
-    path = _place(out, "overlays", job, ".jpg" if max(overlay.size) <= _JPEG_SIDE else ".png")
+    path = _path_in_folder(out, "overlays", job, ".jpg" if max(overlay.size) <= _JPEG_SIDE else ".png")
     write_atomically(path, lambda temporary: overlay.save(temporary, quality=92))
     # The label picture comes last: where it is, the others are complete.
     label_image, text = result.label_image(), PngInfo()
-    if mark:
-        text.add_text(finished_results.KEY, mark)
-    path = _place(out, "labels", job, ".png")
+    if tag:
+        text.add_text(finished_results.PNG_KEY, tag)
+    path = _path_in_folder(out, "labels", job, ".png")
     write_atomically(path, lambda temporary: label_image.save(temporary, pnginfo=text))
 
 
 def _write_probabilities(result: Result, predictor: Predictor, path: Path) -> None:
-    """float32 (C, H, W) as .npy; of huge pictures part by part, straight into the file."""
-    if not result.labels_only or isinstance(predictor, ExportedPredictor):
+    """Write float32 (C, H, W) as .npy; of huge pictures part by part, straight into the file."""
+    if not result.labels_only:
         np.save(path, result.probabilities)
         return
+    blocks = predictor.blocks(result.image)
     shape = (len(result.classes), *result.image.shape[:2])
     values = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    for block in predictor.blocks(result.image):
+    for block in blocks:
         values[:, block.rows, block.columns] = block.logits.softmax(0).numpy()
     values.flush()
 
@@ -198,7 +275,8 @@ def _path(out: Path, kind: str, job: Job, suffix: str) -> Path:
     return out / kind / job.target.with_name(job.target.name + suffix)
 
 
-def _place(out: Path, kind: str, job: Job, suffix: str) -> Path:
+def _path_in_folder(out: Path, kind: str, job: Job, suffix: str) -> Path:
+    """Return the path of a result, after making its folder."""
     path = _path(out, kind, job, suffix)
     make_folder(path.parent)
     return path

@@ -1,4 +1,4 @@
-"""Which files are to be segmented, and what their results are called."""
+"""Find the files that are to be segmented, and name their results."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ VIDEO_SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Job:
-    """A picture or a video, and the path below the output folder that its results take, without suffix."""
+    """A picture or a video to be segmented.
+
+    Attributes:
+        source: the file.
+        target: the path of its results below the output folder, without suffix.
+    """
 
     source: Path
     target: Path
 
     @property
     def is_video(self) -> bool:
-        """By its name; a file of any other name is taken for a picture."""
+        """True for the suffixes of videos; a file of any other name is taken for a picture."""
         return self.source.suffix.lower() in VIDEO_SUFFIXES
 
 
 def find_pictures(inputs: Sequence[Path]) -> list[Job]:
-    """Files as they are, folders with all pictures below them, in order; no two results share a path.
+    """List files as they are and folders with all pictures below them, in order; no two results share a path.
 
     Raises:
         DataError: an input does not exist, or there is no picture at all.
@@ -38,7 +43,7 @@ def find_pictures(inputs: Sequence[Path]) -> list[Job]:
 
 
 def find_jobs(inputs: Sequence[Path]) -> list[Job]:
-    """As `find_pictures`, with videos.
+    """List pictures and videos, as `find_pictures` lists pictures.
 
     Raises:
         DataError: an input does not exist, or there is nothing at all.
@@ -56,7 +61,7 @@ def _find(inputs: Sequence[Path], suffixes: frozenset[str], what: str) -> list[J
     found: list[tuple[Path, Path]] = []
     for path in inputs:
         if path.is_dir():
-            found += [(p, p.relative_to(path)) for p in sorted(path.rglob("*")) if _is_one(p, suffixes)]
+            found += [(p, p.relative_to(path)) for p in sorted(path.rglob("*")) if _is_input(p, suffixes)]
         elif path.exists():
             found.append((path, Path(path.name)))
         else:
@@ -73,8 +78,8 @@ def _find(inputs: Sequence[Path], suffixes: frozenset[str], what: str) -> list[J
     return jobs
 
 
-def _is_one(path: Path, suffixes: frozenset[str]) -> bool:
-    """By its name; hidden files are other programs' (`._x.jpg` of macOS)."""
+def _is_input(path: Path, suffixes: frozenset[str]) -> bool:
+    """Tell by its name; hidden files are other programs' (`._x.jpg` of macOS)."""
     return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from PIL import Image
 from starlette.requests import Request
 
-from atonce.inference import Predictor, Result
-from atonce.inference.finished_results import fingerprint
+from atonce.inference import Predictor, Result, load
+from atonce.inference.finished_results import model_fingerprint
 from atonce.serving.decoding import FORMATS, decode
 from atonce.serving.limits import Limits, Memory
 from atonce.serving.refusal import Refusal
@@ -30,7 +30,7 @@ class Service:
 
     def __init__(self, predictor: Predictor, path: Path, limits: Limits) -> None:
         self.predictor, self.limits = predictor, limits
-        self.model = {"file": path.name, "fingerprint": fingerprint(path)}
+        self.model = {"file": path.name, "fingerprint": model_fingerprint(path)}
         self.desk, self.memory = Desk(limits.queue), Memory(limits)
 
     @classmethod
@@ -38,7 +38,7 @@ class Service:
         cls, path: Path, device: str | None = None, engine: str | None = None, limits: Limits | None = None
     ) -> Service:
         """Raises as `Predictor.from_file`."""
-        return cls(Predictor.from_file(path, device, engine), path, limits or Limits())
+        return cls(load(path, device=device, engine=engine), path, limits or Limits())
 
     async def predict(self, request: Request, wanted: Wanted) -> Answer:
         """Raises: Refusal, or Abandoned when the client has gone."""
@@ -89,7 +89,7 @@ class Service:
 
     def describe(self) -> dict[str, Any]:
         """The model, without what its file says of the machine and the folders where it was trained."""
-        told = self.predictor.bundle.describe()
+        told = self.predictor.model_file.describe()
         kept = ("atonce_version", "architecture", "skip_scales", "preprocessing", "input_size", "scores")
         data = {
             "model": self.model,

@@ -15,7 +15,7 @@ from atonce.reports import write_report
 from atonce.storage import none_to_nan
 from atonce.studies.records import Record, read_record, run_folder
 from atonce.studies.shipped_studies import Study
-from atonce.training import Callback, Run, fit, set_up
+from atonce.training import Callback, TrainingRun, fit, set_up
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ def carry_out(run: Planned, data: Path, about: Mapping[str, Any], listener: Call
     Raises as `run_study` does.
     """
     resume = (run.folder / "recipe.yaml").is_file()
-    session = set_up(run.recipe, data, run.folder, resume, listener)
+    session = set_up(run.recipe, data, run.folder, resume=resume, callback=listener)
     failed = None
     try:
         fit(session, listener)
     except TrainingError as error:
         failed = error.found
     record = _record(run, session, failed, str(about.get("commit", "")))
-    if session.main:
+    if session.is_main:
         write_report(run.folder)
         record.save(run.folder)
         session.folder.state.unlink(missing_ok=True)
@@ -124,7 +124,7 @@ def require_one_data_set(planned: Iterable[Planned]) -> None:
         )
 
 
-def _record(run: Planned, session: Run, failed: str | None, commit: str) -> Record:
+def _record(run: Planned, session: TrainingRun, failed: str | None, commit: str) -> Record:
     progress = session.progress
     rows = progress.validations
     best: dict[str, Any] = next((row for row in reversed(rows) if row["step"] == progress.best_step), {})

@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atonce.data.dataset import Dataset
+from atonce.data.dataset import Dataset, require_same_classes
 from atonce.data.input_size import InputSize
 from atonce.errors import TrainingError, option
-from atonce.evaluation.scoring import require_same_classes
 from atonce.model import FCN
 from atonce.model_file import load_model_file
 from atonce.recipes import Recipe
@@ -26,12 +25,12 @@ from atonce.storage import sha256_of
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained network that is asked and never changed.
+    """A trained network that is asked for its logits and never changed.
 
     Attributes:
         model: in evaluation mode, on the device of the training.
         sha256: of its file: a run that is resumed goes on with the same one, wherever it lies now.
-        zoom: the size at which it learned to see pictures, over the size at which the student sees them.
+        zoom: the size at which it was trained to see pictures, over the size at which the student sees them.
     """
 
     model: FCN
@@ -40,23 +39,23 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """What it makes of the student's crops: float (N, 3, h, w), RGB 0..255 -> logits float (N, C, h, w)."""
+        """Compute its logits of the student's crops: float (N, 3, h, w), RGB 0..255 -> float (N, C, h, w)."""
         size = images.shape[-2:]
         if self.zoom == 1:
-            opinion: Tensor = self.model(images)
-            return opinion.float()
+            logits: Tensor = self.model(images)
+            return logits.float()
         seen = [max(1, round(side * self.zoom)) for side in size]
         # It would take a car at half the size for another thing than the cars that it knows.
-        enlarged = F.interpolate(images, seen, mode="bilinear", align_corners=False, antialias=True)
-        enlarged = enlarged.contiguous(memory_format=torch.channels_last)
-        return F.interpolate(self.model(enlarged).float(), size, mode="bilinear", align_corners=False)
+        resized = F.interpolate(images, seen, mode="bilinear", align_corners=False, antialias=True)
+        resized = resized.contiguous(memory_format=torch.channels_last)
+        return F.interpolate(self.model(resized).float(), size, mode="bilinear", align_corners=False)
 
 
 def distillation_sum(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """temperature ** 2 * KL(teacher || student) of the class probabilities at that temperature, summed over pixels.
+    """Sum temperature ** 2 * KL(teacher || student) of the class probabilities at that temperature over all pixels.
 
     The square keeps the gradient's size whatever the temperature (Hinton et al., section 2). Every pixel counts,
-    void too: nobody has labelled it, but the teacher has an opinion of it, and edges of objects are often void. That
+    void too: nobody has labelled it, but the teacher has logits for it, and edges of objects are often void. That
     gives the colour around a picture that is smaller than its crop a meaning as well, which does no harm.
 
     Args:
@@ -70,7 +69,7 @@ def distillation_sum(logits: Tensor, teacher: Tensor, temperature: float) -> Ten
 def load_teacher(
     recipe: Recipe, dataset: Dataset, sizes: Mapping[tuple[int, int], int], device: torch.device
 ) -> Teacher | None:
-    """The teacher of a recipe, on its device; None where there is to be none.
+    """Load the teacher of a recipe onto its device; None where there is to be none.
 
     Args:
         sizes: (width, height) of the training pictures -> how many; of the most usual one follows the zoom.
@@ -81,16 +80,16 @@ def load_teacher(
     if recipe.distill.teacher is None:
         return None
     path = Path(recipe.distill.teacher)
-    bundle = load_model_file(path)
-    require_same_classes(bundle.labels, dataset, f"the teacher {path}")
+    trained = load_model_file(path)
+    require_same_classes(trained.labels, dataset, f"the teacher {path}")
     student = InputSize(recipe.data.scale, recipe.data.max_side)
     width, height = max(sizes, key=lambda size: sizes[size])
     zoom = (
         1.0
-        if bundle.input_size == student
-        else _longest(bundle.input_size, height, width) / _longest(student, height, width)
+        if trained.input_size == student
+        else _longest(trained.input_size, height, width) / _longest(student, height, width)
     )
-    model = bundle.model.eval().requires_grad_(False)
+    model = trained.model.eval().requires_grad_(False)
     return Teacher(
         model.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
         sha256_of(path),
@@ -99,7 +98,7 @@ def load_teacher(
 
 
 def require_same_teacher(teacher: Teacher | None, began_with: str | None, recipe: Recipe) -> None:
-    """Raises TrainingError: a run is to go on with another teacher than it began with, most likely by accident.
+    """Raise TrainingError where a run is to go on with another teacher than it began with, most likely by accident.
 
     To go on without one, or to begin with one, is what somebody has asked for.
     """

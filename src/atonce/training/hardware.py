@@ -1,4 +1,4 @@
-"""The device, the processes and the arithmetic that a recipe gets on this machine."""
+"""The device, the processes and the precision that a recipe gets on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from atonce.recipes import Recipe
 
 
 def accelerator_for(recipe: Recipe) -> Accelerator:
-    """The device and the processes of a run. Raises RecipeError: arithmetic that is not to be had here."""
+    """Set up the device and the processes of a run. Raises RecipeError: a precision that is not to be had here."""
     precision = recipe.train.precision
     mixed = {"fp32": "no", "auto": "bf16" if has_bf16() else "no"}.get(precision, precision)
     if mixed == "fp16" and not torch.cuda.is_available():
@@ -24,7 +24,7 @@ def accelerator_for(recipe: Recipe) -> Accelerator:
 
 
 def has_bf16() -> bool:
-    """Whether the hardware multiplies bf16 faster than fp32: recent GPUs, CPUs with AVX512-BF16 or AMX."""
+    """Tell whether the hardware multiplies bf16 faster than fp32: recent GPUs, CPUs with AVX512-BF16 or AMX."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -32,7 +32,7 @@ def has_bf16() -> bool:
 
 
 def require_divisible(recipe: Recipe, processes: int) -> None:
-    """Raises RecipeError: the batch cannot be shared out."""
+    """Raise RecipeError where the batch cannot be shared out."""
     parts = processes * recipe.train.accumulate
     if recipe.train.batch_size % parts:
         raise RecipeError(

@@ -14,13 +14,17 @@ from atonce.training.callbacks import Callback
 
 @dataclass
 class Interrupt:
-    """Attributes: asked: Ctrl-C has been pressed."""
+    """The wish to stop.
+
+    Attributes:
+        asked: whether Ctrl-C has been pressed.
+    """
 
     asked: bool = False
 
 
 @contextmanager
-def patient_interrupt(listener: Callback) -> Iterator[Interrupt]:
+def deferred_interrupt(callback: Callback) -> Iterator[Interrupt]:
     """Remember the first Ctrl-C for the body to act upon; the second strikes at once.
 
     Python would raise KeyboardInterrupt anywhere, between the update of the weights and that of the step, too:
@@ -32,7 +36,7 @@ def patient_interrupt(listener: Callback) -> Iterator[Interrupt]:
         if interrupt.asked:
             raise KeyboardInterrupt
         interrupt.asked = True
-        listener.note("stopping after this step; press Ctrl-C again to stop at once and lose what is not saved")
+        callback.on_note("stopping after this step; press Ctrl-C again to stop at once and lose what is not saved")
 
     # Python allows handlers in the main thread only; those that somebody else has set are theirs.
     if threading.current_thread() is not threading.main_thread() or (

@@ -14,15 +14,15 @@ from atonce.data.batches import Batch
 from atonce.errors import TrainingError, option
 from atonce.training.callbacks import Callback
 from atonce.training.distillation import distillation_sum
-from atonce.training.interrupt import patient_interrupt
+from atonce.training.interrupt import deferred_interrupt
 from atonce.training.losses import Losses, cross_entropy_sum, data_loss, l2_penalty, total_loss, valid_weight
 from atonce.training.optimizers import learning_rate_factor, set_learning_rate
 from atonce.training.step_log import StepLog
-from atonce.training.training_run import Run
+from atonce.training.training_run import TrainingRun
 from atonce.training.validation import validate
 
 
-def fit(run: Run, listener: Callback) -> None:
+def fit(run: TrainingRun, callback: Callback) -> None:
     """Train until the steps or the minutes are used up; validate, save and log on the way.
 
     Raises:
@@ -32,53 +32,55 @@ def fit(run: Run, listener: Callback) -> None:
         KeyboardInterrupt: Ctrl-C; the state has been saved (not if it was pressed twice).
     """
     knobs, progress = run.recipe.train, run.progress
-    journal = StepLog(run, listener)
+    step_log = StepLog(run, callback)
     began = time.monotonic() - progress.seconds
+    callback.on_train_start(run)
     run.wrapped.train()
-    with patient_interrupt(listener) as interrupt:
+    with deferred_interrupt(callback) as interrupt:
         for step, batch in run.stream.batches(progress.step, knobs.steps):
             share = step / knobs.steps
             if knobs.max_minutes:
                 # The learning rate comes to its end with the time, however slow the machine.
-                share = max(share, run.agree(progress.seconds) / (60 * knobs.max_minutes))
+                share = max(share, run.from_main(progress.seconds) / (60 * knobs.max_minutes))
             while share >= run.stage.end < 1:
-                next_stage(run, listener)
-            if share >= 1:
+                next_stage(run, callback)
+            if share >= 1 or run.must_stop():
                 break
             factor = learning_rate_factor(run.recipe.optim, step - progress.stage_began, run.stage.within(share))
             set_learning_rate(run.optimizer, factor * run.stage.lr_factor)
             asked = time.perf_counter()
-            losses = update(run, batch, journal)
-            run.busy += time.perf_counter() - asked
+            losses = update(run, batch, step_log)
+            run.update_seconds += time.perf_counter() - asked
             if run.average:
                 run.average.update(run.model)
             progress.step, progress.seconds = step + 1, time.monotonic() - began
-            journal.step(losses)
+            step_log.step(losses)
             if progress.step % knobs.validate_every == 0:
-                validate(run, listener)
+                validate(run, callback)
                 progress.seconds = time.monotonic() - began
             if progress.step % knobs.save_every == 0 or interrupt.asked:
                 run.save_state()
             if interrupt.asked:
                 raise KeyboardInterrupt
     if not progress.validated:
-        validate(run, listener)
+        validate(run, callback)
     run.save_state()
     # Not before every process has its last batch.
     run.accelerator.wait_for_everyone()
-    if run.main:
-        run.folder.forget_decoded()
+    if run.is_main:
+        run.folder.remove_decoded()
+    callback.on_train_end(run)
 
 
-def next_stage(run: Run, listener: Callback) -> None:
+def next_stage(run: TrainingRun, callback: Callback) -> None:
     """Score what a stage has come to, then go on from it with the next finer network."""
     if not run.progress.validated:
-        validate(run, listener)
+        validate(run, callback)
     run.next_stage()
-    listener.note(f"FCN-{run.stage.stride}s from step {run.progress.step} on")
+    callback.on_note(f"FCN-{run.stage.stride}s from step {run.progress.step} on")
 
 
-def update(run: Run, batch: Batch, journal: StepLog) -> Losses:
+def update(run: TrainingRun, batch: Batch, step_log: StepLog) -> Losses:
     """One step of gradient descent on the global batch, of which `batch` is this process's share."""
     knobs = run.recipe.train
     size = len(batch.positions) // knobs.accumulate
@@ -93,7 +95,7 @@ def update(run: Run, batch: Batch, journal: StepLog) -> Losses:
         last = index == len(ready) - 1
         with nullcontext() if last else run.accelerator.no_sync(run.wrapped):
             run.model.seed_dropout([sample_seed(knobs.seed, position) for position in part.positions])
-            logits, cross_entropy, distillation = learn(run, images, labels, weight)
+            logits, cross_entropy, distillation = forward(run, images, labels, weight)
             # Gradients are averaged over processes; times their number, the sum over them is left.
             loss = data_loss(run.recipe.distill, cross_entropy, distillation) * run.world
             if last:
@@ -102,44 +104,53 @@ def update(run: Run, batch: Batch, journal: StepLog) -> Losses:
             run.accelerator.backward(loss)
         terms[0] += cross_entropy.detach()
         terms[1] += 0 if distillation is None else distillation.detach()
-        journal.count(labels, logits)
+        step_log.count(labels, logits)
     from_masks, from_teacher = run.accelerator.reduce(terms, "sum").tolist()
-    losses = Losses(from_masks, from_teacher if run.teacher else None, float(l2.detach()), clip(run))
+    losses = Losses(
+        cross_entropy=from_masks,
+        distillation=from_teacher if run.teacher else None,
+        l2=float(l2.detach()),
+        grad_norm=clip_gradient(run),
+    )
     require_finite(run, losses)
     run.optimizer.step()
     return losses
 
 
-def learn(run: Run, images: Tensor, labels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Forward pass of a part: logits (N, C, h, w), and its shares of the global batch's means, float64 scalars:
-    cross entropy and, where there is a teacher, distillation."""
+def forward(run: TrainingRun, images: Tensor, labels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Run the forward pass of a part of the batch.
+
+    Returns:
+        Logits (N, C, h, w); then the part's shares of the global batch's mean losses, float64 scalars: cross entropy
+        and, where there is a teacher, distillation.
+    """
     with run.accelerator.autocast():
         # The teacher first: its activations are gone before the student's come.
-        opinion = run.teacher(images) if run.teacher else None
+        teacher_logits = run.teacher(images) if run.teacher else None
         logits = run.wrapped(images)
     cross_entropy = cross_entropy_sum(logits, labels, run.class_weights) / weight
-    if opinion is None:
+    if teacher_logits is None:
         return logits, cross_entropy, None
-    told = distillation_sum(logits, opinion, run.recipe.distill.temperature).double()
-    return logits, cross_entropy, told / (run.recipe.train.batch_size * labels[0].numel())
+    distillation = distillation_sum(logits, teacher_logits, run.recipe.distill.temperature).double()
+    return logits, cross_entropy, distillation / (run.recipe.train.batch_size * labels[0].numel())
 
 
-def prepare(run: Run, part: Batch) -> tuple[Tensor, Tensor]:
-    """Augment on the device: images float (N, 3, h, w), channels-last, and labels int64 (N, h, w)."""
+def prepare(run: TrainingRun, part: Batch) -> tuple[Tensor, Tensor]:
+    """Augment a batch on the device: images float (N, 3, h, w), channels-last, and labels int64 (N, h, w)."""
     fill = run.model.normalise.mean.flatten()
     knobs = run.recipe
     images, labels = augment(part, knobs.augment, knobs.data.crop, knobs.train.seed, fill, run.accelerator.device)
     return images.contiguous(memory_format=torch.channels_last), labels
 
 
-def clip(run: Run) -> float:
-    """Norm of the whole gradient before clipping."""
+def clip_gradient(run: TrainingRun) -> float:
+    """Clip the gradient of all weights to optim.clip_norm; returns its norm before that."""
     limit = run.recipe.optim.clip_norm or math.inf
     norm = run.accelerator.clip_grad_norm_([p for p in run.model.parameters() if p.requires_grad], limit)
     return float(norm) if norm is not None else math.nan
 
 
-def require_finite(run: Run, losses: Losses) -> None:
+def require_finite(run: TrainingRun, losses: Losses) -> None:
     """Raises TrainingError before a step that would ruin the weights. (fp16 meets infinite gradients by design.)"""
     scaled = run.recipe.train.precision == "fp16"
     total = losses.total(run.recipe)
@@ -156,5 +167,5 @@ def require_finite(run: Run, losses: Losses) -> None:
 
 
 def sample_seed(seed: int, position: int) -> int:
-    """One number for a sample of a run; far apart for neighbouring runs."""
+    """Return one number for a sample of a run; far apart for runs of neighbouring seeds."""
     return (seed * 1_000_003 + position) % (1 << 48)

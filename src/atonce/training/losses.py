@@ -19,7 +19,7 @@ from atonce.recipes.schema import DistillConfig, LossConfig, Recipe
 
 
 def cross_entropy_sum(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Sum over the valid pixels, each times its class's weight.
+    """Sum the cross entropy over the class axis of all valid pixels, each times its class's weight.
 
     Args:
         logits: float (N, C, H, W).
@@ -30,7 +30,7 @@ def cross_entropy_sum(logits: Tensor, labels: Tensor, class_weights: Tensor | No
 
 
 def valid_weight(labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """What the sum is divided by for a mean: valid pixels, each times its class's weight; float64 scalar.
+    """Sum the weights of the valid pixels, by which `cross_entropy_sum` is divided for a mean; float64 scalar.
 
     Taken over the global batch, because void is not spread evenly over processes and parts.
     """
@@ -42,12 +42,15 @@ def valid_weight(labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
 
 
 def kernels(model: nn.Module) -> Iterator[nn.Parameter]:
-    """Trainable convolution kernels: all but biases; fixed upsampling has no parameter."""
+    """Yield the trainable convolution kernels: all but biases; fixed upsampling has no parameter."""
     return (p for p in model.parameters() if p.ndim == 4 and p.requires_grad)
 
 
 def l2_penalty(model: nn.Module, coefficient: float) -> Tensor:
-    """coefficient / 2 * sum of squares of all kernels; its gradient is coefficient * kernel, Caffe's weight_decay."""
+    """Compute the L2 term that is added to the loss: coefficient / 2 * sum of squares of all kernels.
+
+    Its gradient is coefficient * kernel, what Caffe calls weight_decay. Biases are left out.
+    """
     weights = list(kernels(model))
     if coefficient == 0 or not weights:
         return torch.zeros(())
@@ -56,7 +59,7 @@ def l2_penalty(model: nn.Module, coefficient: float) -> Tensor:
 
 
 class _SumOfSquares(torch.autograd.Function):
-    """Of all elements of some tensors. `square().sum()` would write each of a hundred million weights four times."""
+    """The sum of squares over tensors. `square().sum()` would write each of a hundred million weights four times."""
 
     @staticmethod
     def forward(ctx: Any, *tensors: Tensor) -> Tensor:
@@ -72,12 +75,15 @@ class _SumOfSquares(torch.autograd.Function):
 Value = TypeVar("Value", float, Tensor)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Losses:
-    """Of one update, over the global batch.
+    """The losses of one update, over the global batch.
 
     Attributes:
+        cross_entropy: mean over the valid pixels, each times its class's weight.
         distillation: temperature^2 * KL(teacher || student), mean over all pixels; None without a teacher.
+        l2: the L2 term, whether or not it is added.
+        grad_norm: norm of the whole gradient, before clipping.
     """
 
     cross_entropy: float
@@ -86,19 +92,19 @@ class Losses:
     grad_norm: float
 
     def total(self, recipe: Recipe) -> float:
-        """What is minimised."""
+        """Return the number that is minimised."""
         return total_loss(recipe.loss, data_loss(recipe.distill, self.cross_entropy, self.distillation), self.l2)
 
 
 def data_loss(config: DistillConfig, cross_entropy: Value, distillation: Value | None) -> Value:
-    """Masks and teacher, each with its share; the cross entropy alone where there is no teacher."""
+    """Weigh what the masks and what the teacher say; the cross entropy alone where there is no teacher."""
     if distillation is None:
         return cross_entropy
     return (1 - config.weight) * cross_entropy + config.weight * distillation
 
 
 def total_loss(config: LossConfig, data: Value, l2: Value) -> Value:
-    """What is minimised: the sum, or what the data say alone where the L2 term is declared only."""
+    """Add the L2 term to what the data say; leave it out where it is declared only (loss.l2_added: false)."""
     return data + l2 if config.l2_added else data
 
 

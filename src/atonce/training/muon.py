@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 _COEFFICIENTS = 3.4445, -4.7750, 2.0315
-"""Of the odd polynomial that drives singular values to about 1; of Jordan et al."""
+"""The odd polynomial that drives singular values to about 1; of Jordan et al."""
 
 _ITERATIONS = 5
 _RMS = 0.2
@@ -84,7 +84,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalise(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """Each matrix (rows, columns) with its singular values brought near 1: 0.68 to 1.14, but for those near zero.
+    """Bring the singular values of each matrix (rows, columns) near 1: 0.68 to 1.14, but for those near zero.
 
     Newton-Schulz iterations x <- a x + b x^3 + c x^5 on the singular values. They run on the small Gram matrices, whose
     powers commute with them, so that a long kernel is multiplied twice and not ten times; those of one size together.
@@ -101,7 +101,7 @@ def orthogonalise(matrices: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _polynomials(gram: Tensor) -> Tensor:
-    """Gram matrices (N, n, n) -> what to multiply their matrices by, (N, n, n)."""
+    """Compute from Gram matrices (N, n, n) what their matrices are to be multiplied by, (N, n, n)."""
     a, b, c = _COEFFICIENTS
     identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device).mul_(a).expand_as(gram)
     product = None

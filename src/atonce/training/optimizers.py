@@ -1,4 +1,4 @@
-"""Optimiser, parameter groups and the course of the learning rate."""
+"""Optimiser, parameter groups, learning rate schedule and the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from atonce.training.muon import Muon
 
 
 def parameter_groups(model: FCN, config: OptimConfig) -> list[dict[str, Any]]:
-    """Trainable parameters in up to six groups: trunk, head and what makes scores of them; kernels and biases.
+    """Sort the trainable parameters into up to six groups: trunk, head and score layers, each kernels and biases.
 
     Biases learn at twice the rate and do not decay, as in the authors' solver (`lr_mult: 2, decay_mult: 0`).
     With muon the kernels of trunk and head are marked `orthogonal`; what makes scores is left to Adam, as its
     authors advise for the last layer.
     """
     groups: list[dict[str, Any]] = []
-    for place in ("trunk", "head", "scores"):
+    for part in ("trunk", "head", "scores"):
         for kind in ("kernels", "biases"):
             chosen = [
                 p
                 for name, p in model.named_parameters()
-                if p.requires_grad and _place(name) == place and (p.ndim == 1) == (kind == "biases")
+                if p.requires_grad and _part_of(name) == part and (p.ndim == 1) == (kind == "biases")
             ]
-            lr = config.lr * (config.trunk_lr_multiplier if place == "trunk" else 1.0)
+            lr = config.lr * (config.trunk_lr_multiplier if part == "trunk" else 1.0)
             lr *= config.bias_lr_multiplier if kind == "biases" else 1.0
             # Elsewhere torch would add the decay to the gradient: an L2 term that no log shows, beside loss.l2.
             decay = config.weight_decay if kind == "kernels" and config.name in ("adamw", "muon") else 0.0
             if chosen:
-                group = {"name": f"{place} {kind}", "params": chosen, "lr": lr, "weight_decay": decay, "peak_lr": lr}
-                orthogonal = {"orthogonal": kind == "kernels" and place != "scores"} if config.name == "muon" else {}
+                group = {"name": f"{part} {kind}", "params": chosen, "lr": lr, "weight_decay": decay, "peak_lr": lr}
+                orthogonal = {"orthogonal": kind == "kernels" and part != "scores"} if config.name == "muon" else {}
                 groups.append(group | orthogonal)
     return groups
 
 
-def _place(name: str) -> str:
+def _part_of(name: str) -> str:
     first = name.split(".")[0]
     return first if first in ("trunk", "head") else "scores"
 
 
 def build_optimizer(model: FCN, config: OptimConfig) -> torch.optim.Optimizer:
-    """SGD with momentum, Adam or AdamW, fused, which takes a seventh of the time with 100 million weights; or Muon."""
+    """Build SGD with momentum, Adam or AdamW, fused (a seventh of the time with 100 million weights), or Muon."""
     groups = parameter_groups(model, config)
     if config.name == "muon":
         return Muon(groups, lr=config.lr, betas=(config.momentum, 0.99))
@@ -56,7 +56,7 @@ def build_optimizer(model: FCN, config: OptimConfig) -> torch.optim.Optimizer:
 
 
 def learning_rate_factor(config: OptimConfig, step: int, progress: float) -> float:
-    """What the peak learning rate is multiplied by at a step.
+    """Return the factor on the peak learning rate at a step.
 
     Args:
         step: updates made before this one.

@@ -1,4 +1,4 @@
-"""The run directory: what lies where, and how it stays readable whatever happens."""
+"""The run folder: its files, and how they stay readable whatever happens."""
 
 from __future__ import annotations
 
@@ -16,9 +16,17 @@ from atonce.storage import make_folder, remove_temporaries, storage_errors, writ
 
 
 class RunFolder:
-    """recipe.yaml, log.jsonl, metrics.csv, model.safetensors (best), last.safetensors, state/, pictures/.
+    """The files of a run.
 
-    While it trains, decoded/ too, with data.cache: disk.
+    Attributes:
+        recipe: recipe.yaml, the full resolved recipe.
+        log: log.jsonl, a line every `train.log_every` steps.
+        metrics: metrics.csv, a line a validation.
+        model: model.safetensors, the best on validation.
+        last: last.safetensors, the network of the last validation.
+        state: state/state.safetensors, from which the run is resumed.
+        pictures: validation pictures, drawn at each validation.
+        decoded: decoded training pictures, while it trains with data.cache: disk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +41,7 @@ class RunFolder:
         self.decoded = path / "decoded"
 
     def require_new(self) -> None:
-        """Raises TrainingError when there is a run already."""
+        """Raise TrainingError when there is a run already."""
         if self.recipe.exists() or self.state.exists():
             raise TrainingError(
                 f"{self.path} already holds a run",
@@ -47,7 +55,7 @@ class RunFolder:
         make_folder(self.pictures)
         write_text(self.recipe, to_yaml(recipe))
 
-    def forget_decoded(self) -> None:
+    def remove_decoded(self) -> None:
         """Remove the decoded pictures (data.cache: disk), if there are any."""
         shutil.rmtree(self.decoded, ignore_errors=True)
 
@@ -64,7 +72,7 @@ class RunFolder:
             file.write(json.dumps(record) + "\n")
 
     def truncate_log(self, step: int) -> None:
-        """Forget lines after a step, and a last line that a crash left unfinished."""
+        """Remove the lines after a step, and a last line that a crash left unfinished."""
         if not self.log.exists():
             return
         kept = []
@@ -78,7 +86,7 @@ class RunFolder:
         write_text(self.log, "".join(kept))
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """One line a validation, from first to last. Raises StorageError."""
+        """Write metrics.csv: one line a validation, from first to last. Raises StorageError."""
         if rows:
             text = io.StringIO()
             writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")

@@ -17,7 +17,7 @@ from atonce.data.dataset import Dataset
 from atonce.data.input_size import InputSize
 from atonce.data.sampling import evenly_spaced
 from atonce.errors import DataError, TrainingError
-from atonce.inference.predictor import network_input
+from atonce.inference.network_predictor import network_input
 from atonce.model import FCN, initialise
 from atonce.model.initialization import data_dependent_init
 from atonce.model.skip_scaling import calibrate
@@ -28,77 +28,80 @@ from atonce.training.hardware import accelerator_for, require_divisible
 from atonce.training.losses import class_weights
 from atonce.training.run_folder import RunFolder
 from atonce.training.stages import Stage, stages_of
-from atonce.training.state import Progress, load_state, read_progress
-from atonce.training.training_run import Run, build_optimizer_and_average
+from atonce.training.state import RunProgress, load_state, read_progress
+from atonce.training.training_run import TrainingRun, build_optimizer_and_average
 from atonce.weights import load_weights
 
 _CALIBRATION_PICTURES = 16
 
 
-def set_up(recipe: Recipe, data: Path, out: Path, resume: bool, listener: Callback) -> Run:
-    """Check the data, build the network, fill it, and create the run directory or read its state.
+def set_up(
+    recipe: Recipe, data: Path, out: Path, *, resume: bool = False, callback: Callback | None = None
+) -> TrainingRun:
+    """Check the data, build the network, fill it, and create the run folder or read its state.
 
     Raises:
         UserError: of the kind that fits; nothing has been trained or overwritten then.
     """
+    callback = callback or Callback()
     accelerator = accelerator_for(recipe)
     require_divisible(recipe, accelerator.num_processes)
     folder = RunFolder(out)
     # A run that was killed before its first state begins again.
-    going_on = resume and (folder.state.is_file() or not folder.recipe.is_file())
+    resuming = resume and (folder.state.is_file() or not folder.recipe.is_file())
     if not resume:
         folder.require_new()
     stages = stages_of(recipe)
-    stage = _present(stages, read_progress(folder.state).stage, folder) if going_on else stages[0]
-    dataset, report = _read_data(recipe, data, listener)
+    stage = _present(stages, read_progress(folder.state).stage, folder) if resuming else stages[0]
+    dataset, report = _read_data(recipe, data, callback)
     counts = report.statistics["train"]
     weights = class_weights(recipe.loss, counts.pixel_count, counts.pixels_of_pictures_with_class)
     teacher = load_teacher(recipe, dataset, counts.sizes, accelerator.device)
-    model = _network(recipe, stage, dataset, None if going_on else listener)
-    if not going_on:
+    model = _network(recipe, stage, dataset, None if resuming else callback)
+    if not resuming:
         # Before the average of the weights begins, since this may change them.
-        _calibrate(model.to(accelerator.device), dataset, recipe, listener)
+        _calibrate(model.to(accelerator.device), dataset, recipe, callback)
     optimizer, average = build_optimizer_and_average(model, recipe, accelerator)
-    if going_on:
+    if resuming:
         progress = load_state(folder.state, model, optimizer, average)
         require_same_teacher(teacher, progress.teacher, recipe)
     else:
-        progress = Progress(model.config.model_dump(mode="json"))
+        progress = RunProgress(model.config.model_dump(mode="json"))
     progress.teacher = teacher.sha256 if teacher else None
     # Last of all that may fail: what has been refused leaves no run behind.
     if accelerator.is_main_process:
         folder.create(recipe)
         folder.rewind(progress.step, progress.validations)
-    cache = _cache(recipe, dataset, folder, accelerator, counts.sizes, listener)
+    cache = _cache(recipe, dataset, folder, accelerator, counts.sizes, callback)
     accelerator.wait_for_everyone()
     wrapped, prepared = accelerator.prepare(model, optimizer)
-    return Run(
-        recipe,
-        folder,
-        dataset,
-        accelerator,
-        model,
-        wrapped,
-        prepared,
-        average,
-        _stream(recipe, dataset, accelerator, cache, listener),
-        None if weights is None else weights.to(accelerator.device),
-        progress,
-        describe_data(dataset) | ({"teacher": teacher.sha256} if teacher else {}),
-        stages,
-        teacher,
+    return TrainingRun(
+        recipe=recipe,
+        folder=folder,
+        dataset=dataset,
+        accelerator=accelerator,
+        model=model,
+        wrapped=wrapped,
+        optimizer=prepared,
+        average=average,
+        stream=_stream(recipe, dataset, accelerator, cache, callback),
+        class_weights=None if weights is None else weights.to(accelerator.device),
+        progress=progress,
+        about_data=describe_data(dataset) | ({"teacher": teacher.sha256} if teacher else {}),
+        stages=stages,
+        teacher=teacher,
     )
 
 
-def _network(recipe: Recipe, stage: Stage, dataset: Dataset, listener: Callback | None) -> FCN:
-    """The network of a stage, initialised; where a new run begins (with a listener), filled from the weights."""
+def _network(recipe: Recipe, stage: Stage, dataset: Dataset, callback: Callback | None) -> FCN:
+    """The network of a stage, initialised; where a new run begins (with a callback), filled from the weights."""
     model = FCN(recipe.model.model_copy(update={"stride": stage.stride}), dataset.labels.num_classes)
     # Not before: to build a network draws numbers, too. Variants that have a layer in common start it alike.
     torch.manual_seed(recipe.train.seed)
     initialise(model)
-    if recipe.weights and listener:
-        loaded = load_weights(model, recipe.weights, listener.downloading)
-        listener.note(f"weights: {loaded.layout}, {len(loaded.loaded)} layers; fresh: {', '.join(loaded.fresh)}")
+    if recipe.weights and callback:
+        loaded = load_weights(model, recipe.weights, callback.on_download)
+        callback.on_note(f"weights: {loaded.layout}, {len(loaded.loaded)} layers; fresh: {', '.join(loaded.fresh)}")
     return model
 
 
@@ -108,19 +111,19 @@ def _cache(
     folder: RunFolder,
     accelerator: Accelerator,
     sizes: Mapping[tuple[int, int], int],
-    listener: Callback,
+    callback: Callback,
 ) -> Cache:
     """Where decoded pictures are kept; the first process clears away what is of no use there any more."""
     room, size, zoom = recipe.data.cache_mib << 20, _input_size(recipe), recipe.augment.scale[1]
     if (need := decoded_bytes(sizes, size, zoom)) > room > 0:
         remedy = "" if recipe.data.cache == "disk" else "; data.cache=disk and more room keep them in files"
-        listener.note(
+        callback.on_note(
             f"decoded pictures take {need >> 20} MiB, data.cache_mib has room for {recipe.data.cache_mib}: "
             f"the others are decoded anew in every epoch{remedy}"
         )
     if recipe.data.cache == "memory" or not room:
         if accelerator.is_main_process:
-            folder.forget_decoded()
+            folder.remove_decoded()
         return MemoryCache(room)
     cache = FileCache(folder.decoded, room, settings_of(dataset, size, zoom))
     if accelerator.is_main_process:
@@ -129,7 +132,7 @@ def _cache(
 
 
 def _stream(
-    recipe: Recipe, dataset: Dataset, accelerator: Accelerator, cache: Cache, listener: Callback
+    recipe: Recipe, dataset: Dataset, accelerator: Accelerator, cache: Cache, callback: Callback
 ) -> BatchStream:
     return BatchStream(
         dataset,
@@ -142,7 +145,7 @@ def _stream(
         world=accelerator.num_processes,
         workers=recipe.data.workers,
         cache=cache,
-        note=listener.note,
+        note=callback.on_note,
     )
 
 
@@ -170,7 +173,7 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _read_data(recipe: Recipe, data: Path, listener: Callback) -> tuple[Dataset, CheckReport]:
+def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset, CheckReport]:
     config = recipe.data
     dataset = open_dataset(
         data,
@@ -179,7 +182,7 @@ def _read_data(recipe: Recipe, data: Path, listener: Callback) -> tuple[Dataset,
         seed=config.split_seed,
         val_fraction=config.val_fraction,
     )
-    report = check(dataset, progress=listener.checking)
+    report = check(dataset, progress=callback.on_data_check)
     # A teacher knows the other classes, too: with one, masks of a single class can be learned from.
     alone = recipe.distill.teacher is None
     raise_for_problems((p for p in report.problems if alone or p.kind != "one-class"), dataset)
@@ -188,11 +191,11 @@ def _read_data(recipe: Recipe, data: Path, listener: Callback) -> tuple[Dataset,
         if without:
             raise DataError(f"{len(without)} pictures of split '{split}' have no mask: {', '.join(without[:5])}")
     for note in dataset.notes:
-        listener.note(note)
+        callback.on_note(note)
     return dataset, report
 
 
-def _calibrate(model: FCN, dataset: Dataset, recipe: Recipe, listener: Callback) -> None:
+def _calibrate(model: FCN, dataset: Dataset, recipe: Recipe, callback: Callback) -> None:
     """Measure what the recipe leaves to be measured, on the same pictures in every process."""
     fresh = recipe.weights is None and recipe.model.trunk_init == "data"
     scales = "calibrate" in (recipe.model.skip_scales, recipe.model.head_scale)
@@ -206,4 +209,4 @@ def _calibrate(model: FCN, dataset: Dataset, recipe: Recipe, listener: Callback)
     if scales:
         config = calibrate(model, pictures)
         found = ", ".join(f"pool{pool} x {scale:.3g}" for pool, scale in model.scales.items())
-        listener.note(f"calibrated on {len(chosen)} pictures: {found}, pool5 x {float(config.head_scale):.3g}")
+        callback.on_note(f"calibrated on {len(chosen)} pictures: {found}, pool5 x {float(config.head_scale):.3g}")

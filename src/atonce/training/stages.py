@@ -20,10 +20,12 @@ _STRIDES = (32, 16, 8)
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a run; `begin` and `end` are shares of the whole, 0..1.
+    """A part of a run, in which a network of one stride is trained.
 
     Attributes:
-        lr_factor: on every learning rate.
+        stride: 32, 16 or 8.
+        begin, end: shares of the whole run, 0..1.
+        lr_factor: the factor on every learning rate.
     """
 
     stride: int
@@ -32,12 +34,12 @@ class Stage:
     lr_factor: float = 1.0
 
     def within(self, share: float) -> float:
-        """Share of the run -> share of this stage."""
+        """Convert a share of the run to a share of this stage."""
         return (share - self.begin) / (self.end - self.begin)
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
-    """The stages of a run, the coarsest first; one for `schedule: at-once`.
+    """List the stages of a run, the coarsest first; one for `schedule: at-once`.
 
     Raises:
         RecipeError: a stage would be shorter than one step.
@@ -61,9 +63,9 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
 
 
 def extend_to_stride(model: FCN, stride: int) -> FCN:
-    """The network of a finer stride that a trained one turns into, on the CPU.
+    """Extend a trained network to a finer stride, on the CPU.
 
-    It starts with the coarser one's predictions, but for the enlargement: what is new is a score layer of zeros.
+    It starts with the coarser one's predictions, but for the upsampling: what is new is a score layer of zeros.
     Learned upsampling whose factor is another starts bilinear.
     """
     config = model.config.model_copy(update={"stride": stride})

@@ -1,4 +1,4 @@
-"""All that a run needs to go on exactly where it was: one safetensors file, replaced atomically, no pickle."""
+"""The state of a run, to go on exactly where it was: one safetensors file, replaced atomically, no pickle."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ from atonce.training.optimizers import MovingAverage
 
 
 @dataclass
-class Progress:
-    """Where a run stands.
+class RunProgress:
+    """The point that a run has come to.
 
     Attributes:
         model: the network's config, calibrated scales included.
         step: updates made.
-        teacher: sha256 of the model file that it learns from, beside the masks.
-        stage, stage_began: which of the run's stages it is in, and after how many updates that began.
         seconds: time spent training, over all sessions of the run.
         best_mean_iou: of the stage's validations so far; -1 before the first.
+        best_step: the step of that validation.
         validations: rows of metrics.csv.
+        stage: index of the stage that the run is in.
+        stage_began: updates that had been made when it began.
+        teacher: sha256 of the model file that it learns from, beside the masks.
     """
 
     model: dict[str, Any]
@@ -45,12 +47,12 @@ class Progress:
 
     @property
     def validated(self) -> bool:
-        """The network as it stands has been validated."""
+        """True where the network as it stands has been validated."""
         return self.best_mean_iou >= 0 and self.validations[-1]["step"] == self.step
 
 
 def save_state(
-    path: Path, progress: Progress, model: FCN, optimizer: torch.optim.Optimizer, average: MovingAverage | None
+    path: Path, progress: RunProgress, model: FCN, *, optimizer: torch.optim.Optimizer, average: MovingAverage | None
 ) -> None:
     """Write the state. Dropout, data order and augmentation follow from seed and step: they need no state.
 
@@ -72,14 +74,14 @@ def save_state(
     write_atomically(path, lambda temporary: save_file(plain, temporary, metadata))
 
 
-def read_progress(path: Path) -> Progress:
-    """Where a saved run stands: in which stage, for one. Raises TrainingError: none there, or damaged."""
-    return _read(path, tensors=False)[0]
+def read_progress(path: Path) -> RunProgress:
+    """Read the point that a saved run has come to. Raises TrainingError: none there, or damaged."""
+    return _read(path, with_tensors=False)[0]
 
 
-def load_state(path: Path, model: FCN, optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> Progress:
+def load_state(path: Path, model: FCN, optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> RunProgress:
     """Put a saved state into freshly built parts. Raises TrainingError: none there, damaged, or of another run."""
-    progress, metadata, tensors = _read(path, tensors=True)
+    progress, metadata, tensors = _read(path, with_tensors=True)
     config = FCNConfig.model_validate(progress.model)
     try:
         model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
@@ -94,7 +96,7 @@ def load_state(path: Path, model: FCN, optimizer: torch.optim.Optimizer, average
     return progress
 
 
-def _read(path: Path, tensors: bool) -> tuple[Progress, dict[str, str], dict[str, Tensor]]:
+def _read(path: Path, *, with_tensors: bool) -> tuple[RunProgress, dict[str, str], dict[str, Tensor]]:
     if not path.is_file():
         raise TrainingError(
             f"{path} does not exist", "the state of a run to resume", f"start it without {option('resume', True)}"
@@ -102,8 +104,8 @@ def _read(path: Path, tensors: bool) -> tuple[Progress, dict[str, str], dict[str
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            found: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys() if tensors}  # noqa: SIM118
-        progress = Progress(**json.loads(metadata["progress"]))
+            found: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys() if with_tensors}  # noqa: SIM118
+        progress = RunProgress(**json.loads(metadata["progress"]))
         FCNConfig.model_validate(progress.model)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         raise TrainingError(f"{path} is damaged or not a training state", "the state of a run") from None
@@ -116,7 +118,7 @@ def _require_same(
     optimizer: torch.optim.Optimizer,
     average: MovingAverage | None,
 ) -> None:
-    """Raises ValueError where the state is of another optimiser, other trainable weights, or without an average."""
+    """Raise ValueError where the state is of another optimiser, other trainable weights, or without an average."""
     name = type(optimizer).__name__
     if metadata.get("optimizer", name) != name:
         raise ValueError(f"it was saved by {metadata['optimizer']}, not {name} (optim.name)")

@@ -20,20 +20,31 @@ from atonce.training.distillation import Teacher
 from atonce.training.optimizers import MovingAverage, build_optimizer
 from atonce.training.run_folder import RunFolder
 from atonce.training.stages import Stage, extend_to_stride
-from atonce.training.state import Progress, save_state
+from atonce.training.state import RunProgress, save_state
 
 
-@dataclass
-class Run:
+@dataclass(kw_only=True)
+class TrainingRun:
     """The parts of a training run, handed to the loop.
 
     Attributes:
+        recipe: what the run goes by.
+        folder: where its files are.
+        dataset: what it learns from.
+        accelerator: device, processes and precision.
         model: the network itself.
         wrapped: the same, as accelerate wants it called (over several processes, say).
-        busy: seconds that this session has spent on updates so far.
-        teacher: whose opinion of each crop counts beside the mask.
+        optimizer: as accelerate wraps it.
+        average: the moving average of the weights; None without.
+        stream: the training batches.
+        class_weights: float (C,), on the device; None where all are 1.
+        progress: where the run stands.
+        about_data: format, fingerprint and split of the data, for the model file.
         stages: of which `progress.stage` is the present one.
-        rank: this process; 0 writes.
+        teacher: the network whose logits count beside the masks; None without.
+        update_seconds: the time that this session has spent on updates so far.
+        stop_reason: why a callback has asked the run to stop; None where none has.
+        may_stop: whether a callback may ask at all; then the processes of a run agree on it at each step.
     """
 
     recipe: Recipe
@@ -46,48 +57,74 @@ class Run:
     average: MovingAverage | None
     stream: BatchStream
     class_weights: Tensor | None
-    progress: Progress
+    progress: RunProgress
     about_data: dict[str, Any]
     stages: tuple[Stage, ...]
     teacher: Teacher | None = None
-    busy: float = 0.0
+    update_seconds: float = 0.0
+    stop_reason: str | None = None
+    may_stop: bool = False
 
     @property
     def stage(self) -> Stage:
+        """The present stage."""
         return self.stages[self.progress.stage]
 
     @property
     def rank(self) -> int:
+        """The number of this process; 0 is the main one, which writes."""
         return int(self.accelerator.process_index)
 
     @property
-    def main(self) -> bool:
+    def is_main(self) -> bool:
+        """True in the process that writes."""
         return self.rank == 0
 
     @property
     def world(self) -> int:
+        """The number of processes."""
         return int(self.accelerator.num_processes)
 
     @property
     def waited(self) -> float | None:
         """Share of this session's training, 0..1, that went by waiting for data; None where nothing was trained."""
-        return self.stream.waited / (self.stream.waited + self.busy) if self.busy else None
+        seconds = self.stream.waited + self.update_seconds
+        return self.stream.waited / seconds if self.update_seconds else None
 
     @property
     def val_items(self) -> Sequence[Item]:
+        """The validation split."""
         return self.dataset.split("val")
 
-    def bundle(self, scores: dict[str, Any]) -> ModelFile:
-        """The network as it stands, as a model file would hold it."""
-        size = InputSize(self.recipe.data.scale, self.recipe.data.max_side)
-        recipe = self.recipe.model_dump(mode="json")
-        return ModelFile(self.model, self.dataset.labels, size, self.about_data, recipe, scores)
+    def model_file(self) -> ModelFile:
+        """Return the network as it stands, as a model file would hold it, without scores."""
+        return ModelFile(
+            self.model,
+            self.dataset.labels,
+            InputSize(self.recipe.data.scale, self.recipe.data.max_side),
+            training_data=self.about_data,
+            recipe=self.recipe.model_dump(mode="json"),
+        )
 
-    def agree(self, value: float) -> float:
-        """The first process's number, so that all processes decide alike."""
+    def stop(self, reason: str) -> None:
+        """Ask the run to stop after the present step; it is then validated, saved and reported on as at its end.
+
+        Args:
+            reason: one line for the log.
+        """
+        self.stop_reason = self.stop_reason or reason
+
+    def must_stop(self) -> bool:
+        """Tell whether a callback of the first process has asked the run to stop."""
+        if not self.may_stop:
+            return False
+        return bool(self.from_main(1.0 if self.stop_reason else 0.0))
+
+    def from_main(self, value: float) -> float:
+        """Broadcast the first process's number, so that all processes decide alike."""
         if self.world == 1:
             return value
-        number = torch.tensor(value if self.main else 0.0, dtype=torch.float64, device=self.accelerator.device)
+        number = torch.tensor(value if self.is_main else 0.0, dtype=torch.float64, device=self.accelerator.device)
         return float(self.accelerator.reduce(number, "sum"))
 
     def next_stage(self) -> None:
@@ -105,23 +142,24 @@ class Run:
         self.wrapped.train()
 
     def save_state(self) -> None:
-        """Every process may call it, the first one writes. Raises StorageError."""
-        if self.main:
-            save_state(self.folder.state, self.progress, self.model, _plain(self.optimizer), self.average)
+        """Save the state; every process may call it, the first one writes. Raises StorageError."""
+        if self.is_main:
+            optimizer = _unwrapped(self.optimizer)
+            save_state(self.folder.state, self.progress, self.model, optimizer=optimizer, average=self.average)
 
 
 def build_optimizer_and_average(
     model: FCN, recipe: Recipe, accelerator: Accelerator
 ) -> tuple[torch.optim.Optimizer, MovingAverage | None]:
-    """Bring a network to its device; its optimiser and, where there is to be one, the average of its weights."""
+    """Bring a network to its device; build its optimiser and, where there is to be one, the average of its weights."""
     model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.recompute(recipe.train.checkpoint)
     average = MovingAverage(model, recipe.optim.ema_decay) if recipe.optim.ema_decay else None
     return build_optimizer(model, recipe.optim), average
 
 
-def _plain(optimizer: Any) -> torch.optim.Optimizer:
-    """The torch optimiser inside accelerate's wrapper."""
+def _unwrapped(optimizer: Any) -> torch.optim.Optimizer:
+    """Return the torch optimiser inside accelerate's wrapper."""
     inner = getattr(optimizer, "optimizer", optimizer)
     assert isinstance(inner, torch.optim.Optimizer)
     return inner

@@ -9,15 +9,16 @@ import torch
 
 from atonce.data.dataset import Sample
 from atonce.data.sampling import evenly_spaced
-from atonce.evaluation.scoring import PictureScore, evaluate, panel
-from atonce.inference.predictor import Predictor, Result
+from atonce.evaluation.scoring import PictureScore, panel, score_items
+from atonce.inference import NetworkPredictor
+from atonce.inference.result import Result
 from atonce.metrics.confusion_matrix import ConfusionMatrix
 from atonce.storage import nan_to_none, write_atomically
 from atonce.training.callbacks import Callback
-from atonce.training.training_run import Run
+from atonce.training.training_run import TrainingRun
 
 
-def validate(run: Run, listener: Callback) -> None:
+def validate(run: TrainingRun, callback: Callback) -> None:
     """Score the validation split with the averaged weights where there are any; keep the best and the last model.
 
     Processes share the pictures. Raises StorageError: a model or picture cannot be written.
@@ -34,31 +35,33 @@ def validate(run: Run, listener: Callback) -> None:
     if run.average:
         run.average.swap(run.model)
     try:
-        bundle = run.bundle({})
+        model_file = run.model_file()
         engine = "torch-bf16" if run.accelerator.mixed_precision == "bf16" else "torch"
-        predictor = Predictor(bundle, run.accelerator.device, engine)
+        predictor = NetworkPredictor(model_file, device=run.accelerator.device, engine=engine)
         mine = items[run.rank :: run.world]
-        evaluation = evaluate(predictor, run.dataset, mine, listener.validating, draw)
+        evaluation = score_items(
+            predictor, run.dataset, mine, on_picture=draw, progress=callback.on_validation_progress
+        )
         confusion = _over_processes(run, evaluation.confusion)
         row = _row(run, confusion)
         best = _finite(confusion.mean_iou) > run.progress.best_mean_iou
         if best:
             run.progress.best_mean_iou, run.progress.best_step = _finite(confusion.mean_iou), run.progress.step
         run.progress.validations.append(row)
-        if run.main:
-            bundle.scores = {"split": "val", "step": run.progress.step, **confusion.scores(run.dataset.labels)}
+        if run.is_main:
+            model_file.scores = {"split": "val", "step": run.progress.step, **confusion.scores(run.dataset.labels)}
             if best:
-                bundle.save(run.folder.model)
-            bundle.save(run.folder.last)
+                model_file.save(run.folder.model)
+            model_file.save(run.folder.last)
             run.folder.write_metrics(run.progress.validations)
     finally:
         if run.average:
             run.average.swap(run.model)
         run.wrapped.train()
-    listener.validated(row, best)
+    callback.on_validation_end(run, row, best=best)
 
 
-def _row(run: Run, confusion: ConfusionMatrix) -> dict[str, Any]:
+def _row(run: TrainingRun, confusion: ConfusionMatrix) -> dict[str, Any]:
     means = {
         "mean_iou": confusion.mean_iou,
         "pixel_accuracy": confusion.pixel_accuracy,
@@ -71,7 +74,7 @@ def _row(run: Run, confusion: ConfusionMatrix) -> dict[str, Any]:
     return {"step": run.progress.step, "minutes": round(run.progress.seconds / 60, 2), **stage, **numbers}
 
 
-def _over_processes(run: Run, confusion: ConfusionMatrix) -> ConfusionMatrix:
+def _over_processes(run: TrainingRun, confusion: ConfusionMatrix) -> ConfusionMatrix:
     counts = torch.from_numpy(confusion.matrix).to(run.accelerator.device)
     return ConfusionMatrix.from_matrix(run.accelerator.reduce(counts, "sum").cpu().numpy())
 

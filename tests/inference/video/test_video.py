@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from atonce.errors import DataError, StorageError, UserError
-from atonce.inference import Predictor
+from atonce.inference import Predictor, load
 from atonce.inference.inputs import find_jobs
 from atonce.inference.result import blend
 from atonce.inference.video import overlay as overlay_module
@@ -37,7 +37,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def segment(tiny_model: Path) -> Predictor:
-    return Predictor.from_file(tiny_model)
+    return load(tiny_model)
 
 
 def is_close(image: np.ndarray, other: np.ndarray) -> bool:
@@ -258,7 +258,7 @@ def test_without_pyav_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("engine", ["torch", "onnxruntime", "openvino"])
 def test_frames_together_are_segmented_as_one_by_one(tiny_model: Path, engine: str) -> None:
-    predictor = Predictor.from_file(tiny_model, "cpu", engine)
+    predictor = load(tiny_model, device="cpu", engine=engine)
     images = np.stack([videos.picture(index, (75, 50)) for index in range(5)])
     together = predictor.predict_labels(images)
     assert together.dtype == np.uint8

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from atonce.data.formats.voc import LABELS as VOC
 from atonce.errors import WeightsError
-from atonce.inference import Predictor
+from atonce.inference import load
 from atonce.model import FCN, initialise
 from atonce.recipes import FCNConfig
 from atonce.weights import build_network, load_weights, read_weights, trained_at_once
@@ -91,11 +91,11 @@ def test_convert_and_predict(published: Checkpoint, tmp_path: Path, capsys: pyte
     assert ran.code == 0, ran.err
     assert f"{CLASSES} classes, fixed upsampling" in ran.out
     assert ("add --at-once" in ran.err) == (published.name == "FCN8s")
-    predictor = Predictor.from_file(out, "cpu")
-    config = predictor.bundle.model.config
+    predictor = load(out, device="cpu")
+    config = predictor.model_file.model.config
     assert config.alignment == "caffe" and config.upsampling == "fixed" and config.head_width == HEAD
     assert predictor.classes == tuple(f"class {i}" for i in range(CLASSES))
-    assert predictor.bundle.training_data["converted_from"]["layout"] == "pytorch-fcn"
+    assert predictor.model_file.training_data["converted_from"]["layout"] == "pytorch-fcn"
     result = predictor(picture())
     torch.testing.assert_close(result.logits, published.logits(picture()), atol=1e-4, rtol=0)
 
@@ -119,14 +119,14 @@ def test_at_once_and_staged_differ(staged: Checkpoint) -> None:
 def test_twenty_one_classes_are_vocs(staged: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "model.safetensors"
     assert run(capsys, "weights", "convert", staged.path, "--out", out).code == 0
-    assert Predictor.from_file(out, "cpu").labels == VOC
+    assert load(out, device="cpu").labels == VOC
 
 
 def test_classes_by_name(staged: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, classes = tmp_path / "model.safetensors", tmp_path / "classes.yaml"
     classes.write_text("\n".join(f"- kind {i}" for i in range(21)))
     assert run(capsys, "weights", "convert", staged.path, "--out", out, "--classes", classes).code == 0
-    assert Predictor.from_file(out, "cpu").classes[20] == "kind 20"
+    assert load(out, device="cpu").classes[20] == "kind 20"
     classes.write_text("[road, sky]")
     ran = run(capsys, "weights", "convert", staged.path, "--out", out, "--classes", classes)
     assert ran.code == 2 and "names 2 classes; expected the checkpoint's 21" in ran.err

@@ -1,4 +1,4 @@
-"""Video files as containers: what they say of themselves, and what is wrong with one, in one line."""
+"""Video files as containers: open them, read their metadata, and say in one line what is wrong with one."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ INTACT = "an intact video (MP4, MOV, Matroska, WebM, AVI, ...)"
 _SLACK = 0.5
 
 
-def survey(path: Path) -> int:
-    """Go through a file without decoding it, which takes little time beside segmenting it: the number of frames.
+def count_frames(path: Path) -> int:
+    """Count the frames of a file without decoding it, which takes little time beside segmenting it.
 
     Raises:
         DataError: not a video, or it breaks off before the end that it states itself.
@@ -43,7 +43,7 @@ def survey(path: Path) -> int:
 
 
 def frames_stated(path: Path) -> int:
-    """How many frames a file says it has, at least 1; a guess, for progress bars. Raises DataError: not a video."""
+    """Return how many frames a file claims to have, at least 1: a guess, for progress bars. Raises DataError."""
     av = require_extra("av", str(path), "video")
     with open_file(av, path) as container:
         stream = picture_stream(container, path)
@@ -51,7 +51,7 @@ def frames_stated(path: Path) -> int:
 
 
 def comment_of(path: Path) -> str | None:
-    """The comment in a file's metadata. Raises DataError: not a video."""
+    """Read the comment in a file's metadata. Raises DataError: not a video."""
     av = require_extra("av", str(path), "video")
     with open_file(av, path) as container:
         # Matroska writes the names of its tags in capitals.
@@ -73,13 +73,13 @@ def picture_stream(container: Any, path: Path) -> Any:
     # The cover of a piece of music is a stream of one picture.
     streams = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     if not streams:
-        raise DataError(f"{path} holds no pictures, only {_others(container)}", "a video")
+        raise DataError(f"{path} holds no pictures, only {_other_streams(container)}", "a video")
     if streams[0].codec_context is None:
         raise DataError(f"{path} is coded in a way that the installed FFmpeg cannot decode", INTACT, "convert it")
     return streams[0]
 
 
-def _others(container: Any) -> str:
+def _other_streams(container: Any) -> str:
     return ", ".join(sorted({str(stream.type) for stream in container.streams})) or "nothing"
 
 
@@ -97,25 +97,25 @@ def _reading(av: Any, path: Path, what: str) -> Iterator[None]:
 
 
 def rate_of(stream: Any) -> Fraction:
-    """Frames per second; where a file states nothing sensible, 25."""
+    """Return the frames per second; where a file states nothing sensible, 25."""
     rate = stream.average_rate or stream.guessed_rate
     return Fraction(rate).limit_denominator(1001) if rate and Fraction(1, 100) < rate <= 1000 else Fraction(25)
 
 
 def _stated_end(container: Any, stream: Any) -> tuple[Fraction, bool]:
-    """Seconds at which a file says that it ends, 0 where it does not; and whether this is of the pictures alone."""
+    """Return the seconds at which a file claims to end, 0 where it does not, and whether its pictures do."""
     start = Fraction(stream.start_time or 0) * Fraction(stream.time_base)
     if stream.duration:
         return start + stream.duration * Fraction(stream.time_base), True
-    if stated := _clock(stream.metadata.get("DURATION", "")):
+    if stated := _parse_clock(stream.metadata.get("DURATION", "")):
         return stated, True
     # Of other formats, FFmpeg estimates the duration from the file's size.
     sure = "matroska" in container.format.name
     return Fraction(container.duration or 0, 1_000_000) if sure else Fraction(0), False
 
 
-def _clock(text: str) -> Fraction:
-    """Matroska's 01:02:03.450000000 in seconds; 0 where it is something else."""
+def _parse_clock(text: str) -> Fraction:
+    """Convert Matroska's 01:02:03.450000000 to seconds; 0 where it is something else."""
     try:
         hours, minutes, seconds = text.split(":")
         return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)

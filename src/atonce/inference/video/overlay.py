@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +12,25 @@ import numpy as np
 from atonce.errors import DataError
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import OverlayBlender
-from atonce.inference.video.container import survey
+from atonce.inference.video.container import count_frames
 from atonce.inference.video.reader import Frame, Video
-from atonce.inference.video.writer import LABELS, STDOUT, VideoWriter, overlay_encoders
+from atonce.inference.video.writer import LABEL_ENCODERS, STDOUT, VideoWriter, overlay_encoders
+from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, write_atomically
 
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-"""Suffixes of videos that are written, and FFmpeg's names of their containers."""
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+"""Suffixes of the videos that are written -> FFmpeg's names of their containers."""
 
 
 @dataclass(frozen=True)
 class VideoReport:
-    """Attributes: seconds: that it took. notes: what differs from the video that came in, a line for each."""
+    """The outcome for one video.
+
+    Attributes:
+        frames: how many were segmented.
+        seconds: the time that it took, from the file read to the file written.
+        notes: what differs from the video that came in, a line for each.
+    """
 
     frames: int
     seconds: float
@@ -32,12 +38,12 @@ class VideoReport:
 
     @property
     def frames_per_second(self) -> float:
-        """From the file read to the file written."""
+        """The frames segmented in a second, reading and writing included."""
         return self.frames / self.seconds if self.seconds else 0.0
 
 
 def overlay_suffix(source: Path) -> str:
-    """That of the video that came in where it can be kept, so that sound of all kinds fits; else .mp4."""
+    """Return the suffix of the source where it can be kept, so that sound of all kinds fits; else .mp4."""
     suffix = source.suffix.lower()
     return suffix if suffix in (".mkv", ".mov") else ".mp4"
 
@@ -46,11 +52,12 @@ def predict_video(
     predictor: Predictor,
     source: Path,
     out: Path,
+    *,
     opacity: float = 0.5,
     audio: bool = True,
     labels: Path | None = None,
     comment: str = "",
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> VideoReport:
     """Write a video (.mp4, .mov, .mkv) with the classes' colours laid over it: H.264, or MPEG-4 where there is none.
 
@@ -58,8 +65,10 @@ def predict_video(
     it. The file gets its name when it is complete.
 
     Args:
+        opacity: weight of the colours, 0..1.
+        audio: whether the sound is copied.
         labels: also write the ids as a lossless grey video (FFV1) to this .mkv; its times are rounded to milliseconds.
-        comment: for the metadata of `out`.
+        comment: a text for the metadata of `out`.
         progress: called with the frames done and all frames.
 
     Raises:
@@ -67,24 +76,26 @@ def predict_video(
         StorageError: `out` cannot be written.
         UserError: the extra `video` is not installed.
     """
-    form = FORMATS.get(out.suffix.lower())
-    if form is None:
-        raise DataError(f"{out} as a video to be written", f"one of {', '.join(FORMATS)}")
+    container = CONTAINERS.get(out.suffix.lower())
+    if container is None:
+        raise DataError(f"{out} as a video to be written", f"one of {', '.join(CONTAINERS)}")
     started = perf_counter()
-    total = survey(source)
+    total = count_frames(source)
     done: list[VideoReport] = []
 
     def write(path: Path, label_path: Path | None = None) -> None:
         with ExitStack() as stack:
             video = stack.enter_context(Video(source))
             encoders = overlay_encoders(video.size)
-            overlay = stack.enter_context(VideoWriter(str(path.absolute()), form, encoders, video, audio, comment))
-            ids = (
-                stack.enter_context(VideoWriter(str(label_path.absolute()), "matroska", LABELS, video))
-                if label_path
-                else None
+            target = str(path.absolute())
+            overlay = stack.enter_context(VideoWriter(target, container, encoders, video, sound=audio, comment=comment))
+            label_video = None
+            if label_path:
+                target = str(label_path.absolute())
+                label_video = stack.enter_context(VideoWriter(target, "matroska", LABEL_ENCODERS, video))
+            frames = _segment_frames(
+                predictor, video, overlay, label_video, opacity=opacity, progress=progress, total=total
             )
-            frames = _segment(predictor, video, overlay, ids, opacity, progress, total)
         done.append(VideoReport(frames, perf_counter() - started, _notes(video, overlay)))
 
     make_folder(out.parent)
@@ -97,7 +108,7 @@ def predict_video(
     return done[0]
 
 
-def play_video(predictor: Predictor, source: Path, opacity: float = 0.5, audio: bool = True) -> VideoReport:
+def play_video(predictor: Predictor, source: Path, *, opacity: float = 0.5, audio: bool = True) -> VideoReport:
     """Write the overlay to stdout as it comes, as Matroska for a player; ends when either side does.
 
     Raises as `predict_video`; a file that breaks off is played as far as it goes.
@@ -111,27 +122,28 @@ def play_video(predictor: Predictor, source: Path, opacity: float = 0.5, audio: 
     try:
         with Video(source) as video:
             encoders = overlay_encoders(video.size, live=True)
-            with VideoWriter(STDOUT, "matroska", encoders, video, audio) as overlay:
-                _segment(predictor, video, overlay, None, opacity, count, 0, together=1)
+            with VideoWriter(STDOUT, "matroska", encoders, video, sound=audio) as overlay:
+                _segment_frames(predictor, video, overlay, opacity=opacity, progress=count, batch_size=1)
             notes = _notes(video, overlay)
     except BrokenPipeError:
         notes = ()  # the player has been closed
     return VideoReport(frames, perf_counter() - started, notes)
 
 
-def _segment(
+def _segment_frames(
     predictor: Predictor,
     video: Video,
     overlay: VideoWriter,
-    ids: VideoWriter | None,
+    label_video: VideoWriter | None = None,
+    *,
     opacity: float,
-    progress: Callable[[int, int], None] | None,
-    total: int,
-    together: int | None = None,
+    progress: ProgressCallback | None,
+    total: int = 0,
+    batch_size: int | None = None,
 ) -> int:
-    """Everything there is in a video -> the sinks; the number of frames."""
-    mix = OverlayBlender(predictor.labels, opacity)
-    together = together or predictor.together(video.size[::-1])
+    """Segment every frame of a video into the writers, and copy its sound; returns the number of frames."""
+    blender = OverlayBlender(predictor.labels, opacity)
+    batch_size = batch_size or predictor.batch_size_for(video.size[::-1])
     batch: list[Frame] = []
     frames = 0
 
@@ -141,9 +153,9 @@ def _segment(
             return
         found = predictor.predict_labels(np.stack([frame.image for frame in batch]))
         for frame, labels in zip(batch, found, strict=True):
-            overlay.write(mix(frame.image, labels), frame.time)
-            if ids:
-                ids.write(labels, frame.time)
+            overlay.write(blender(frame.image, labels), frame.time)
+            if label_video:
+                label_video.write(labels, frame.time)
         frames += len(batch)
         batch.clear()
         if progress:
@@ -152,7 +164,7 @@ def _segment(
     for item in video:
         if isinstance(item, Frame):
             batch.append(item)
-            if len(batch) == together:
+            if len(batch) == batch_size:
                 flush()
         else:
             overlay.copy(item)

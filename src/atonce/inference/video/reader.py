@@ -25,7 +25,12 @@ Left to itself it makes all pictures darker, by up to three levels of 255 each w
 
 @dataclass(frozen=True)
 class Frame:
-    """Attributes: image: uint8 (H, W, 3) RGB, upright. time: in seconds, from the beginning of the file."""
+    """One frame of a video.
+
+    Attributes:
+        image: uint8 (H, W, 3) RGB, upright.
+        time: in seconds, from the beginning of the file.
+    """
 
     image: NDArray[np.uint8]
     time: Fraction
@@ -59,7 +64,7 @@ class Video:
             self.time_base = Fraction(self._stream.time_base)
             self.rate = rate_of(self._stream)
             # Only frames say how they are to be turned.
-            self._ahead: list[Any] = []
+            self._read_ahead: list[Any] = []
             self._packets = self._read()
             first = self._first()
         except BaseException:
@@ -67,11 +72,11 @@ class Video:
             raise
         context = self._stream.codec_context
         self.colours = (int(context.colorspace), int(context.color_trc), int(context.color_primaries))
-        self._turn = _turn(first)
+        self._rotate = _rotation(first)
         self._stored = (first.width, first.height)
-        self.size = self._stored[::-1] if self._turn[0] else self._stored
+        self.size = self._stored[::-1] if self._rotate[0] else self._stored
         aspect = Fraction(self._stream.sample_aspect_ratio or 1)
-        self.aspect = 1 / aspect if self._turn[0] else aspect
+        self.aspect = 1 / aspect if self._rotate[0] else aspect
 
     def __enter__(self) -> Video:
         return self
@@ -80,7 +85,7 @@ class Video:
         self._container.close()
 
     def frames(self) -> Iterator[Frame]:
-        """Without the sound."""
+        """Yield the frames, without the sound."""
         return (item for item in self if isinstance(item, Frame))
 
     def __iter__(self) -> Iterator[Any]:
@@ -96,24 +101,24 @@ class Video:
 
     @property
     def begin(self) -> Fraction:
-        """Seconds at which the file's own clock starts: hours, in a recorded broadcast."""
+        """The seconds at which the file's own clock starts: hours, in a recorded broadcast."""
         start = self._container.start_time
         return Fraction(max(start or 0, 0), 1_000_000)
 
     def _decoded(self) -> Iterator[Any]:
-        while self._ahead:
-            yield self._ahead.pop(0)
+        while self._read_ahead:
+            yield self._read_ahead.pop(0)
         yield from self._packets
 
     def _first(self) -> Any:
         for item in self._packets:
-            self._ahead.append(item)
+            self._read_ahead.append(item)
             if isinstance(item, self._av.VideoFrame):
                 return item
         raise DataError(f"{self.path} holds no frame that can be decoded", INTACT)
 
     def _read(self) -> Iterator[Any]:
-        """Frames as FFmpeg decodes them, packets of sound as they are."""
+        """Yield frames as FFmpeg decodes them, packets of sound as they are."""
         for packet in packets_of(self._av, self._container, [self._stream, *self.sound], self.path):
             if packet.stream.type == "audio":
                 if packet.dts is not None:
@@ -130,13 +135,13 @@ class Video:
         # The size may change in the middle of a broadcast; a video file that is written has one.
         width, height = self._stored
         image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation=EXACTLY)
-        transposed, flip_x, flip_y = self._turn
+        transposed, flip_x, flip_y = self._rotate
         image = image.transpose(1, 0, 2) if transposed else image
         return np.ascontiguousarray(image[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
 
 
-def _turn(frame: Any) -> tuple[bool, bool, bool]:
-    """What makes a frame upright: transpose, then mirror along x, along y; from its display matrix.
+def _rotation(frame: Any) -> tuple[bool, bool, bool]:
+    """Return what makes a frame upright: transpose, then mirror along x, along y; from its display matrix.
 
     Turns by other angles than a quarter are left alone.
     """

@@ -1,4 +1,4 @@
-"""Writing videos with PyAV: pictures with times of their own, and sound as it was."""
+"""Write videos with PyAV: frames with times of their own, and sound as it was."""
 
 from __future__ import annotations
 
@@ -22,31 +22,41 @@ _MATRICES = frozenset({1, 4, 5, 6, 7, 9})
 _LIMITED_RANGE = 1
 
 _MILLISECOND = Fraction(1, 1000)
-"""Of Matroska: its times are whole ones."""
+"""Matroska's times are whole milliseconds."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Attributes: finest: the largest denominator of a time base."""
+    """An encoder of FFmpeg with its options.
+
+    Attributes:
+        name: FFmpeg's name of it.
+        pixels: its pixel format.
+        largest_denominator: of a time base that it takes.
+    """
 
     name: str
     pixels: str
     options: Mapping[str, str] = field(default_factory=dict)
-    finest: int = 2**31 - 1
+    largest_denominator: int = 2**31 - 1
 
 
 # Matroska otherwise gathers a second of video before it writes: with a slow network, a minute to wait.
 _AT_ONCE = {"cluster_time_limit": "1", "flush_packets": "1"}
 
 STDOUT = "pipe:1"
-"""As a target: what is written is shown as it comes."""
+"""The target that shows what is written as it comes."""
 
-LABELS = (Encoder("ffv1", "gray"),)
-"""Lossless."""
+LABEL_ENCODERS = (Encoder("ffv1", "gray"),)
+"""The lossless encoder for label ids."""
 
 
-def overlay_encoders(size: tuple[int, int], live: bool = False) -> tuple[Encoder, ...]:
-    """H.264, then MPEG-4 Part 2, which every FFmpeg has; with `live`, no frame waits for a later one."""
+def overlay_encoders(size: tuple[int, int], *, live: bool = False) -> tuple[Encoder, ...]:
+    """Return the encoders for overlays of (width, height): H.264, then MPEG-4 Part 2, which every FFmpeg has.
+
+    Args:
+        live: whether no frame may wait for a later one.
+    """
     options = {"preset": "veryfast", "crf": "18", **({"tune": "zerolatency"} if live else {})}
     # Colour at half the resolution is what all players take, but H.264 then has even sizes only.
     odd = size[0] % 2 or size[1] % 2
@@ -62,11 +72,11 @@ class VideoWriter:
 
     Args:
         target: a path, or `STDOUT`.
-        form: FFmpeg's name of the container.
+        container: FFmpeg's name of the container.
         encoders: the first that is installed and takes the size is used.
         like: the video that size, times, colours and sound are those of.
         sound: whether to copy it, where the container takes it.
-        comment: for the metadata.
+        comment: a text for the metadata.
 
     Attributes:
         dropped: codecs of the sound that the container does not take.
@@ -77,17 +87,24 @@ class VideoWriter:
     """
 
     def __init__(
-        self, target: str, form: str, encoders: Sequence[Encoder], like: Video, sound: bool = False, comment: str = ""
+        self,
+        target: str,
+        container: str,
+        encoders: Sequence[Encoder],
+        like: Video,
+        *,
+        sound: bool = False,
+        comment: str = "",
     ) -> None:
         self._av = require_extra("av", target, "video")
         self._like: Video = like
         self._last: int | None = None
-        copied = [s for s in like.sound if sound and _takes(self._av, form, s)]
+        copied = [s for s in like.sound if sound and _takes_stream(self._av, container, s)]
         self.dropped = tuple(str(s.codec_context.name) for s in like.sound if sound and s not in copied)
         for encoder in encoders:
-            self._container = self._av.open(target, "w", format=form, options=_AT_ONCE if target == STDOUT else {})
+            self._container = self._av.open(target, "w", format=container, options=_AT_ONCE if target == STDOUT else {})
             try:
-                self._begin(encoder, form, copied, comment)
+                self._begin(encoder, container, copied, comment)
             except (self._av.FFmpegError, ValueError) as error:
                 self._discard()
                 if isinstance(error, OSError):
@@ -98,14 +115,14 @@ class VideoWriter:
         names = " or ".join(encoder.name for encoder in encoders)
         raise DataError(f"{like.path} has frames of {width}x{height}", f"a size that {names} can encode")
 
-    def _begin(self, encoder: Encoder, form: str, copied: Sequence[Any], comment: str) -> None:
+    def _begin(self, encoder: Encoder, container: str, copied: Sequence[Any], comment: str) -> None:
         like = self._like
         stream = self._container.add_stream(encoder.name, rate=like.rate, options=dict(encoder.options))
         stream.width, stream.height = like.size
         stream.pix_fmt, self._pixels = encoder.pixels, encoder.pixels
-        base = _MILLISECOND if form == "matroska" else like.time_base
+        base = _MILLISECOND if container == "matroska" else like.time_base
         # 1/60000 holds the frames of 24, 25, 30, 50 and 60 a second exactly, and those of NTSC.
-        self._base = base if base.denominator <= encoder.finest else Fraction(1, 60_000)
+        self._base = base if base.denominator <= encoder.largest_denominator else Fraction(1, 60_000)
         context = stream.codec_context
         stream.time_base = context.time_base = self._base
         if like.aspect != 1:
@@ -121,7 +138,7 @@ class VideoWriter:
         self._container.start_encoding()
 
     def write(self, image: NDArray[np.uint8], time: Fraction) -> None:
-        """uint8 (H, W, 3) RGB, or (H, W) labels, to be shown at `time` in seconds; times increase."""
+        """Write a frame, uint8 (H, W, 3) RGB or label ids (H, W), to be shown at `time` in seconds; times increase."""
         if image.ndim == 2:
             frame = self._av.VideoFrame.from_ndarray(image, format="gray")
         else:
@@ -138,7 +155,7 @@ class VideoWriter:
         self._container.mux(self._stream.encode(frame))
 
     def copy(self, packet: Any) -> None:
-        """A packet of sound as `Video` gives it, if it is to be copied."""
+        """Copy a packet of sound as `Video` gives it, if it is to be copied."""
         stream = self._sound.get(packet.stream.index)
         if stream is None:
             return
@@ -168,10 +185,10 @@ class VideoWriter:
             self._container.close()
 
 
-def _takes(av: Any, form: str, stream: Any) -> bool:
-    """Whether a container takes a stream as it is: tried in memory, since some say so and then do not."""
+def _takes_stream(av: Any, container: str, stream: Any) -> bool:
+    """Tell whether a container takes a stream as it is: tried in memory, since some say so and then do not."""
     try:
-        with av.open(io.BytesIO(), "w", format=form) as trial:
+        with av.open(io.BytesIO(), "w", format=container) as trial:
             trial.add_stream_from_template(stream)
             trial.start_encoding()
     except (av.FFmpegError, ValueError):

@@ -16,20 +16,22 @@ from atonce.data.input_size import InputSize
 from atonce.errors import UserError, WeightsError, option
 from atonce.inference import tiles
 from atonce.inference.engines import BY_SPEED, EngineName, choose_engine, described, is_cpu, open_session
-from atonce.inference.predictor import Picture, Predictor, Progress, as_rgb
-from atonce.inference.result import Result
+from atonce.inference.network_predictor import batch_size, computed_pixels
+from atonce.inference.predictor import Picture, Predictor, as_rgb
+from atonce.inference.result import Result, no_probabilities
 from atonce.labels import LabelSpec
 from atonce.model import FCN, Preprocessing
 from atonce.model.preprocessing import Normalise
 from atonce.model_file import ModelFile
+from atonce.progress import ProgressCallback
 from atonce.recipes import FCNConfig
 
 
 class ExportedPredictor(Predictor):
-    """An .onnx file with ONNX Runtime or OpenVINO, or an .xml file of OpenVINO, on the CPU.
+    """A `Predictor` of an .onnx file, with ONNX Runtime or OpenVINO, or of an .xml file of OpenVINO, on the CPU.
 
-    `bundle` describes the network as a model file does; `model` has its layers without their weights, which only
-    the engine holds.
+    Args:
+        logits: whether `outputs` gives the logits inside the graph, too; for checks.
 
     Raises:
         WeightsError: missing, damaged, or not exported by atonce.
@@ -37,48 +39,58 @@ class ExportedPredictor(Predictor):
     """
 
     def __init__(
-        self, path: Path, device: str | torch.device | None = None, engine: str | None = None, logits: bool = False
+        self,
+        path: Path,
+        *,
+        device: str | torch.device | None = None,
+        engine: str | None = None,
+        logits: bool = False,
     ) -> None:
         if not path.is_file():
             raise WeightsError(f"{path} does not exist", "a model file, or one of `atonce export`")
         self.engine = _engine_for(path, device, engine)
         self._session = open_session(self.engine, path, ("logits",) if logits else ())
-        self.bundle = _bundle(described(self._session, path), path)
-        self.model, self.labels = self.bundle.model, self.bundle.labels
+        self.model_file = _model_file(described(self._session, path), path)
+        self.model, self.labels = self.model_file.model, self.model_file.labels
         self.device = torch.device("cpu")
 
-    def __call__(self, picture: Picture, progress: Progress | None = None) -> Result:
-        """As `Predictor`; without probabilities unless the file was exported with them.
+    def __call__(self, picture: Picture, progress: ProgressCallback | None = None) -> Result:
+        """Segment one picture, see `Predictor`; without probabilities unless the file was exported with them.
 
         Large pictures go through in tiles where the network sees them at their own size.
         """
         image = as_rgb(picture)
-        if self.bundle.input_size == InputSize() and self._computed(image.shape[:2]) > tiles.WHOLE_PIXELS:
+        large = computed_pixels(self.model_file, image.shape[:2]) > tiles.WHOLE_PIXELS
+        if self.model_file.input_size == InputSize() and large:
             return self._in_tiles(image, progress)
         outputs = self.outputs(image)
-        return Result(image, None, self.labels, outputs["labels"], outputs.get("probabilities"))
+        return Result(image, self.labels, labels=outputs["labels"], probabilities=outputs.get("probabilities"))
 
     def outputs(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """What the graph gives for uint8 (H, W, 3): `labels` (H, W), perhaps `probabilities` and `logits` (C, H, W)."""
+        """Run the graph on uint8 (H, W, 3) RGB: `labels` (H, W), perhaps `probabilities` and `logits` (C, H, W)."""
         found = self._session.run(np.ascontiguousarray(image)[None])
         return {name: values[0] for name, values in found.items()}
 
     def predict_labels(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """As `Predictor.predict_labels`."""
-        if self.together(images.shape[1:3]) < 2:
+        """Segment a batch, see `Predictor`."""
+        if self.batch_size_for(images.shape[1:3]) < 2:
             return np.stack([self(image).labels for image in images])
         labels: NDArray[np.uint8] = self._session.run(np.ascontiguousarray(images))["labels"]
         return labels
 
+    def batch_size_for(self, size: tuple[int, ...]) -> int:
+        """Return the number of pictures of (height, width) in a batch, 1 to 8."""
+        return batch_size(self.model_file, size)
+
     def logits(self, image: NDArray[np.uint8]) -> torch.Tensor:
-        """float32 (C, H, W), from the probabilities. Raises UserError where there are none."""
+        """Return the logarithms of the probabilities, float32 (C, H, W). Raises UserError where there are none."""
         return self(image).logits
 
-    def blocks(self, image: NDArray[np.uint8], progress: Progress | None = None) -> Iterator[tiles.Block]:
-        """Raises UserError: an exported file gives whole results."""
-        raise UserError("an exported file has no logits in parts", "a model file (model.safetensors)")
+    def blocks(self, image: NDArray[np.uint8], progress: ProgressCallback | None = None) -> Iterator[tiles.Block]:
+        """Raise UserError: an exported file gives labels, and whole probabilities where it was exported with them."""
+        raise no_probabilities(image.shape)
 
-    def _in_tiles(self, image: NDArray[np.uint8], progress: Progress | None) -> Result:
+    def _in_tiles(self, image: NDArray[np.uint8], progress: ProgressCallback | None) -> Result:
         height, width = image.shape[:2]
         core, margin = tiles.core_side(self.model), tiles.margin(self.model.config)
         labels = np.empty((height, width), np.uint8)
@@ -89,27 +101,27 @@ class ExportedPredictor(Predictor):
             labels[y.start : y.stop, x.start : x.stop] = kept
             if progress:
                 progress(done, len(pieces))
-        return Result(image, None, self.labels, labels)
+        return Result(image, self.labels, labels=labels)
 
 
 def _engine_for(path: Path, device: str | torch.device | None, engine: str | None) -> EngineName:
-    """ONNX files run on either engine, the first choice is its own; OpenVINO's files only on OpenVINO."""
+    """Choose the engine of a file: ONNX files run on either, their own first; OpenVINO's files on OpenVINO alone."""
     readers: tuple[EngineName, ...] = ("onnxruntime", "openvino") if path.suffix.lower() == ".onnx" else ("openvino",)
     if device is not None and not is_cpu(device):
-        raise UserError(
-            f"{path} with {option('device', device)}", "the CPU", "GPUs take the model file (model.safetensors)"
-        )
+        found = f"{path} with {option('device', device)}"
+        raise UserError(found, "the CPU", "GPUs take the model file (model.safetensors)")
     if engine in (None, "auto"):
         order = [name for name in BY_SPEED if name in readers] if engine else readers
         return next((name for name in order if find_spec(name)), readers[0])
     chosen = choose_engine(engine, "cpu")
     if chosen not in readers:
-        raise UserError(f"{path} with {option('engine', engine)}", f"{' or '.join(readers)}")
+        wanted = " or ".join(option("engine", reader) for reader in readers)
+        raise UserError(f"{path} with {option('engine', engine)}", wanted)
     return chosen
 
 
-def _bundle(data: dict[str, Any], path: Path) -> ModelFile:
-    """The description in a file -> a bundle whose network has no weights."""
+def _model_file(data: dict[str, Any], path: Path) -> ModelFile:
+    """Build a model file whose network has no weights from the description in an exported file."""
     try:
         labels = LabelSpec.from_json(data["labels"])
         with torch.device("meta"):

@@ -1,0 +1,220 @@
+"""`atonce.evaluate`: score a model on a data set, and leave tables, gallery and report in a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from atonce import provenance
+from atonce.data import Dataset, Item, open_dataset
+from atonce.errors import DataError, UserError, option
+from atonce.evaluation.extra_metrics import default_metrics
+from atonce.evaluation.gallery import Gallery
+from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter
+from atonce.evaluation.scoring import Evaluation, ExtraMetric, score_items
+from atonce.inference.load import Model, load
+from atonce.inference.predictor import Predictor
+from atonce.inference.segmenter import Segmenter
+from atonce.model_file import ModelFile
+from atonce.progress import ProgressCallback, shown_as
+from atonce.reports import write_report
+from atonce.storage import make_folder, write_text
+
+
+def evaluate(
+    model: Model,
+    data: str | PathLike[str],
+    *,
+    split: str = "val",
+    only: Sequence[str] = (),
+    metric: Literal["classes", "road"] = "classes",
+    birdseye: bool = False,
+    ground_truth: Literal["road", "lane"] | None = None,
+    boundary: float | None = None,
+    quick: bool = False,
+    out: str | PathLike[str] | None = None,
+    format: str | None = None,
+    device: str | None = None,
+    engine: str | None = None,
+    progress: bool | ProgressCallback = True,
+) -> Evaluation:
+    """Score a model on a split: one confusion matrix over all pictures, at the pictures' own size.
+
+    The data are opened with the split and the ground truth that the model was trained with, so that "val" is what the
+    model has not seen.
+
+    Args:
+        model: a run folder, a model file, an exported file, what `train` returned, or a `Predictor`.
+        data: the folder of the data set.
+        split: "val", "train", "test", or "all" for train and val.
+        only: names or patterns ("um_*"); pictures that match none of them are left out.
+        metric: "classes" scores every class; "road" scores as the KITTI road benchmark does, too.
+        birdseye: with metric "road": seen from above, which needs the pictures' camera calibration.
+        ground_truth: KITTI road: "road" or "lane"; None takes what the model was trained on.
+        boundary: tolerance of boundary F1 in pixels; None for 0.75 % of the picture's diagonal.
+        quick: leave out boundary F1 and calibration error.
+        out: a folder for evaluation.json, CSV, gallery and report.html; None writes nothing.
+        format: the data's format; None recognises it.
+        device, engine: see `load`.
+        progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
+
+    Returns:
+        The `Evaluation`: `.mean_iou`, `.pixel_accuracy`, `.class_iou`, `.confusion`, `.to_json()`.
+
+    Raises:
+        UserError: options that contradict each other; no such model, data, split, device or engine.
+        WeightsError: the model has other classes than the data.
+        DataError: a picture without a mask, or one that cannot be read.
+    """
+    if birdseye and metric != "road":
+        found = f"{option('birdseye', True)} with {option('metric', metric)}"
+        raise UserError(found, option("metric", "road"), "only roads are seen from above")
+    if quick and boundary is not None:
+        found = f"{option('quick', True)} and {option('boundary')}"
+        raise UserError(found, "one of them", f"{option('quick', True)} leaves out what {option('boundary')} is about")
+    session = provenance.begin_session()
+    predictor = load(model, device=device, engine=engine)
+    dataset = open_as_trained(predictor.model_file, data, format=format, ground_truth=ground_truth)
+    items = choose_items(dataset, split, only)
+    segmenter, metrics = _what_to_measure(
+        predictor, dataset, items, metric=metric, birdseye=birdseye, quick=quick, tolerance=boundary
+    )
+    with shown_as("evaluating", progress) as bar:
+        return evaluate_items(
+            predictor,
+            dataset,
+            items,
+            segmenter=segmenter,
+            metrics=metrics,
+            out=Path(out) if out is not None else None,
+            about={"model": _name_of(model), "split": split},
+            session=session,
+            progress=bar,
+        )
+
+
+def evaluate_items(
+    predictor: Predictor,
+    dataset: Dataset,
+    items: Sequence[Item],
+    *,
+    metrics: Sequence[ExtraMetric],
+    session: provenance.Session,
+    segmenter: Segmenter | None = None,
+    out: Path | None = None,
+    about: Mapping[str, Any] | None = None,
+    progress: ProgressCallback | None = None,
+) -> Evaluation:
+    """Score items; with a folder, leave scores, gallery, run.json and report there.
+
+    Args:
+        segmenter: the predictor as a metric sees it; None takes the predictor itself.
+        session: the call that this belongs to, for run.json.
+        out: the folder; None writes nothing.
+        about: what run.json says beside versions and device.
+    """
+    gallery = Gallery() if out else None
+    if out:
+        make_folder(out)
+    evaluation = score_items(
+        segmenter or predictor, dataset, items, metrics=metrics, on_picture=gallery, progress=progress
+    )
+    if out and gallery:
+        evaluation.save(out)
+        write_text(out / "gallery.json", json.dumps(gallery.save(out), indent=1))
+        data = {"format": dataset.format, "folder": str(dataset.root), "pictures": len(items)}
+        run = {**circumstances(predictor, session), "data": data, **(about or {})}
+        write_text(out / "run.json", json.dumps(run, indent=1))
+        write_report(out)
+    return evaluation
+
+
+def circumstances(predictor: Predictor, session: provenance.Session) -> dict[str, Any]:
+    """Return versions, device, command and commit: what somebody needs to get the same numbers."""
+    return {
+        **provenance.describe_machine(predictor.device),
+        "command": session.command,
+        "commit": session.commit,
+        "started": session.started,
+        "parameters": sum(p.numel() for p in predictor.model.parameters()),
+    }
+
+
+def open_as_trained(
+    model_file: ModelFile,
+    data: str | PathLike[str],
+    *,
+    format: str | None = None,
+    ground_truth: Literal["road", "lane"] | None = None,
+) -> Dataset:
+    """Open data with the split and ground truth that a model was trained with, so that val is what val was.
+
+    Args:
+        format: the data's format; None recognises it.
+        ground_truth: another one than the model's, for KITTI road.
+
+    Raises:
+        DataError: as `open_dataset`.
+    """
+    trained: dict[str, Any] = model_file.recipe.get("data", {})
+    same = {"seed": trained.get("split_seed", 0), "val_fraction": trained.get("val_fraction", 0.2)}
+    path = Path(data)
+    if ground_truth:
+        return open_dataset(path, format, ground_truth=ground_truth, **same)
+    dataset = open_dataset(path, format, **same)
+    if trained.get("ground_truth") and dataset.format == "kitti-road":
+        return open_dataset(path, format, ground_truth=trained["ground_truth"], **same)
+    return dataset
+
+
+def choose_items(dataset: Dataset, split: str, only: Sequence[str] = ()) -> tuple[Item, ...]:
+    """List the pictures of a split ("all": of train and val), or those of them whose name matches one of the patterns.
+
+    Raises:
+        DataError: no such split, or a pattern without a picture.
+    """
+    if split == "all":
+        items = tuple(item for name in ("train", "val") if dataset.splits.get(name) for item in dataset.split(name))
+    else:
+        items = dataset.split(split)
+    for pattern in only:
+        if not any(fnmatchcase(item.name, pattern) for item in items):
+            raise DataError(
+                f"no picture of split '{split}' is named {pattern}",
+                f"names like {items[0].name}" if items else "pictures",
+                "" if split == "all" else f"{option('split', 'all')} looks in train and val",
+            )
+    return tuple(item for item in items if not only or any(fnmatchcase(item.name, pattern) for pattern in only))
+
+
+def _what_to_measure(
+    predictor: Predictor,
+    dataset: Dataset,
+    items: Sequence[Item],
+    *,
+    metric: str,
+    birdseye: bool,
+    quick: bool,
+    tolerance: float | None,
+) -> tuple[Segmenter, list[ExtraMetric]]:
+    """Return the network as the metric sees it, and what is counted beside the confusion matrix."""
+    segmenter: Segmenter = predictor
+    metrics: list[ExtraMetric] = []
+    if metric == "road":
+        if dataset.format != "kitti-road":
+            wanted = f"data_road of KITTI for {option('metric', 'road')}"
+            raise DataError(f"{dataset.root} is of format {dataset.format}", wanted)
+        segmenter = RoadSegmenter(predictor)
+        metrics.append(RoadMetric(items, dataset.extras["ground_truth"], from_above=birdseye))
+    if not quick:
+        metrics += default_metrics(segmenter.labels, tolerance)
+    return segmenter, metrics
+
+
+def _name_of(model: Model) -> str:
+    """Return what run.json calls the model."""
+    return type(model).__name__ if isinstance(model, Predictor) else str(Path(model))

@@ -1,0 +1,150 @@
+"""A model file as a predictor: its network runs in torch, or is converted in memory for a faster engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from atonce.data.input_size import InputSize
+from atonce.errors import UserError
+from atonce.inference import tiles
+from atonce.inference.engines import accelerated, choose_engine
+from atonce.inference.predictor import Picture, Predictor, as_rgb
+from atonce.inference.result import Result
+from atonce.model_file import ModelFile
+from atonce.progress import ProgressCallback
+
+_LARGEST_BATCH = 8
+"""Pictures that go through the network at once; more gain little."""
+
+
+class NetworkPredictor(Predictor):
+    """A `Predictor` of a `ModelFile`.
+
+    Args:
+        device: "cpu", "cuda", ...; None takes the first GPU, or the CPU.
+        engine: "torch", "torch-bf16" (bf16 products, for hardware that has them), "onnxruntime", "openvino", or "auto"
+            for the fastest that is installed and keeps to float32; None is torch.
+
+    Raises:
+        UserError: there is no such device or engine, or the engine is not installed.
+    """
+
+    def __init__(
+        self, model_file: ModelFile, *, device: str | torch.device | None = None, engine: str | None = None
+    ) -> None:
+        self.model_file, self.labels = model_file, model_file.labels
+        self.engine = choose_engine(engine, device)
+        in_torch = self.engine in ("torch", "torch-bf16")
+        self.device = usable_device(device if in_torch else "cpu")
+        network = model_file.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = network.eval()
+        self._torch_network = self.model.rounded() if self.engine == "torch-bf16" else self.model
+        self._network = self._run_torch if in_torch else accelerated(self.model, self.engine)
+
+    def __call__(self, picture: Picture, progress: ProgressCallback | None = None) -> Result:
+        """Segment one picture, see `Predictor`.
+
+        Large pictures (4 megapixels at the network's input) go through the network in tiles, with the same result.
+        Of huge ones (16 megapixels) the result holds labels only; `blocks` gives their logits part by part.
+        """
+        image = as_rgb(picture)
+        size = image.shape[:2]
+        if math.prod(size) > tiles.LOGIT_PIXELS:
+            labels = np.empty(size, np.uint8)
+            for block in self.blocks(image, progress):
+                labels[block.rows, block.columns] = block.logits.argmax(0).to(torch.uint8).numpy()
+            return Result(image, self.labels, labels=labels)
+        if self._computed_pixels(size) > tiles.WHOLE_PIXELS:
+            logits = torch.empty(self.labels.num_classes, *size)
+            for block in self.blocks(image, progress):
+                logits[:, block.rows, block.columns] = block.logits
+            return Result(image, self.labels, logits=logits)
+        return Result(image, self.labels, logits=self.logits(image))
+
+    @torch.inference_mode()
+    def logits(self, image: NDArray[np.uint8]) -> torch.Tensor:
+        """Compute logits in one piece: uint8 (H, W, 3) RGB -> float32 (C, H, W) on the CPU."""
+        height, width = image.shape[:2]
+        logits = self._network(network_input(image, self.model_file.input_size, self.device))
+        if logits.shape[-2:] != (height, width):
+            logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
+        return logits[0].cpu()
+
+    @torch.inference_mode()
+    def predict_labels(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Segment a batch, see `Predictor`."""
+        size = images.shape[1:3]
+        if self.batch_size_for(size) < 2:
+            return np.stack([self(image).labels for image in images])
+        logits = self._network(network_inputs(images, self.model_file.input_size, self.device))
+        if logits.shape[-2:] != size:
+            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+        return logits.argmax(1).to(torch.uint8).cpu().numpy()
+
+    def batch_size_for(self, size: tuple[int, ...]) -> int:
+        """Return the number of pictures of (height, width) in a batch, 1 to 8."""
+        return batch_size(self.model_file, size)
+
+    @torch.inference_mode()
+    def blocks(self, image: NDArray[np.uint8], progress: ProgressCallback | None = None) -> Iterator[tiles.Block]:
+        """Yield the logits of uint8 (H, W, 3) RGB part by part, computed in tiles; memory is bounded by the tile."""
+        core, margin = tiles.core_side(self.model), tiles.margin(self.model.config)
+
+        def network(pixels: torch.Tensor) -> torch.Tensor:
+            return self._network(pixels.to(self.device)).cpu()
+
+        yield from tiles.blocks(network, image, self.model_file.input_size, core, margin, progress)
+
+    def _computed_pixels(self, size: tuple[int, ...]) -> int:
+        return computed_pixels(self.model_file, size)
+
+    def _run_torch(self, pixels: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self._torch_network(pixels.contiguous(memory_format=torch.channels_last))
+        return scores.float()
+
+
+def computed_pixels(model_file: ModelFile, size: tuple[int, ...]) -> int:
+    """Return the pixels that the first layer computes for a picture of (height, width)."""
+    return tiles.computed_pixels(model_file.model.config, *model_file.input_size.apply(*size))
+
+
+def batch_size(model_file: ModelFile, size: tuple[int, ...]) -> int:
+    """Return how many pictures of (height, width) take as much memory as the largest that goes through in one piece."""
+    pixels = max(math.prod(size), computed_pixels(model_file, size))
+    return min(max(1, tiles.WHOLE_PIXELS // pixels), _LARGEST_BATCH)
+
+
+def usable_device(device: str | torch.device | None) -> torch.device:
+    """Return a device by its name; None takes the first GPU, or the CPU. Raises UserError: not there."""
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(name)
+        torch.empty(1, device=chosen).cpu()
+    # torch says "not compiled with CUDA" by an assertion, "no such device" by one of several errors.
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError):
+        gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        raise UserError(f"there is no device '{name}' here", f"one of {', '.join(['cpu', *gpus])}") from None
+    return chosen
+
+
+def network_input(image: NDArray[np.uint8], input_size: InputSize, device: torch.device | None = None) -> torch.Tensor:
+    """Resize a picture to what the network sees: uint8 (H, W, 3) RGB -> (1, 3, h, w), values 0..255."""
+    return network_inputs(image[None], input_size, device)
+
+
+def network_inputs(
+    images: NDArray[np.uint8], input_size: InputSize, device: torch.device | None = None
+) -> torch.Tensor:
+    """Resize a batch to what the network sees: uint8 (N, H, W, 3) RGB -> (N, 3, h, w), values 0..255."""
+    # A copy: Pillow hands out arrays that must not be written to, and torch warns of those.
+    batch = torch.tensor(images).to(device).permute(0, 3, 1, 2)
+    size = input_size.apply(*images.shape[1:3])
+    if size == images.shape[1:3]:
+        return batch
+    return F.interpolate(batch.float(), size, mode="bilinear", align_corners=False, antialias=True)

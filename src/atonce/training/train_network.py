@@ -1,0 +1,238 @@
+"""`atonce.train`: from a folder of data to a trained, evaluated and reported run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from atonce import provenance
+from atonce.errors import TrainingError, option
+from atonce.evaluation.evaluate_model import evaluate_items
+from atonce.evaluation.extra_metrics import default_metrics
+from atonce.evaluation.scoring import Evaluation
+from atonce.inference.load import load
+from atonce.progress import shown_as
+from atonce.recipes import Recipe, load_recipe
+from atonce.training.callbacks import Callback, CallbackList
+from atonce.training.loop import fit
+from atonce.training.progress_display import progress_display
+from atonce.training.recipe_choice import default_recipe_name
+from atonce.training.setup import set_up
+from atonce.training.training_run import TrainingRun
+
+if TYPE_CHECKING:
+    from atonce.inference.predictor import Predictor
+
+Overrides = Mapping[str, Any] | Sequence[str]
+"""Changes to a recipe: {"optim.lr": 1e-4, ...}, or "section.key=value" texts whose values are YAML."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedRun:
+    """A run that has come to its end. It can be given wherever a model is asked for.
+
+    Attributes:
+        folder: the run folder.
+        evaluation: of the best model on the validation split, in full precision; None in other processes than the
+            first.
+        steps: updates made, over all sessions of the run.
+        best_step: the step of the best validation, whose network is kept.
+        minutes: time spent training.
+        waited: share of this session's training, 0..1, that went by waiting for data; None where nothing was trained.
+        stop_reason: why a callback has stopped the run; None where it came to the end of its recipe.
+    """
+
+    folder: Path
+    evaluation: Evaluation | None
+    steps: int
+    best_step: int
+    minutes: float
+    waited: float | None = None
+    stop_reason: str | None = None
+
+    @property
+    def model(self) -> Path:
+        """The model file: the network that was best on validation."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """The scores on the validation split as evaluation.json holds them: "mean_iou", "pixel_accuracy", "classes"."""
+        return self.evaluation.to_json() if self.evaluation else {}
+
+    def load(self, *, device: str | None = None, engine: str | None = None) -> Predictor:
+        """Load the best model for use, see `atonce.load`."""
+        return load(self.folder, device=device, engine=engine)
+
+    def __fspath__(self) -> str:
+        return fspath(self.folder)
+
+
+def train(
+    data: str | PathLike[str],
+    *,
+    recipe: str | PathLike[str] | Recipe | None = None,
+    out: str | PathLike[str] | None = None,
+    weights: str | PathLike[str] | None = None,
+    overrides: Overrides | None = None,
+    seed: int | None = None,
+    max_minutes: float | None = None,
+    teacher: str | PathLike[str] | None = None,
+    format: str | None = None,
+    ground_truth: Literal["road", "lane"] | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+) -> TrainedRun:
+    """Train a network on a folder of data, evaluate the best one on the validation split, and write a report.
+
+    The same as `atonce train`: the same files and the same numbers, bit for bit.
+
+    >>> run = atonce.train("path/to/data", weights="vgg16_features.pth", max_minutes=20)   # doctest: +SKIP
+    >>> run.scores["mean_iou"], run.folder                                                 # doctest: +SKIP
+    >>> run.load()("street.jpg").overlay()                                                 # doctest: +SKIP
+
+    Args:
+        data: the folder of the data set; its format is recognised.
+        recipe: a shipped recipe's name, a YAML file, or a `Recipe`; None takes the one for the data's format.
+        out: the run folder; None for runs/<data>-<recipe>.
+        weights: pretrained VGG-16: a file or a name (`atonce weights list`); "none" starts afresh; None leaves it to
+            the recipe.
+        overrides: changes to the recipe, {"optim.lr": 1e-4} or ["optim.lr=1e-4"].
+        seed: of all that is random; None leaves it to the recipe.
+        max_minutes: stop after this time at the latest.
+        teacher: a model file to learn from, too (distillation); "none" learns from the masks alone.
+        format: the data's format; None recognises it.
+        ground_truth: KITTI road only: the whole road, or the lane that the car is in.
+        resume: go on with the run in `out`, by its own recipe.
+        callbacks: see each step, validation and the end, and may stop the run.
+        progress: whether progress is shown on stderr: bars on a terminal and in a notebook, lines elsewhere.
+
+    Returns:
+        A `TrainedRun`: `.model`, `.scores`, `.folder`, `.load()`.
+
+    Raises:
+        UserError: of the kind that fits; nothing has been trained or overwritten then.
+        TrainingError: the loss or the gradient is not finite; what was saved before is kept.
+        KeyboardInterrupt: Ctrl-C; the state has been saved.
+    """
+    session = provenance.begin_session()
+    changes = [
+        *override_texts(overrides or ()),
+        *([f"train.max_minutes={max_minutes}"] if max_minutes is not None else []),
+        *([f"train.seed={seed}"] if seed is not None else []),
+        *([f"data.ground_truth={ground_truth}"] if ground_truth is not None else []),
+        # The values of overrides are YAML; what is meant as a word is quoted: "my #1.pth" is another word in YAML.
+        *([f"data.format={json.dumps(format)}"] if format is not None else []),
+        *([f"weights={_name_or_null(weights)}"] if weights is not None else []),
+        *([f"distill.teacher={_name_or_null(teacher)}"] if teacher is not None else []),
+    ]
+    path = Path(data)
+    folder, chosen = choose_run(path, recipe, Path(out) if out is not None else None, changes, resume=resume)
+    with _callback(callbacks, progress=progress) as callback:
+        run = set_up(chosen, path, folder, resume=resume, callback=callback)
+        fit(run, callback)
+    evaluation = _evaluate_best(run, session, progress=progress) if run.is_main else None
+    return TrainedRun(
+        folder=folder,
+        evaluation=evaluation,
+        steps=run.progress.step,
+        best_step=run.progress.best_step,
+        minutes=run.progress.seconds / 60,
+        waited=run.waited,
+        stop_reason=run.stop_reason,
+    )
+
+
+def run_training(
+    recipe: Recipe, data: Path, out: Path, *, resume: bool = False, callback: Callback | None = None
+) -> TrainingRun:
+    """Train a network as the recipe says and leave it in the run folder `out`, without the final evaluation.
+
+    Raises:
+        UserError, KeyboardInterrupt: as `train`.
+    """
+    callback = callback or Callback()
+    run = set_up(recipe, data, out, resume=resume, callback=callback)
+    fit(run, callback)
+    return run
+
+
+def choose_run(
+    data: Path, recipe: str | PathLike[str] | Recipe | None, out: Path | None, overrides: Sequence[str], *, resume: bool
+) -> tuple[Path, Recipe]:
+    """Return the run folder and the recipe of a run; one that is resumed keeps its own recipe, changed by overrides.
+
+    Raises:
+        TrainingError: resumed with another recipe, or where there is no run.
+        RecipeError, DataError: no such recipe; data that cannot be recognised.
+    """
+    if resume and out and (out / "recipe.yaml").is_file():
+        if recipe is not None:
+            name = "a Recipe" if isinstance(recipe, Recipe) else fspath(recipe)
+            found = f"{option('resume', True)} with {option('recipe', name)}"
+            remedy = f"leave out {option('recipe')}"
+            raise TrainingError(found, f"the recipe of the run, {out / 'recipe.yaml'}", remedy)
+        return out, load_recipe(out / "recipe.yaml", overrides)
+    if isinstance(recipe, Recipe):
+        name, chosen = "recipe", load_recipe(recipe, overrides)
+    else:
+        source = default_recipe_name(data, overrides) if recipe is None else fspath(recipe)
+        name, chosen = Path(source).stem, load_recipe(source, overrides)
+    folder = out or Path("runs") / f"{data.resolve().name}-{name}"
+    if not resume:
+        return folder, chosen
+    if not (folder / "recipe.yaml").is_file():
+        raise TrainingError(f"{folder} holds no run", "a run directory to resume", f"name it with {option('out')}")
+    return folder, load_recipe(folder / "recipe.yaml", overrides)
+
+
+def override_texts(overrides: Overrides) -> list[str]:
+    """Write overrides as "section.key=value" texts, whose values are YAML."""
+    if isinstance(overrides, str):
+        return [overrides]
+    if isinstance(overrides, Mapping):
+        return [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+    return list(overrides)
+
+
+def _name_or_null(value: str | PathLike[str]) -> str:
+    text = fspath(value)
+    return "null" if text == "none" else json.dumps(text)
+
+
+@contextmanager
+def _callback(callbacks: Sequence[Callback], *, progress: bool) -> Iterator[Callback]:
+    """Open the display, if it is wanted, and put it before the caller's own callbacks."""
+    if not progress:
+        yield CallbackList(callbacks)
+        return
+    with progress_display() as display:
+        yield CallbackList([display, *callbacks])
+
+
+def _evaluate_best(run: TrainingRun, session: provenance.Session, *, progress: bool) -> Evaluation:
+    """Evaluate the best model in full precision, and write everything into the run folder."""
+    predictor = load(run.folder.model, device=run.accelerator.device)
+    about = {
+        "split": "val",
+        "minutes": round(run.progress.seconds / 60, 2),
+        "data": run.about_data,
+        "best_step": run.progress.best_step,
+    }
+    with shown_as("evaluating", progress) as bar:
+        return evaluate_items(
+            predictor,
+            run.dataset,
+            run.val_items,
+            metrics=default_metrics(predictor.labels),
+            session=session,
+            out=run.folder.path,
+            about=about,
+            progress=bar,
+        )
