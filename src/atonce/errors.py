@@ -33,11 +33,11 @@ def option(name: str, value: object = None) -> str:
 
 
 def as_python(message: str) -> str:
-    """The message with its options as Python parameters: `engine='openvino'`, `resume=True`, `out`."""
+    """The message with its options as Python parameters: engine='openvino', resume=True, `out`."""
 
     def write(match: re.Match[str]) -> str:
         name, value = _PYTHON_NAMES.get(match[1], match[1]), match[2]
-        return name if not value else f"{name}=True" if value == "\0" else f"{name}={value!r}"
+        return f"`{name}`" if not value else f"{name}=True" if value == "\0" else f"{name}={value!r}"
 
     return _OPTION.sub(write, message)
 

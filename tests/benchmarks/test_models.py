@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from atonce import open_dataset
-from atonce.evaluation.scoring import evaluate
+from atonce.evaluation.scoring import score_items
 from atonce.inference import load
 from benchmarks.models import main
 
@@ -22,7 +22,7 @@ def test_size_speed_and_score_of_each_engine(
     header, _, first, second = rows
     assert [first[0], second[0]] == [f"{tiny_model}, torch", f"{tiny_model}, torch-bf16"]
     dataset = open_dataset(street_data)
-    expected = evaluate(load(tiny_model, device="cpu"), dataset, dataset.split("val")).confusion.mean_iou
+    expected = score_items(load(tiny_model, device="cpu"), dataset, dataset.split("val")).confusion.mean_iou
     assert float(first[header.index("mean IoU")]) == pytest.approx(expected, abs=1e-4)
     assert float(first[header.index("pictures/s")]) > 0
 

@@ -350,9 +350,9 @@ def test_the_share_of_waiting_is_that_of_waiting_and_updates(street_data: Path, 
     run = set_up(tiny_recipe(), street_data, tmp_path / "run", resume=False, callback=Callback())
     assert run.waited is None
     fit(run, Callback())
-    assert run.busy > 0
-    assert run.waited == pytest.approx(run.stream.waited / (run.stream.waited + run.busy))
-    run.busy, run.stream.waited = 9.0, 1.0
+    assert run.update_seconds > 0
+    assert run.waited == pytest.approx(run.stream.waited / (run.stream.waited + run.update_seconds))
+    run.update_seconds, run.stream.waited = 9.0, 1.0
     assert run.waited == 0.1
 
 

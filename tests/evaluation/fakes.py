@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from atonce.data.dataset import Item, Sample
-from atonce.inference.predictor import Result
+from atonce.inference.result import Result
 from atonce.labels import LabelSpec
 
 CALIBRATION = (

@@ -13,7 +13,7 @@ from atonce.data.dataset import Sample
 from atonce.errors import StorageError
 from atonce.evaluation.gallery import Gallery
 from atonce.evaluation.scoring import PictureScore
-from atonce.inference.predictor import Result
+from atonce.inference.result import Result
 from atonce.labels import LabelSpec
 
 SPEC = LabelSpec(("road", "rest"), ((128, 64, 128), (70, 70, 70)))

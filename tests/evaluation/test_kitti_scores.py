@@ -12,7 +12,7 @@ from PIL import Image
 from atonce.data import open_dataset
 from atonce.errors import DataError, WeightsError
 from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter, camera_file_of, read_ground_truth_rgb, road_class
-from atonce.evaluation.scoring import evaluate
+from atonce.evaluation.scoring import score_items
 from atonce.labels import CAMVID, KITTI_ROAD, LabelSpec
 from atonce.metrics.kitti_road.birds_eye import BirdsEye
 from atonce.metrics.kitti_road.road_evaluator import THRESHOLDS, RoadEvaluator, confidence_bytes
@@ -33,8 +33,8 @@ def everything(dataset):
 def measured(data, from_above=False, items=None, ground_truth="road", labels=KITTI_ROAD):
     dataset = open_dataset(data, ground_truth=ground_truth)
     items = everything(dataset) if items is None else items
-    measure = RoadMetric(items, ground_truth, from_above)
-    return evaluate(RoadSegmenter(Colours(labels)), dataset, items, measures=[measure]), measure
+    measure = RoadMetric(items, ground_truth, from_above=from_above)
+    return score_items(RoadSegmenter(Colours(labels)), dataset, items, metrics=[measure]), measure
 
 
 def test_road_is_found_by_its_name():
@@ -109,7 +109,7 @@ def test_lanes_are_a_category_of_their_own(tmp_path):
 def test_a_picture_without_calibration_is_named_before_anything_is_predicted(data):
     for name in ("um_000001", "uu_000000"):
         (data / f"training/calib/{name}.txt").unlink()
-    with pytest.raises(DataError, match=r"2 of 7 .*um_000001, uu_000000; expected .*calib/um_000001.txt.*--only"):
+    with pytest.raises(DataError, match=r"2 of 7 .*um_000001, uu_000000; expected .*calib/um_000001.txt.*with `only`"):
         measured(data, from_above=True)
     measured(data)
     (data / "training/calib/um_000001.txt").write_text("P2: 1\n")

@@ -12,7 +12,7 @@ from atonce.data import open_dataset
 from atonce.errors import DataError, StorageError, WeightsError
 from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter, read_ground_truth_rgb
 from atonce.evaluation.kitti_submission import find_testing, write_submission
-from atonce.evaluation.scoring import evaluate
+from atonce.evaluation.scoring import score_items
 from atonce.labels import CAMVID, KITTI_ROAD, LabelSpec
 from atonce.metrics.kitti_road.birds_eye import BirdsEye
 from atonce.metrics.kitti_road.road_evaluator import RoadEvaluator
@@ -27,7 +27,7 @@ def data(tmp_path):
 
 
 def submit(data, out, kind="road", labels=KITTI_ROAD, progress=None):
-    write_submission(Colours(labels), find_testing(data, kind).entries, out, progress)
+    write_submission(Colours(labels), find_testing(data, kind).entries, out, progress=progress)
     with zipfile.ZipFile(out) as archive:
         assert archive.testzip() is None
         return {info.filename: Image.open(io.BytesIO(archive.read(info))) for info in archive.infolist()}
@@ -60,7 +60,7 @@ def test_what_evaluate_says_is_what_the_benchmark_will_say(tmp_path):
     dataset = open_dataset(data)
     items = (*dataset.splits["train"], *dataset.splits["val"])
     measure = RoadMetric(items, "road", from_above=True)
-    evaluate(RoadSegmenter(Colours(CAMVID)), dataset, items, measures=[measure])
+    score_items(RoadSegmenter(Colours(CAMVID)), dataset, items, metrics=[measure])
     views = submit(data / "training", tmp_path / "out.zip", labels=CAMVID)
     fromzip = RoadEvaluator()
     for name in names:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from atonce.data.dataset import Item, Sample
 from atonce.errors import DataError, WeightsError
 from atonce.evaluation.extra_metrics import BoundaryF1Metric, CalibrationErrorMetric, default_metrics
-from atonce.evaluation.scoring import evaluate
+from atonce.evaluation.scoring import score_items
 from atonce.labels import LabelSpec
 from tests.evaluation.fakes import Memory
 
@@ -40,7 +40,7 @@ def memories(draw, least_valid=0):
 
 def scores(memory, items=None):
     measures = default_metrics(memory.labels, tolerance=1.5)
-    return evaluate(memory, memory.dataset, items or memory.items, measures=measures).to_json()
+    return score_items(memory, memory.dataset, items or memory.items, metrics=measures).to_json()
 
 
 def assume_no_confidence_on_an_edge(memory):
@@ -131,7 +131,7 @@ def test_by_hand(tmp_path):
     answers = [np.array([[0, 0, 0, 1]]), np.array([[1, 1, 1, 1]])]
     logits = [np.log(np.where(np.arange(3)[:, None, None] == ids, 0.8, 0.1)) for ids in answers]
     memory = Memory(masks, logits)
-    evaluation = evaluate(memory, memory.dataset, memory.items, measures=default_metrics(memory.labels, 0))
+    evaluation = score_items(memory, memory.dataset, memory.items, metrics=default_metrics(memory.labels, 0))
     found = evaluation.to_json()
     assert (found["classes"][0]["iou"], found["classes"][1]["iou"]) == (2 / 4, 1 / 3)
     assert found["absent"] == ["c"]
@@ -155,19 +155,19 @@ def test_by_hand(tmp_path):
 def test_default_tolerance_is_a_share_of_the_diagonal():
     memory = Memory([np.zeros((3, 4), np.uint8)], [np.zeros((3, 3, 4))])
     measures = default_metrics(memory.labels)
-    found = evaluate(memory, memory.dataset, memory.items, measures=measures).to_json()
+    found = score_items(memory, memory.dataset, memory.items, metrics=measures).to_json()
     assert found["boundary"] == {"mean_f1": None, "tolerance_pixels": None, "tolerance_share_of_diagonal": 0.0075}
 
 
 def test_everyone_is_shown_every_picture_in_order():
     memory = Memory([np.zeros((2, 2), np.uint8)] * 3, [np.zeros((3, 2, 2))] * 3)
     seen, steps = [], []
-    evaluate(
+    score_items(
         memory,
         memory.dataset,
         memory.items,
-        lambda done, total: steps.append((done, total)),
-        lambda sample, result, score: seen.append((sample.name, score.name, result.classes)),
+        progress=lambda done, total: steps.append((done, total)),
+        on_picture=lambda sample, result, score: seen.append((sample.name, score.name, result.classes)),
     )
     assert seen == [(name, name, ("a", "b", "c")) for name in ("p0", "p1", "p2")]
     assert steps == [(1, 3), (2, 3), (3, 3)]
@@ -180,7 +180,7 @@ def test_measures_keep_numbers_not_pixels():
         mask = np.zeros((side, side), np.uint8)
         memory = Memory([mask], [np.random.default_rng(0).normal(size=(3, side, side))])
         for measure in (BoundaryF1Metric(3), CalibrationErrorMetric()):
-            evaluate(memory, memory.dataset, memory.items, measures=[measure])
+            score_items(memory, memory.dataset, memory.items, metrics=[measure])
             kept.setdefault(type(measure), set()).add(size_of(measure))
     assert all(len(sizes) == 1 for sizes in kept.values()), kept
 
@@ -198,7 +198,7 @@ def test_no_more_pictures_are_decoded_than_needed_soon():
     decoded, load = [], memory.dataset.load
     memory.dataset.load = lambda item: (decoded.append(item.name), load(item))[1]
     ahead = []
-    evaluate(memory, memory.dataset, memory.items, lambda done, _: ahead.append(len(decoded) - done))
+    score_items(memory, memory.dataset, memory.items, progress=lambda done, _: ahead.append(len(decoded) - done))
     assert len(decoded) == 30
     assert max(ahead) <= 6
 
@@ -207,10 +207,10 @@ def test_other_classes_and_missing_masks_are_the_users_mistake():
     memory = Memory([np.zeros((2, 2), np.uint8)], [np.zeros((3, 2, 2))])
     other = Memory(memory.masks, memory.logits, ("a", "b", "d"))
     with pytest.raises(WeightsError, match=r"a, b, c.*a, b, d"):
-        evaluate(memory, other.dataset, other.items)
+        score_items(memory, other.dataset, other.items)
     memory.dataset.load = lambda item: Sample(np.zeros((2, 2, 3), np.uint8), None, item.name)
-    with pytest.raises(DataError, match=r"p0 has no mask.*--split"):
-        evaluate(memory, memory.dataset, memory.items)
+    with pytest.raises(DataError, match=r"p0 has no mask.*another `split`"):
+        score_items(memory, memory.dataset, memory.items)
 
 
 def test_the_palette_is_kept_for_the_report():
@@ -218,4 +218,4 @@ def test_the_palette_is_kept_for_the_report():
     memory = Memory([np.zeros((2, 2), np.uint8)], [np.zeros((2, 2, 2))], ("a", "b"))
     memory.labels = memory.dataset.labels = labels
     items = [Item("p0", Path("p0.png"))]
-    assert evaluate(memory, memory.dataset, items).to_json()["palette"] == [[1, 2, 3], [4, 5, 6]]
+    assert score_items(memory, memory.dataset, items).to_json()["palette"] == [[1, 2, 3], [4, 5, 6]]

@@ -52,7 +52,7 @@ def test_auto_takes_the_fastest_that_is_installed(monkeypatch: pytest.MonkeyPatc
 def test_mistakes() -> None:
     with pytest.raises(UserError, match="no engine 'tensorrt'; expected one of torch, torch-bf16, onnxruntime"):
         engines.choose_engine("tensorrt")
-    with pytest.raises(UserError, match="--engine openvino with --device cuda"):
+    with pytest.raises(UserError, match="engine='openvino' with device='cuda"):
         engines.choose_engine("openvino", "cuda")
 
 

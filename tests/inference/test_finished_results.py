@@ -11,8 +11,9 @@ from PIL import Image
 
 from atonce.errors import UserError
 from atonce.inference import Predictor, load
-from atonce.inference.finished_results import fingerprint, read_provenance
-from atonce.inference.folders import Options, Summary, find_jobs, predict_files
+from atonce.inference.finished_results import model_fingerprint, read_tag
+from atonce.inference.folders import OutputOptions, Summary, predict_files
+from atonce.inference.inputs import find_jobs
 from tests.data import trees
 from tests.inference.video import videos
 
@@ -27,8 +28,10 @@ class Folder:
         for index in range(4):
             trees.save(self.inputs / f"{index}.png", trees.picture(index, (30, 20)))
 
-    def predict(self, options: Options | None = None, model: str = MODEL, overwrite: bool = False) -> Summary:
-        return predict_files(self.predictor, find_jobs([self.inputs]), self.out, options, model, overwrite)
+    def predict(self, options: OutputOptions | None = None, model: str = MODEL, *, overwrite: bool = False) -> Summary:
+        return predict_files(
+            self.predictor, find_jobs([self.inputs]), self.out, options, fingerprint=model, overwrite=overwrite
+        )
 
     def with_video(self) -> Path:
         videos.make(self.inputs / "drive.mp4", audio="aac")
@@ -62,7 +65,7 @@ def test_what_is_done_is_skipped(folder: Folder) -> None:
 
 
 def test_what_is_missing_is_done(folder: Folder) -> None:
-    options = Options(probabilities=True, label_video=True)
+    options = OutputOptions(probabilities=True, label_video=True)
     folder.with_video()
     folder.predict(options)
     for name in ("labels/0.png", "overlays/1.jpg", "probabilities/2.npy", "labels/drive.mkv"):
@@ -98,18 +101,18 @@ def test_new_pictures_are_done_beside_the_old(folder: Folder) -> None:
 
 OTHERS = {
     "model": (None, "fedcba9876543210"),
-    "opacity": (Options(opacity=0.2), MODEL),
-    "probabilities": (Options(probabilities=True), MODEL),
+    "opacity": (OutputOptions(opacity=0.2), MODEL),
+    "probabilities": (OutputOptions(probabilities=True), MODEL),
 }
 
 
 @pytest.mark.parametrize(("options", "model"), OTHERS.values(), ids=OTHERS)
 def test_results_of_another_model_or_options_are_not_touched(
-    folder: Folder, options: Options | None, model: str
+    folder: Folder, options: OutputOptions | None, model: str
 ) -> None:
     folder.predict()
     before = folder.written()
-    message = r"labels/0\.png was made by another model or with other options; .*choose another --out.*--overwrite"
+    message = r"labels/0\.png was made by another model or with other options; .*choose another `out`.*overwrite=True"
     with pytest.raises(UserError, match=message):
         folder.predict(options, model)
     assert folder.written() == before
@@ -129,8 +132,10 @@ def test_results_of_rounded_weights_are_those_of_another_model(folder: Folder, t
     assert folder.predict().skipped == 4
 
 
-@pytest.mark.parametrize("options", [Options(audio=False), Options(label_video=True), Options(opacity=0.2)])
-def test_videos_of_other_options_are_not_touched(folder: Folder, options: Options) -> None:
+@pytest.mark.parametrize(
+    "options", [OutputOptions(audio=False), OutputOptions(label_video=True), OutputOptions(opacity=0.2)]
+)
+def test_videos_of_other_options_are_not_touched(folder: Folder, options: OutputOptions) -> None:
     overlay = folder.with_video()
     for picture in folder.inputs.glob("*.png"):
         picture.unlink()
@@ -158,13 +163,13 @@ def test_files_of_nobody_knows_whom_are_not_touched(folder: Folder, name: str) -
 def test_without_a_fingerprint_everything_is_done_and_nothing_is_marked(folder: Folder) -> None:
     folder.predict()
     assert folder.predict(model="").done == 4
-    assert read_provenance(folder.out / "labels" / "0.png") is None
+    assert read_tag(folder.out / "labels" / "0.png") is None
 
 
 def test_the_mark_of_matroska_is_found(folder: Folder) -> None:
     videos.make(folder.inputs / "a.mkv", ticks=1000)
     folder.predict()
-    mark = read_provenance(folder.out / "overlays" / "a.mkv")
+    mark = read_tag(folder.out / "overlays" / "a.mkv")
     assert mark is not None
     assert (mark.model, mark.source[0]) == (MODEL, (folder.inputs / "a.mkv").stat().st_size)
     assert folder.predict().skipped == 5
@@ -214,14 +219,14 @@ def test_progress_counts_pictures_and_frames(folder: Folder) -> None:
 
 def test_a_model_is_known_by_what_is_in_it(tiny_model: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copy(tiny_model, tmp_path / "copy.safetensors"))
-    assert fingerprint(copy) == fingerprint(tiny_model)
+    assert model_fingerprint(copy) == model_fingerprint(tiny_model)
     with copy.open("r+b") as file:
         file.seek(-4, 2)
         file.write(np.float32(1.5).tobytes())
-    assert fingerprint(copy) != fingerprint(tiny_model)
+    assert model_fingerprint(copy) != model_fingerprint(tiny_model)
     # OpenVINO's weights stand in a file of their own.
     (tmp_path / "m.xml").write_text("graph")
     (tmp_path / "m.bin").write_text("weights")
-    before = fingerprint(tmp_path / "m.xml")
+    before = model_fingerprint(tmp_path / "m.xml")
     (tmp_path / "m.bin").write_text("others")
-    assert fingerprint(tmp_path / "m.xml") != before
+    assert model_fingerprint(tmp_path / "m.xml") != before

@@ -10,7 +10,8 @@ from PIL import Image
 
 from atonce.errors import DataError
 from atonce.inference import Predictor, load
-from atonce.inference.folders import Options, find_pictures, predict_files
+from atonce.inference.folders import OutputOptions, predict_files
+from atonce.inference.inputs import find_pictures
 from tests.data import trees
 
 
@@ -74,7 +75,7 @@ def test_everything_is_written_at_the_size_of_the_picture(segment: Predictor, tm
         segment,
         find_pictures([tmp_path / "in"]),
         tmp_path / "out",
-        Options(0.3, True),
+        OutputOptions(opacity=0.3, probabilities=True),
         progress=lambda *done: seen.append(done),
     )
     assert not summary.broken

@@ -161,7 +161,7 @@ def test_dropout_is_off(segment: Predictor) -> None:
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x", "meta"])
 def test_a_device_that_is_not_there_is_told(tiny_model: Path, device: str) -> None:
     with pytest.raises(UserError, match=f"there is no device '{device}' here; expected one of cpu"):
-        atonce.load(tiny_model, device)
+        atonce.load(tiny_model, device=device)
 
 
 def test_a_device_may_be_given_as_torch_has_it(tiny_model: Path) -> None:

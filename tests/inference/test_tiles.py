@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from atonce.data.input_size import InputSize
 from atonce.errors import UserError
 from atonce.inference import NetworkPredictor, Predictor, tiles
-from atonce.inference.folders import Options, find_pictures, predict_files
-from atonce.inference.predictor import network_input
+from atonce.inference.folders import OutputOptions, predict_files
+from atonce.inference.inputs import find_pictures
+from atonce.inference.network_predictor import network_input
 from atonce.labels import LabelSpec
 from atonce.model import FCN, initialise
 from atonce.model_file import ModelFile
@@ -182,7 +183,7 @@ def test_probabilities_of_huge_pictures_go_to_a_file(
     Image.fromarray(image).save(tmp_path / "large.png")
     monkeypatch.setattr(tiles, "LOGIT_PIXELS", 1000)
     jobs = find_pictures([tmp_path / "large.png"])
-    assert not predict_files(predictor, jobs, tmp_path / "out", Options(probabilities=True)).broken
+    assert not predict_files(predictor, jobs, tmp_path / "out", OutputOptions(probabilities=True)).broken
     found = np.load(tmp_path / "out" / "probabilities" / "large.npy")
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, whole, atol=1e-5)

@@ -53,7 +53,7 @@ def test_frames_keep_their_times_their_size_and_what_is_on_them(
     out = tmp_path / "out" / Path(name).with_suffix(overlay_module.overlay_suffix(source))
     seen: list[tuple[int, int]] = []
     report = predict_video(
-        segment, source, out, 0.4, labels=tmp_path / "ids.mkv", progress=lambda *now: seen.append(now)
+        segment, source, out, opacity=0.4, labels=tmp_path / "ids.mkv", progress=lambda *now: seen.append(now)
     )
     before, after, ids = videos.read(source), videos.read(out), videos.read(tmp_path / "ids.mkv")
     assert len(before) == report.frames
@@ -267,7 +267,12 @@ def test_frames_together_are_segmented_as_one_by_one(tiny_model: Path, engine: s
 
 
 def test_as_many_frames_go_together_as_memory_for_one_large_picture_allows(segment: Predictor) -> None:
-    assert [segment.together(size) for size in ((48, 64), (720, 1280), (1080, 1920), (2160, 3840))] == [8, 4, 1, 1]
+    assert [segment.batch_size_for(size) for size in ((48, 64), (720, 1280), (1080, 1920), (2160, 3840))] == [
+        8,
+        4,
+        1,
+        1,
+    ]
 
 
 MEMORY = """
@@ -277,7 +282,7 @@ import numpy as np
 import atonce
 from atonce.inference.video.overlay import predict_video
 
-segment = atonce.load(sys.argv[1], "cpu")
+segment = atonce.load(sys.argv[1], device="cpu")
 segment.predict_labels = lambda images: np.zeros(images.shape[:3], np.uint8)
 peaks = []
 for name in sys.argv[2:]:
