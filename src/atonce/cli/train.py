@@ -15,8 +15,6 @@ from atonce.cli.options import Data, Format, GroundTruth
 if TYPE_CHECKING:
     from atonce.recipes import Recipe
 
-_RECIPES = {"camvid": "camvid", "kitti-road": "kitti-road", "voc": "voc"}
-
 
 @app.command()
 def train(
@@ -63,6 +61,7 @@ def _resolve(data: Path, name: str | None, out: Path | None, overrides: list[str
     """The run directory and the recipe; a resumed run keeps its own, changed by --set."""
     from atonce.errors import TrainingError
     from atonce.recipes import load_recipe
+    from atonce.training.recipe_choice import default_recipe_name, recipe_for
 
     if resume and out and (out / "recipe.yaml").is_file():
         if name is not None:
@@ -71,18 +70,13 @@ def _resolve(data: Path, name: str | None, out: Path | None, overrides: list[str
             )
         return out, load_recipe(out / "recipe.yaml", overrides)
     if name is None:
-        name = _RECIPES.get(_format(data, overrides) or "", "folder")
+        name = default_recipe_name(data, overrides)
     folder = out or Path("runs") / f"{data.resolve().name}-{Path(name).stem}"
     if resume and not (folder / "recipe.yaml").is_file():
         raise TrainingError(f"{folder} holds no run", "a run directory to resume", "name it with --out")
-    return folder, load_recipe(folder / "recipe.yaml" if resume else name, overrides)
-
-
-def _format(data: Path, overrides: list[str]) -> str | None:
-    from atonce.data.formats import recognise
-
-    given = [o.partition("=")[2].strip("\"'") for o in overrides if o.startswith("data.format=")]
-    return given[-1] if given else recognise(data)
+    if resume:
+        return folder, load_recipe(folder / "recipe.yaml", overrides)
+    return folder, recipe_for(data, name, overrides)
 
 
 def run(recipe: Recipe, data: Path, folder: Path, resume: bool) -> None:

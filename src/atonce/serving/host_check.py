@@ -1,5 +1,4 @@
-"""Middleware against web pages of others: requests that are not meant for this server (DNS rebinding, CSRF) are
-refused, and every response carries security headers."""
+"""Protection against the web pages of others: host and origin checks (DNS rebinding, CSRF), security headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much clients may ask for: sizes, the length of the queue, memory and time."""
+"""Limits of the server: sizes, the length of the queue, the memory and the time of its clients."""
 
 from __future__ import annotations
 

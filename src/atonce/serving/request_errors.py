@@ -1,4 +1,4 @@
-"""What a client is told when it does not get what it asked for."""
+"""Errors of requests: those that are refused, and those whose client has gone."""
 
 from __future__ import annotations
 

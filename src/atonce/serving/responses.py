@@ -52,7 +52,7 @@ _BY_RANGE = {"*/*": ResponseFormat.JSON, "application/*": ResponseFormat.JSON, "
 
 @dataclass(frozen=True)
 class ResponseOptions:
-    """What the response holds.
+    """The options of one response.
 
     Attributes:
         opacity: of the colours in an overlay, 0..1.
