@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from atonce.labels import LabelSpec
     from atonce.model import FCN
     from atonce.recipes import FCNConfig, Recipe, load_recipe
+    from atonce.serving import serve
+    from atonce.studies import ablate
     from atonce.training import Callback, TrainedRun, train
 
 __all__ = [
@@ -41,12 +43,14 @@ __all__ = [
     "TrainedRun",
     "UserError",
     "__version__",
+    "ablate",
     "evaluate",
     "export",
     "load",
     "load_recipe",
     "open_dataset",
     "predict",
+    "serve",
     "submit",
     "train",
 ]
@@ -62,12 +66,14 @@ _MODULES = {
     "Result": "atonce.inference",
     "TrainedRun": "atonce.training",
     "UserError": "atonce.errors",
+    "ablate": "atonce.studies",
     "evaluate": "atonce.evaluation",
     "export": "atonce.exporting",
     "load": "atonce.inference",
     "load_recipe": "atonce.recipes",
     "open_dataset": "atonce.data",
     "predict": "atonce.inference.folders",
+    "serve": "atonce.serving",
     "submit": "atonce.evaluation",
     "train": "atonce.training",
 }

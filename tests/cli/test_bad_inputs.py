@@ -391,7 +391,11 @@ MODELS: dict[str, Case] = {
     ),
     "plain tensors as a model": (
         predict_with(plain_tensors),
-        (r"plain\.safetensors holds tensors but no description", "expected a model file", "atonce train. with --weights"),
+        (
+            r"plain\.safetensors holds tensors but no description",
+            "expected a model file",
+            "atonce train. with --weights",
+        ),
     ),
     "damaged model": (predict_with(damaged), (r"half\.safetensors is not a safetensors file or is damaged",)),
     "model of another architecture than it says": (

@@ -20,7 +20,7 @@ from PIL import Image
 from atonce.inference import Predictor
 from atonce.serving.http_app import create_app
 from atonce.serving.limits import Limits
-from atonce.serving.server import listen, server_of
+from atonce.serving.server import create_server, listen
 from atonce.serving.service import Service
 
 BOUNDARY = "a7b3"
@@ -96,9 +96,9 @@ def form(*fields: tuple[str, bytes], filename: str = "../../etc/passwd.png") -> 
 
 @contextmanager
 def serving(model: Path, limits: Limits | None = None, engine: str | None = None) -> Iterator[Live]:
-    service = Service.from_file(model, "cpu", engine, limits)
+    service = Service.from_file(model, device="cpu", engine=engine, limits=limits)
     with listen("127.0.0.1", 0) as listener:
-        server = server_of(create_app(service, ["served.example"]))
+        server = create_server(create_app(service, ["served.example"]))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

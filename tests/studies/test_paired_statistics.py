@@ -7,15 +7,15 @@ import math
 import pytest
 import torch
 
-from atonce.studies.paired_statistics import paired_difference, spread, t_quantile
+from atonce.studies.paired_statistics import mean_and_std, paired_difference, t_quantile
 
 TABLE = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 5: 2.5706, 9: 2.2622, 10: 2.2281, 30: 2.0423, 100: 1.9840}
 """Two-sided 95 %: any textbook."""
 
 
-@pytest.mark.parametrize(("freedom", "value"), TABLE.items())
-def test_quantiles_of_the_textbook(freedom: int, value: float) -> None:
-    assert t_quantile(freedom) == pytest.approx(value, abs=5e-5)
+@pytest.mark.parametrize(("degrees_of_freedom", "value"), TABLE.items())
+def test_quantiles_of_the_textbook(degrees_of_freedom: int, value: float) -> None:
+    assert t_quantile(degrees_of_freedom) == pytest.approx(value, abs=5e-5)
 
 
 def test_other_confidences() -> None:
@@ -26,12 +26,12 @@ def test_other_confidences() -> None:
             t_quantile(freedom, confidence)
 
 
-def test_spread_of_none_one_and_several() -> None:
-    assert spread([]) is None
-    one = spread([0.5])
-    assert one is not None and (one.n, one.mean, one.deviation) == (1, 0.5, None)
-    three = spread([1.0, 2.0, 3.0])
-    assert three is not None and (three.mean, three.deviation) == (2.0, 1.0)
+def test_mean_and_std_of_none_one_and_several() -> None:
+    assert mean_and_std([]) is None
+    one = mean_and_std([0.5])
+    assert one is not None and (one.n, one.mean, one.std) == (1, 0.5, None)
+    three = mean_and_std([1.0, 2.0, 3.0])
+    assert three is not None and (three.mean, three.std) == (2.0, 1.0)
 
 
 def test_a_difference_is_of_pairs() -> None:
@@ -41,10 +41,10 @@ def test_a_difference_is_of_pairs() -> None:
     assert between.mean == pytest.approx(0.02)
     half = 4.302653 * 0.01 / math.sqrt(3)
     assert (between.low, between.high) == (pytest.approx(0.02 - half), pytest.approx(0.02 + half))
-    assert not between.clear
+    assert not between.significant
     assert paired_difference([], []) is None
     single = paired_difference([0.3], [0.1])
-    assert single is not None and single.low is None and not single.clear
+    assert single is not None and single.low is None and not single.significant
     same = paired_difference([0.3, 0.4], [0.3, 0.4])
     assert same is not None and (same.mean, same.low, same.high) == (0, 0, 0)
     with pytest.raises(ValueError, match="zip"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from atonce.errors import RecipeError
-from atonce.studies import STUDIES, load_study, plan
+from atonce.studies import STUDIES, load_study, plan_runs
 from tests.tiny import tiny_recipe
 
 
@@ -69,7 +69,7 @@ def test_a_study_of_ones_own(tmp_path: Path) -> None:
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        plan(load_study(written(tmp_path / "mine.yaml", text)), tiny_recipe(), 2, tmp_path / "out")
+        plan_runs(load_study(written(tmp_path / "mine.yaml", text)), tiny_recipe(), 2, tmp_path / "out")
     assert message in str(caught.value)
     assert not (tmp_path / "out").exists()
 
@@ -82,7 +82,7 @@ def test_no_such_study(tmp_path: Path) -> None:
 
 
 def test_runs_are_planned_seed_by_seed(tmp_path: Path) -> None:
-    planned = plan(load_study("freeze"), tiny_recipe("train.seed=5"), 2, tmp_path)
+    planned = plan_runs(load_study("freeze"), tiny_recipe("train.seed=5"), 2, tmp_path)
     assert [(run.variant, run.seed) for run in planned] == [
         ("trained", 5),
         ("frozen", 5),

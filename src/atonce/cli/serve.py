@@ -1,4 +1,4 @@
-"""atonce serve"""
+"""atonce serve: a model behind HTTP."""
 
 from __future__ import annotations
 
@@ -38,42 +38,31 @@ def serve(
 
     There is no password and no encryption: beyond this machine, put a proxy before it.
     """
-    from atonce.extras import require_extra
-
-    for package in ("fastapi", "uvicorn", "python_multipart"):
-        require_extra(package, "atonce serve", "serve")
-    import torch
-
-    from atonce.serving.http_app import create_app
+    from atonce.serving import serve as serve_model
     from atonce.serving.limits import Limits
-    from atonce.serving.server import address_of, listen, run
-    from atonce.serving.service import Service
 
-    if threads:
-        torch.set_num_threads(threads)
-    limits = Limits(round(max_upload_mb * 1e6), round(max_megapixels * 1e6), queue)
-    with listen(host, port) as listener:
-        service = Service.from_file(model, device, engine, limits)
-        service.warm_up()
-        names = [*(allow_host or []), *([] if _is_everywhere(host) else [host])]
-        application = create_app(service, names)
-        place = address_of(host, listener.getsockname()[1])
-        typer.echo(f"{model} with {service.predictor.engine}: http://{place} (Ctrl-C ends)")
-        if not _is_local(host):
+    def announce(url: str, engine: str) -> None:
+        typer.echo(f"{model} with {engine}: {url} (Ctrl-C ends)")
+        if not _is_loopback(host):
             typer.echo("note: whoever can reach this address can use it; there is no password", err=True)
-        run(application, listener)
+
+    serve_model(
+        model,
+        host=host,
+        port=port,
+        engine=engine,
+        device=device,
+        threads=threads,
+        limits=Limits(upload_bytes=round(max_upload_mb * 1e6), pixels=round(max_megapixels * 1e6), queue=queue),
+        allow_host=allow_host or (),
+        on_ready=announce,
+    )
     typer.echo("stopped")
 
 
-def _is_local(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach the address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _is_everywhere(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False

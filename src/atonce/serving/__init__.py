@@ -1,1 +1,60 @@
-"""A network behind HTTP: a page for people, an API for programs. Nothing of training is imported."""
+"""Serving: a network behind HTTP, with a page for people and an API for programs. Nothing of training is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from atonce.extras import require_extra
+
+if TYPE_CHECKING:
+    from atonce.serving.limits import Limits
+
+__all__ = ["serve"]
+
+
+def serve(
+    model: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    engine: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    limits: Limits | None = None,
+    allow_host: Iterable[str] = (),
+    on_ready: Callable[[str, str], None] | None = None,
+) -> None:
+    """Serve a model over HTTP until SIGINT or SIGTERM; what `atonce serve` does. To be called in the main thread.
+
+    Args:
+        model: a model file, or a file of `atonce export`.
+        host: the address to listen on; "0.0.0.0" for every machine that can reach this one.
+        port: 0 for any that is free.
+        engine, device: as in `atonce.load`.
+        threads: cores that the network uses; all by default.
+        limits: how much clients may ask for.
+        allow_host: names that clients call this server by, beside localhost, `host` and addresses; "*" for any.
+        on_ready: called with the URL and the engine, once the model is loaded and has segmented a first picture.
+
+    Raises:
+        UserError: a package of the extra `serve` is missing, the model cannot be loaded, or the port is taken.
+    """
+    for package in ("fastapi", "uvicorn", "python_multipart"):
+        require_extra(package, "atonce serve", "serve")
+    import torch
+
+    from atonce.serving.http_app import create_app
+    from atonce.serving.server import address_of, is_wildcard_address, listen, run
+    from atonce.serving.service import Service
+
+    if threads:
+        torch.set_num_threads(threads)
+    with listen(host, port) as listener:
+        service = Service.from_file(Path(model), device=device, engine=engine, limits=limits)
+        service.warm_up()
+        application = create_app(service, [*allow_host, *([] if is_wildcard_address(host) else [host])])
+        if on_ready:
+            on_ready(f"http://{address_of(host, listener.getsockname()[1])}", service.predictor.engine)
+        run(application, listener)

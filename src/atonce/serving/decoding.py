@@ -1,4 +1,4 @@
-"""Decoding files of strangers: everything that their headers announce is looked at before it is believed."""
+"""Decoding untrusted pictures: everything that their headers announce is checked before it is believed."""
 
 from __future__ import annotations
 
@@ -11,69 +11,69 @@ from PIL import Image, UnidentifiedImageError
 
 from atonce.data.images import DAMAGE, hush_pillow, to_rgb, what_instead
 from atonce.errors import DataError, option
-from atonce.serving.jpeg_scans import MOST_SCANS, too_many_scans
-from atonce.serving.refusal import Refusal
+from atonce.serving.jpeg_scans import MAX_SCANS, has_too_many_scans
+from atonce.serving.request_errors import RequestError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF")
-"""As `atonce predict` reads, without JPEG 2000: its decoder has no bound but the file's own word."""
+"""Those that `atonce predict` reads, without JPEG 2000: its decoder has no bound but the file's own word."""
 
 _TIFF_TILE = (322, 323)
 
 
-def decode(file: bytes, most_pixels: int) -> NDArray[np.uint8]:
-    """The file of a picture -> uint8 (H, W, 3) RGB, upright, as `data.pictures.read_image` has it.
+def decode_picture(file: bytes, max_pixels: int) -> NDArray[np.uint8]:
+    """Decode the file of a picture to uint8 (H, W, 3) RGB, upright, as `data.images.read_image` does.
 
     Raises:
-        Refusal: 413 too many pixels; 415 not a picture, or of a kind that is not read; 422 damaged.
+        RequestError: 413 too many pixels; 415 not a picture, or of a format that is not read; 422 damaged.
     """
     hush_pillow()
     try:
         with Image.open(BytesIO(file), formats=FORMATS) as image:
-            _check_size(image, most_pixels)
-            _check_work(image, file)
+            _require_few_pixels(image, max_pixels)
+            _require_cheap_decoding(image, file)
             image.load()
             return to_rgb(image)
     except UnidentifiedImageError:
         raise _unknown(file) from None
     except (Image.DecompressionBombError, MemoryError):
-        raise Refusal(413, "the picture is too large", _at_most(most_pixels), "scale it down") from None
-    except Refusal:
+        raise RequestError(413, "the picture is too large", _at_most(max_pixels), "scale it down") from None
+    except RequestError:
         raise
     except DataError as error:
-        raise Refusal(415, error.found, error.expected, error.remedy) from None
+        raise RequestError(415, error.found, error.expected, error.remedy) from None
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise Refusal(422, f"the picture cannot be read ({reason})", "an intact one", "export it again") from None
+        raise RequestError(422, f"the picture cannot be read ({reason})", "an intact one", "export it again") from None
 
 
-def _check_size(image: Image.Image, most: int) -> None:
+def _require_few_pixels(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
-    if width * height > most:
+    if width * height > max_pixels:
         found = f"the picture has {width}x{height} pixels ({width * height / 1e6:.1f} megapixels)"
-        raise Refusal(413, found, _at_most(most), f"scale it down, or serve with {option('max_megapixels')}")
+        raise RequestError(413, found, _at_most(max_pixels), f"scale it down, or serve with {option('max_megapixels')}")
 
 
-def _check_work(image: Image.Image, file: bytes) -> None:
-    """What can be large although the picture is small."""
+def _require_cheap_decoding(image: Image.Image, file: bytes) -> None:
+    """Raise RequestError for a small picture that takes much memory or time to decode, or for one of several."""
     if image.format == "TIFF":
         # A tile is decoded whole, however little of it lies in the picture.
         tile = [image.tag_v2.get(tag, 0) for tag in _TIFF_TILE]  # type: ignore[attr-defined]
         padded = math.prod(side + 1024 for side in image.size)
         if all(isinstance(side, int) for side in tile) and math.prod(tile) > padded:
-            raise Refusal(422, f"a TIFF with tiles of {tile[0]}x{tile[1]}", "tiles no larger than the picture")
+            raise RequestError(422, f"a TIFF with tiles of {tile[0]}x{tile[1]}", "tiles no larger than the picture")
     elif image.format in ("JPEG", "MPO"):
-        if too_many_scans(file):
-            raise Refusal(422, "a JPEG of too many scans", f"at most {MOST_SCANS}", "export it again")
+        if has_too_many_scans(file):
+            raise RequestError(422, "a JPEG of too many scans", f"at most {MAX_SCANS}", "export it again")
     elif image.format in ("GIF", "PNG", "WEBP") and getattr(image, "is_animated", False):
-        # Of a TIFF's pages or a camera's previews (MPO) the first is the picture; of a film no frame is.
-        raise Refusal(415, f"an animated {image.format}", "one picture", "send a frame of it")
+        # The first of a TIFF's pages or a camera's previews (MPO) is the picture; of an animation no frame is.
+        raise RequestError(415, f"an animated {image.format}", "one picture", "send a frame of it")
 
 
-def _unknown(file: bytes) -> Refusal:
+def _unknown(file: bytes) -> RequestError:
     found, expected, _ = what_instead(file[:64])
     if "damaged" in found:
-        return Refusal(422, f"the file {found}", expected, "export it again")
-    return Refusal(415, f"the file {found}", expected)
+        return RequestError(422, f"the file {found}", expected, "export it again")
+    return RequestError(415, f"the file {found}", expected)
 
 
 def _at_most(pixels: int) -> str:

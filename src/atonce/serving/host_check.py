@@ -1,4 +1,4 @@
-"""Before every request: is it meant for this server? After it: headers that bind the browser."""
+"""Protection against the web pages of others: host and origin checks (DNS rebinding, CSRF), security headers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atonce.errors import option
-from atonce.serving.refusal import Refusal
+from atonce.serving.request_errors import RequestError
 
-HEADERS = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -22,23 +22,24 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-"""Of every answer; a page states its own policy."""
+"""Set on every response; a page states its own policy."""
 
 
-class Guard:
-    """Refuses requests that web pages of others make the user's browser send, and names others.
+class HostCheck:
+    """ASGI middleware that refuses requests which other web pages make the user's browser send.
 
-    Host: a page may let its own name point to this machine (DNS rebinding), and would then read the answers as its
+    Host: a page may let its own name point to this machine (DNS rebinding), and would then read the responses as its
     own. So names have to be known; addresses cannot be rebound.
-    Origin: a page may post a picture here without being able to read the answer. Nothing would change, but the
-    processor would work for it. Decided as by Go's http.CrossOriginProtection.
+    Origin: a page may post a picture here without being able to read the response (CSRF). Nothing would change, but
+    the processor would work for it. Decided as by Go's http.CrossOriginProtection.
 
     Args:
-        names: hosts that are served beside addresses and localhost; "*" for any.
+        allowed_hosts: names that are served beside addresses and localhost; "*" for any.
     """
 
-    def __init__(self, app: ASGIApp, names: Iterable[str] = ()) -> None:
-        self.app, self.names = app, {"localhost", *(name.lower() for name in names)}
+    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str] = ()) -> None:
+        self.app = app
+        self.allowed_hosts = {"localhost", *(name.lower() for name in allowed_hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -47,23 +48,24 @@ class Guard:
         handler = self.app
         try:
             self._check(scope["method"], Headers(scope=scope))
-        except Refusal as refusal:
-            handler = JSONResponse({"error": refusal.for_command_line()}, refusal.status)
+        except RequestError as error:
+            handler = JSONResponse({"error": error.for_command_line()}, error.status)
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await handler(scope, receive, guarded)
+        await handler(scope, receive, send_with_headers)
 
     def _check(self, method: str, headers: Headers) -> None:
+        """Raise RequestError: 400 an unknown host, 403 another origin."""
         host = headers.get("host", "")
-        name = _name(host)
-        if "*" not in self.names and name not in self.names and not _is_address(name):
-            raise Refusal(
+        name = _host_name(host)
+        if "*" not in self.allowed_hosts and name not in self.allowed_hosts and not _is_address(name):
+            raise RequestError(
                 400,
                 f"the host '{host[:80]}'",
                 "a name that is served here",
@@ -71,22 +73,26 @@ class Guard:
             )
         if method in ("GET", "HEAD", "OPTIONS"):
             return
-        # Browsers send the first to https and localhost, the second with every post to another place.
+        # Browsers send the first to https and localhost, the second with every post to another origin.
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-        foreign = site not in ("same-origin", "none") if site else origin is not None and _place(origin) != host.lower()
+        if site:
+            foreign = site not in ("same-origin", "none")
+        else:
+            foreign = origin is not None and _host_of_origin(origin) != host.lower()
         if foreign:
-            raise Refusal(403, "a request by a web page of another origin", "this server's own page, or a program")
+            raise RequestError(403, "a request by a web page of another origin", "this server's own page, or a program")
 
 
-def _name(host: str) -> str:
-    """Of a Host header, without the port; empty where it is none."""
+def _host_name(host: str) -> str:
+    """The name in a Host header, without the port; empty where it holds none."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
 
 
-def _place(origin: str) -> str:
+def _host_of_origin(origin: str) -> str:
+    """The host and port in an Origin header, as a Host header writes them; empty where it holds none."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:

@@ -1,10 +1,10 @@
-"""How often a JPEG would be decoded: once for each of its scans."""
+"""Counting the scans of a JPEG: it is decoded once for each of them."""
 
 from __future__ import annotations
 
 import re
 
-MOST_SCANS = 100
+MAX_SCANS = 100
 """libjpeg writes about ten; libtiff, which has met files of thousands too, allows as many as this."""
 
 _SOS, _EOI = 0xDA, 0xD9
@@ -16,32 +16,32 @@ _END_OF_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 _BETWEEN = frozenset({0xC4, 0xCC, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE})
 
 
-def too_many_scans(file: bytes) -> bool:
-    """Whether a JPEG has more than MOST_SCANS, or may have them behind markers that no encoder writes there.
+def has_too_many_scans(file: bytes) -> bool:
+    """Tell whether a JPEG has more than MAX_SCANS, or may have them behind markers that no encoder writes there.
 
     A scan may be 12 bytes long and takes in the order of a millisecond for each megapixel: a file of a megabyte could
     keep a thread for half an hour, and nothing ends a thread.
     """
-    # Also counts thumbnails and whatever is appended, as phones do with short films; so it errs upwards.
-    if file.count(bytes((0xFF, _SOS))) <= MOST_SCANS:
+    # Counts thumbnails and whatever is appended, too, as phones do with short films; so it errs upwards.
+    if file.count(bytes((0xFF, _SOS))) <= MAX_SCANS:
         return False
-    place, scans = 2, 0
+    position, scans = 2, 0
     while True:
-        while file[place : place + 2] == b"\xff\xff":
-            place += 1
-        if len(file) < place + 4 or file[place] != 0xFF:
-            return file[place + 1 : place + 2] != bytes((_EOI,))
-        marker = file[place + 1]
+        while file[position : position + 2] == b"\xff\xff":
+            position += 1
+        if len(file) < position + 4 or file[position] != 0xFF:
+            return file[position + 1 : position + 2] != bytes((_EOI,))
+        marker = file[position + 1]
         if marker == _EOI:
             return False
         if scans and marker != _SOS and marker not in _BETWEEN:
             return True
-        place += 2 + int.from_bytes(file[place + 2 : place + 4], "big")
+        position += 2 + int.from_bytes(file[position + 2 : position + 4], "big")
         if marker == _SOS:
             scans += 1
-            end = _END_OF_SCAN.search(file, place)
-            if scans > MOST_SCANS:
+            end = _END_OF_SCAN.search(file, position)
+            if scans > MAX_SCANS:
                 return True
             if end is None:
                 return False
-            place = end.start()
+            position = end.start()

@@ -1,4 +1,4 @@
-"""Who is served when: a queue of known length before the one thread that uses the network."""
+"""Admission control: a queue of bounded length before the one thread that runs the network."""
 
 from __future__ import annotations
 
@@ -14,129 +14,142 @@ import anyio
 import anyio.to_thread
 from starlette.requests import Request
 
-from atonce.serving.refusal import Abandoned, Refusal
+from atonce.serving.request_errors import ClientDisconnected, RequestError
 
 T = TypeVar("T")
 
-WAITING = ("queue", "wait")
-"""Steps that are none: for a place, then for the network."""
+_WAITING_STEPS = ("queue", "wait")
+"""Steps in which nothing is computed: waiting for a slot, then for the network."""
 
-# While the network is at work on one picture, the next is decoded or the last one's answer is written.
-_AT_WORK = 2
+# While the network runs on one picture, the next is decoded or the last one's response is encoded.
+_SLOTS = 2
 
 
-class Visit:
-    """A picture on its way. Its client may go; then `go_on` raises Abandoned."""
+class QueuedRequest:
+    """One request on its way through the queue: whether its client is still there, and how long each step took."""
 
-    def __init__(self, network: ThreadPoolExecutor) -> None:
-        self._network, self._gone = network, threading.Event()
-        self._marks, self._last = dict[str, float](), time.perf_counter()
+    def __init__(self, network_thread: ThreadPoolExecutor) -> None:
+        self._network_thread, self._disconnected = network_thread, threading.Event()
+        self._step_milliseconds, self._last = dict[str, float](), time.perf_counter()
 
-    def go_on(self, *_: object) -> None:
-        """Called between two steps of the work."""
-        if self._gone.is_set():
-            raise Abandoned
+    def raise_if_disconnected(self, *_: object) -> None:
+        """Raise ClientDisconnected if the client has gone; called between two steps of the work.
 
-    def leave(self) -> None:
-        """The client has gone."""
-        self._gone.set()
+        Takes any arguments, so that it can be given as a progress callback.
+        """
+        if self._disconnected.is_set():
+            raise ClientDisconnected
 
-    def done(self, step: str) -> None:
-        """A step has been finished: its time runs from the one before."""
+    def mark_disconnected(self) -> None:
+        """Note that the client has gone: the work ends at its next step."""
+        self._disconnected.set()
+
+    def finish_step(self, step: str) -> None:
+        """Note that a step has been finished: its time runs from the end of the one before."""
         now = time.perf_counter()
-        self._marks[step], self._last = 1000 * (now - self._last), now
+        self._step_milliseconds[step], self._last = 1000 * (now - self._last), now
 
     @property
     def milliseconds(self) -> dict[str, float]:
-        """Of each step so far, and all together."""
-        found = {step: round(value, 1) for step, value in self._marks.items()}
-        return found | {"total": round(sum(self._marks.values()), 1)}
+        """The time of each step so far, and of all together ("total")."""
+        found = {step: round(value, 1) for step, value in self._step_milliseconds.items()}
+        return found | {"total": round(sum(self._step_milliseconds.values()), 1)}
 
     @property
-    def seconds_of_work(self) -> float:
-        """Without the waiting."""
-        return sum(value for step, value in self._marks.items() if step not in WAITING) / 1000
+    def processing_seconds(self) -> float:
+        """The time of all steps so far but the waiting."""
+        return sum(value for step, value in self._step_milliseconds.items() if step not in _WAITING_STEPS) / 1000
 
-    def with_network(self, work: Callable[[], T]) -> T:
-        """Do it in the network's own thread, one visit after the other; every thread would have threads of its own."""
+    def run_on_network_thread(self, work: Callable[[], T]) -> T:
+        """Run `work` in the network's own thread, one request after the other.
 
-        def unless_gone() -> T:
-            self.go_on()
-            self.done("wait")
+        One thread, because torch and the other engines keep a pool of threads for every thread that calls them.
+
+        Raises:
+            ClientDisconnected: the client has gone before the thread was free.
+        """
+
+        def unless_disconnected() -> T:
+            self.raise_if_disconnected()
+            self.finish_step("wait")
             return work()
 
-        return self._network.submit(unless_gone).result()
+        return self._network_thread.submit(unless_disconnected).result()
 
 
-class Desk:
-    """Lets two pictures be worked on and `queue` of them wait.
+class RequestQueue:
+    """Lets two requests be in progress and `max_waiting` more wait; refuses the rest.
 
     One network at a time: engines use all cores for one picture, and memory is that of one picture.
     """
 
-    def __init__(self, queue: int) -> None:
-        self.queue = queue
-        self._network = ThreadPoolExecutor(1, "network")
-        self._usual_seconds = 1.0
+    def __init__(self, max_waiting: int) -> None:
+        self.max_waiting = max_waiting
+        self._network_thread = ThreadPoolExecutor(1, "network")
+        self._average_seconds = 1.0
 
     @cached_property
-    def _places(self) -> anyio.CapacityLimiter:
+    def _slots(self) -> anyio.CapacityLimiter:
         # Belongs to the event loop that is running when it is first needed.
-        return anyio.CapacityLimiter(_AT_WORK)
+        return anyio.CapacityLimiter(_SLOTS)
 
     @property
     def waiting(self) -> int:
-        return self._places.statistics().tasks_waiting
+        """The number of requests that wait for a slot."""
+        return self._slots.statistics().tasks_waiting
 
     @property
-    def at_work(self) -> int:
-        return self._places.statistics().borrowed_tokens
+    def in_progress(self) -> int:
+        """The number of requests that have a slot."""
+        return self._slots.statistics().borrowed_tokens
 
-    def check(self) -> None:
-        """Raises Refusal (503): the queue is full."""
-        if self.at_work == _AT_WORK and self.waiting >= self.queue:
-            after = min(math.ceil(self._usual_seconds * (self.waiting + 1)), 600)
-            found = f"{self.at_work + self.waiting} pictures are in work or waiting"
-            raise Refusal(503, found, remedy=f"try again in {after} s", retry_after=after)
+    def require_capacity(self) -> None:
+        """Raise RequestError (503, with Retry-After) if the queue is full."""
+        if self.in_progress == _SLOTS and self.waiting >= self.max_waiting:
+            after = min(math.ceil(self._average_seconds * (self.waiting + 1)), 600)
+            found = f"{self.in_progress + self.waiting} pictures are in work or waiting"
+            raise RequestError(503, found, remedy=f"try again in {after} s", retry_after=after)
 
-    async def serve(self, request: Request, work: Callable[[Visit], T]) -> T:
-        """Do the work in a thread, when it is this request's turn; its body has been read.
+    async def run(self, request: Request, work: Callable[[QueuedRequest], T]) -> T:
+        """Run `work` in a thread, when it is this request's turn; the request's body has been read.
 
-        A client that goes loses its place in the queue; work that has begun ends at its next step, and its place is
-        free only then.
+        A client that disconnects loses its turn; work that has begun ends at its next step, and its slot is free only
+        then.
 
         Raises:
-            Refusal: the queue is full.
-            Abandoned: the client has gone.
+            RequestError: the queue is full.
+            ClientDisconnected: the client has gone.
         """
-        self.check()
-        visit = Visit(self._network)
+        self.require_capacity()
+        queued = QueuedRequest(self._network_thread)
         outcome: list[T] = []
         failure: Exception | None = None
         async with anyio.create_task_group() as group:
-            group.start_soon(_watch, request, visit, group.cancel_scope)
+            group.start_soon(_watch_connection, request, queued, group.cancel_scope)
             try:
-                outcome.append(await anyio.to_thread.run_sync(work, visit, limiter=self._places))
+                outcome.append(await anyio.to_thread.run_sync(work, queued, limiter=self._slots))
             except Exception as error:
                 # Raised from here it would come out as a group of errors.
                 failure = error
             finally:
-                visit.leave()
+                queued.mark_disconnected()
             group.cancel_scope.cancel()
         if failure:
             raise failure
         if not outcome:
-            raise Abandoned
-        self._usual_seconds += 0.2 * (visit.seconds_of_work - self._usual_seconds)
+            raise ClientDisconnected
+        # An exponential moving average, from which Retry-After is estimated.
+        self._average_seconds += 0.2 * (queued.processing_seconds - self._average_seconds)
         return outcome[0]
 
-    def now(self, work: Callable[[Visit], T]) -> T:
-        """Do it at once, before there are clients."""
-        return work(Visit(self._network))
+    def run_immediately(self, work: Callable[[QueuedRequest], T]) -> T:
+        """Run `work` in the calling thread, before there are clients."""
+        return work(QueuedRequest(self._network_thread))
 
 
-async def _watch(request: Request, visit: Visit, scope: anyio.CancelScope) -> None:
+async def _watch_connection(request: Request, queued: QueuedRequest, scope: anyio.CancelScope) -> None:
+    """Cancel the request's turn when its client disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    visit.leave()
+    queued.mark_disconnected()
     scope.cancel()

@@ -1,11 +1,11 @@
-"""What a client may ask for, and a result as bytes of that kind."""
+"""Responses: the format that a client asks for, and a result encoded and sent in it."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from io import BytesIO
 from typing import Any
@@ -18,17 +18,17 @@ from starlette.types import Receive, Scope, Send
 
 from atonce.inference import Result
 from atonce.labels import LabelSpec
-from atonce.serving.limits import Account, seconds_for
-from atonce.serving.refusal import Refusal
+from atonce.serving.limits import MemoryBudget, transfer_seconds
+from atonce.serving.request_errors import RequestError
 
-MOST_PROBABILITIES = 1 << 26
-"""Values: 128 MB, which have to be held until the client has taken them."""
+MAX_PROBABILITIES = 1 << 26
+"""Float16 values of one response, 128 MB, which have to be held until the client has received them."""
 
 _CHUNK = 1 << 18
 
 
-class Format(str, Enum):
-    """Of an answer."""
+class ResponseFormat(str, Enum):
+    """The format of a response; a value of the parameter `format`."""
 
     JSON = "json"
     LABELS = "labels"
@@ -37,29 +37,40 @@ class Format(str, Enum):
 
 
 MEDIA_TYPES = {
-    Format.JSON: "application/json",
-    Format.LABELS: "image/png",
-    Format.OVERLAY: "image/png",
-    Format.PROBABILITIES: "application/octet-stream",
+    ResponseFormat.JSON: "application/json",
+    ResponseFormat.LABELS: "image/png",
+    ResponseFormat.OVERLAY: "image/png",
+    ResponseFormat.PROBABILITIES: "application/octet-stream",
 }
 
 # What an Accept header asks for; overlays are asked for by name, since labels are PNG files too.
-_BY_TYPE = {MEDIA_TYPES[kind]: kind for kind in (Format.JSON, Format.LABELS, Format.PROBABILITIES)}
-_BY_RANGE = {"*/*": Format.JSON, "application/*": Format.JSON, "image/*": Format.LABELS}
+_BY_TYPE = {
+    MEDIA_TYPES[kind]: kind for kind in (ResponseFormat.JSON, ResponseFormat.LABELS, ResponseFormat.PROBABILITIES)
+}
+_BY_RANGE = {"*/*": ResponseFormat.JSON, "application/*": ResponseFormat.JSON, "image/*": ResponseFormat.LABELS}
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Attributes: opacity: of overlays, 0..1. with_labels: JSON also holds the label picture."""
+class ResponseOptions:
+    """The options of one response.
 
-    format: Format = Format.JSON
+    Attributes:
+        opacity: of the colours in an overlay, 0..1.
+        with_labels: JSON also holds the label picture, PNG in base64.
+    """
+
+    format: ResponseFormat = ResponseFormat.JSON
     opacity: float = 0.5
-    with_labels: bool = False
+    with_labels: bool = field(default=False, kw_only=True)
 
 
-def accepted(header: str) -> Format:
-    """The format that an Accept header likes best; JSON where it says nothing. Raises Refusal (406)."""
-    best, most = None, 0.0
+def negotiate_format(header: str) -> ResponseFormat:
+    """Return the format that an Accept header prefers (content negotiation); JSON where it says nothing.
+
+    Raises:
+        RequestError: 406 none of the formats is accepted.
+    """
+    best, best_weight = None, 0.0
     for item in header.split(",") if header.strip() else ["*/*"]:
         kind, *parameters = (part.strip().lower() for part in item.split(";"))
         quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
@@ -68,44 +79,50 @@ def accepted(header: str) -> Format:
         except ValueError:
             weight = 0.0
         found = _BY_TYPE.get(kind) or _BY_RANGE.get(kind)
-        if found and weight > most:
-            best, most = found, weight
+        if found and weight > best_weight:
+            best, best_weight = found, weight
     if best is None:
-        raise Refusal(406, f"Accept: {header[:120]}", f"one of {', '.join(_BY_TYPE)}", "or ask with ?format=")
+        raise RequestError(406, f"Accept: {header[:120]}", f"one of {', '.join(_BY_TYPE)}", "or ask with ?format=")
     return best
 
 
-def check_probabilities(classes: int, size: tuple[int, int]) -> None:
-    """Raises Refusal (413): those of a picture of this (height, width) are too many to be held."""
-    most = MOST_PROBABILITIES // classes
-    if size[0] * size[1] > most:
+def require_probabilities_fit(classes: int, size: tuple[int, int]) -> None:
+    """Raise RequestError (413) if the probabilities of a picture of this (height, width) are too many to be held."""
+    max_pixels = MAX_PROBABILITIES // classes
+    if size[0] * size[1] > max_pixels:
         found = f"probabilities of {classes} classes for {size[1]}x{size[0]} pixels"
-        raise Refusal(413, found, f"at most {most / 1e6:.1f} megapixels", "scale the picture down, or ask for labels")
+        raise RequestError(
+            413, found, f"at most {max_pixels / 1e6:.1f} megapixels", "scale the picture down, or ask for labels"
+        )
 
 
-def encode(result: Result, wanted: Wanted, about: Mapping[str, Any]) -> bytes:
-    """A result as the wanted kind of file.
+def encode_result(result: Result, options: ResponseOptions, about: Mapping[str, Any]) -> bytes:
+    """Encode a result as the body of a response.
 
     Args:
-        about: stands in JSON before the rest.
+        about: entries that stand first in JSON.
     """
-    if wanted.format is Format.LABELS:
+    if options.format is ResponseFormat.LABELS:
         return _png(result.label_image())
-    if wanted.format is Format.OVERLAY:
-        return _png(result.overlay(wanted.opacity))
-    if wanted.format is Format.PROBABILITIES:
+    if options.format is ResponseFormat.OVERLAY:
+        return _png(result.overlay(options.opacity))
+    if options.format is ResponseFormat.PROBABILITIES:
         file = BytesIO()
         np.save(file, result.probabilities.astype(np.float16))
         return file.getvalue()
     labels = result.label_image()
-    data = {**about, "width": labels.width, "height": labels.height, "classes": shares(labels, result.label_spec)}
-    if wanted.with_labels:
+    data = {**about, "width": labels.width, "height": labels.height, "classes": class_shares(labels, result.label_spec)}
+    if options.with_labels:
         data["labels_png"] = base64.b64encode(_png(labels)).decode()
     return json.dumps(data, ensure_ascii=False).encode()
 
 
-def shares(labels: Image.Image, spec: LabelSpec) -> list[dict[str, Any]]:
-    """Of a palette picture whose indices are ids: what each class has of it, in the order of the ids."""
+def class_shares(labels: Image.Image, spec: LabelSpec) -> list[dict[str, Any]]:
+    """Count the pixels of each class, in the order of the ids.
+
+    Args:
+        labels: a palette picture whose indices are ids.
+    """
     counts = labels.histogram()
     pixels = labels.width * labels.height
     return [
@@ -114,7 +131,7 @@ def shares(labels: Image.Image, spec: LabelSpec) -> list[dict[str, Any]]:
 
 
 def class_table(spec: LabelSpec) -> list[dict[str, Any]]:
-    """Id, name and colour (RGB, 0..255) of each class."""
+    """List id, name and colour (RGB, 0..255) of each class."""
     rows = enumerate(zip(spec.names, spec.palette, strict=True))
     return [{"id": index, "name": name, "colour": list(colour)} for index, (name, colour) in rows]
 
@@ -126,23 +143,29 @@ def _png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-class Answer(Response):
-    """Sent in pieces; whoever takes them too slowly is cut off, since the rest has to be kept in memory."""
+class DeadlineResponse(Response):
+    """A response that is sent in pieces, each with a deadline.
 
-    def __init__(self, content: bytes, account: Account, media_type: str, headers: Mapping[str, str]) -> None:
+    A client that receives them too slowly is cut off, since the rest has to be kept in memory.
+
+    Args:
+        budget: holds the body until it is sent.
+    """
+
+    def __init__(self, content: bytes, budget: MemoryBudget, *, media_type: str, headers: Mapping[str, str]) -> None:
         super().__init__(content, 200, headers, media_type)
-        self._account = account
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = memoryview(bytes(self.body))
         started = anyio.current_time()
-        with self._account.open() as holding:
-            holding.take(len(body))
+        with self._budget.reserve() as reservation:
+            reservation.extend(len(body))
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             for start in range(0, max(len(body), 1), _CHUNK):
                 piece, last = bytes(body[start : start + _CHUNK]), start + _CHUNK >= len(body)
-                with anyio.CancelScope(deadline=started + seconds_for(start)) as patience:
+                with anyio.CancelScope(deadline=started + transfer_seconds(start)) as deadline:
                     await send({"type": "http.response.body", "body": piece, "more_body": not last})
-                if patience.cancelled_caught:
-                    # The server closes connections whose answer ends early.
+                if deadline.cancelled_caught:
+                    # The server closes connections whose response ends early.
                     return

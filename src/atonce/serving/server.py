@@ -1,7 +1,8 @@
-"""A socket, and uvicorn behind it."""
+"""The listening socket, and uvicorn behind it."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
 import socket
@@ -11,9 +12,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from atonce.errors import UserError, option
-from atonce.serving.limits import CONNECTIONS
+from atonce.serving.limits import MAX_CONNECTIONS
 
-_SECONDS_TO_END = 10
+_SHUTDOWN_SECONDS = 10
 
 _LOG: dict[str, Any] = {
     "version": 1,
@@ -30,7 +31,7 @@ _LOG: dict[str, Any] = {
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Before the model is loaded, which takes longer.
+    """Open a listening socket; port 0 takes a free one. To be called before the model is loaded, which takes longer.
 
     Raises:
         UserError: the port is taken or not allowed, or there is no such address here.
@@ -49,12 +50,20 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(host: str, port: int) -> str:
-    """As it stands in a URL."""
+    """Return host and port as a URL writes them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def server_of(app: ASGIApp) -> uvicorn.Server:
-    """Bounded in connections; logs requests and failures on stderr."""
+def is_wildcard_address(host: str) -> bool:
+    """Tell whether `host` stands for all addresses of this machine: 0.0.0.0 or ::."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
+def create_server(app: ASGIApp) -> uvicorn.Server:
+    """Create a server with a bounded number of connections, which logs requests and failures on stderr."""
     config = uvicorn.Config(
         app,
         log_config=_LOG,
@@ -63,15 +72,15 @@ def server_of(app: ASGIApp) -> uvicorn.Server:
         server_header=False,
         # A proxy's word on who the client is matters to the log only, and anyone could claim to be a proxy.
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=_SECONDS_TO_END,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
     return uvicorn.Server(config)
 
 
 def run(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM; what has begun then has ten seconds to end."""
-    server = server_of(app)
+    """Serve until SIGINT or SIGTERM; requests in progress then have ten seconds to end."""
+    server = create_server(app)
     # When it has ended, uvicorn raises the signal once more for whoever was there before it.
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: None)

@@ -1,4 +1,4 @@
-"""From the bytes of a request to the bytes of an answer, around one Predictor."""
+"""The service: from the bytes of a request to the bytes of its response, around one Predictor."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ from starlette.requests import Request
 
 from atonce.inference import Predictor, Result, load
 from atonce.inference.finished_results import model_fingerprint
-from atonce.serving.decoding import FORMATS, decode
-from atonce.serving.limits import Limits, Memory
-from atonce.serving.refusal import Refusal
-from atonce.serving.request_queue import Desk, Visit
-from atonce.serving.responses import MEDIA_TYPES, Answer, Format, Wanted, check_probabilities, class_table, encode
-from atonce.serving.upload import picture_file, read_body
+from atonce.serving.decoding import FORMATS, decode_picture
+from atonce.serving.limits import ClientMemory, Limits
+from atonce.serving.request_errors import RequestError
+from atonce.serving.request_queue import QueuedRequest, RequestQueue
+from atonce.serving.responses import (
+    MEDIA_TYPES,
+    DeadlineResponse,
+    ResponseFormat,
+    ResponseOptions,
+    class_table,
+    encode_result,
+    require_probabilities_fit,
+)
+from atonce.serving.upload import extract_picture, read_body
 from atonce.version import __version__
 
 
@@ -25,88 +33,99 @@ class Service:
     """A network, its queue and its limits.
 
     Args:
-        path: of the model's file.
+        path: the model's file.
     """
 
     def __init__(self, predictor: Predictor, path: Path, limits: Limits) -> None:
         self.predictor, self.limits = predictor, limits
         self.model = {"file": path.name, "fingerprint": model_fingerprint(path)}
-        self.desk, self.memory = Desk(limits.queue), Memory(limits)
+        self.queue, self.memory = RequestQueue(limits.queue), ClientMemory(limits)
 
     @classmethod
     def from_file(
-        cls, path: Path, device: str | None = None, engine: str | None = None, limits: Limits | None = None
+        cls, path: Path, *, device: str | None = None, engine: str | None = None, limits: Limits | None = None
     ) -> Service:
-        """Raises as `Predictor.from_file`."""
+        """Load a model file or a file of `atonce export`. Raises the errors of `load`."""
         return cls(load(path, device=device, engine=engine), path, limits or Limits())
 
-    async def predict(self, request: Request, wanted: Wanted) -> Answer:
-        """Raises: Refusal, or Abandoned when the client has gone."""
+    async def predict(self, request: Request, options: ResponseOptions) -> DeadlineResponse:
+        """Segment the picture in a request.
+
+        Raises:
+            RequestError: the request is refused.
+            ClientDisconnected: the client has gone.
+        """
         # Before the body is read, and again when it has been.
-        self.desk.check()
-        with self.memory.uploads.open() as holding:
-            body = await read_body(request, self.limits.upload_bytes, holding)
-            kind = request.headers["content-type"]
-            content, headers = await self.desk.serve(request, lambda visit: self._work(visit, body, kind, wanted))
-        return Answer(content, self.memory.answers, MEDIA_TYPES[wanted.format], headers)
+        self.queue.require_capacity()
+        with self.memory.uploads.reserve() as reservation:
+            body = await read_body(request, self.limits.upload_bytes, reservation)
+            content_type = request.headers["content-type"]
+            content, headers = await self.queue.run(
+                request, lambda queued: self._process(queued, body, content_type, options)
+            )
+        return DeadlineResponse(content, self.memory.responses, media_type=MEDIA_TYPES[options.format], headers=headers)
 
     def warm_up(self) -> None:
-        """One small picture: what is loaded or compiled with the first one, and what may be wrong, shows now."""
+        """Segment one small picture: what is loaded or compiled with the first one, or may fail, does so now."""
         file = BytesIO()
         Image.new("RGB", (64, 64)).save(file, "PNG")
-        self.desk.now(lambda visit: self._work(visit, file.getvalue(), "image/png", Wanted(Format.JSON, 0.5, True)))
+        options = ResponseOptions(with_labels=True)
+        self.queue.run_immediately(lambda queued: self._process(queued, file.getvalue(), "image/png", options))
 
-    def _work(self, visit: Visit, body: bytes, kind: str, wanted: Wanted) -> tuple[bytes, dict[str, str]]:
-        """In a thread: decode, segment, encode."""
-        visit.go_on()
-        visit.done("queue")
-        image = decode(picture_file(body, kind, self.limits.upload_bytes), self.limits.pixels)
-        if wanted.format is Format.PROBABILITIES:
-            check_probabilities(len(self.predictor.classes), image.shape[:2])
-        visit.done("decode")
+    def _process(
+        self, queued: QueuedRequest, body: bytes, content_type: str, options: ResponseOptions
+    ) -> tuple[bytes, dict[str, str]]:
+        """Decode, segment, encode; called in a thread of its own. Returns the response's body and headers."""
+        queued.raise_if_disconnected()
+        queued.finish_step("queue")
+        image = decode_picture(extract_picture(body, content_type, self.limits.upload_bytes), self.limits.pixels)
+        if options.format is ResponseFormat.PROBABILITIES:
+            require_probabilities_fit(len(self.predictor.classes), image.shape[:2])
+        queued.finish_step("decode")
         try:
-            result = visit.with_network(lambda: self._segment(image, visit))
-            visit.done("network")
-            about = {"model": self.model, "engine": self.predictor.engine, "milliseconds": visit.milliseconds}
-            content = encode(result, wanted, about)
+            result = queued.run_on_network_thread(lambda: self._segment(image, queued))
+            queued.finish_step("network")
+            about = {"model": self.model, "engine": self.predictor.engine, "milliseconds": queued.milliseconds}
+            content = encode_result(result, options, about)
         except (MemoryError, RuntimeError) as error:
-            if not _is_memory(error):
+            if not _is_out_of_memory(error):
                 raise
             size = f"{image.shape[1]}x{image.shape[0]}"
-            raise Refusal(413, f"there is not enough memory for {size} pixels", remedy="scale it down") from error
-        visit.done("encode")
-        timing = ", ".join(f"{step};dur={value}" for step, value in visit.milliseconds.items())
+            raise RequestError(413, f"there is not enough memory for {size} pixels", remedy="scale it down") from error
+        queued.finish_step("encode")
+        timing = ", ".join(f"{step};dur={value}" for step, value in queued.milliseconds.items())
         headers = {"Server-Timing": timing}
-        if wanted.format is Format.PROBABILITIES:
+        if options.format is ResponseFormat.PROBABILITIES:
             headers["Content-Disposition"] = 'attachment; filename="probabilities.npy"'
         return content, headers
 
-    def _segment(self, image: Any, visit: Visit) -> Result:
-        result = self.predictor(image, visit.go_on)
-        # Computed with the first use, which belongs to the network's turn.
+    def _segment(self, image: Any, queued: QueuedRequest) -> Result:
+        """Run the network; between two tiles of a large picture, stop if the client has gone."""
+        result = self.predictor(image, queued.raise_if_disconnected)
+        # Computed with the first use, which belongs on the network's thread.
         _ = result.labels
         return result
 
     def describe(self) -> dict[str, Any]:
-        """The model, without what its file says of the machine and the folders where it was trained."""
-        told = self.predictor.model_file.describe()
+        """Describe the model, without what its file says of the machine and the folders where it was trained."""
+        described = self.predictor.model_file.describe()
         kept = ("atonce_version", "architecture", "skip_scales", "preprocessing", "input_size", "scores")
         data = {
             "model": self.model,
             "classes": class_table(self.predictor.labels),
-            "ignore_index": told["labels"]["ignore_index"],
-            **{key: told[key] for key in kept},
+            "ignore_index": described["labels"]["ignore_index"],
+            **{key: described[key] for key in kept},
             "engine": self.predictor.engine,
             "device": str(self.predictor.device),
             "server_version": __version__,
             "limits": {"upload_bytes": self.limits.upload_bytes, "pixels": self.limits.pixels, "formats": FORMATS},
         }
-        # A model's file may hold numbers that are none, which JSON does not know.
+        # A model's file may hold NaN or infinity, which JSON does not know.
         cleaned: dict[str, Any] = json.loads(json.dumps(data), parse_constant=lambda _: None)
         return cleaned
 
 
-def _is_memory(error: Exception) -> bool:
-    """torch says so in one of several ways, ONNX Runtime in words only."""
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error means that memory is full: torch says so in several ways, ONNX Runtime in words only."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in text or "allocate" in text or "bad_alloc" in text

@@ -1,4 +1,4 @@
-"""The page: one file that loads nothing from elsewhere."""
+"""The page at /: one file that loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class Page:
-    """Attributes: html: the document. policy: lets a browser run its script, and no other."""
+    """A web page and the policy that it is sent with.
+
+    Attributes:
+        html: the document.
+        policy: the value of Content-Security-Policy, which lets a browser run the document's own script and no other.
+    """
 
     html: str
     policy: str
@@ -18,9 +23,9 @@ class Page:
 
 def build_page() -> Page:
     """Put script and style into the document."""
-    room = files("atonce.serving")
-    style, script = (f"\n{(room / name).read_text('utf-8')}" for name in ("page.css", "page.js"))
-    html = (room / "page.html").read_text("utf-8").replace("/*style*/", style).replace("/*script*/", script)
+    folder = files("atonce.serving")
+    style, script = (f"\n{(folder / name).read_text('utf-8')}" for name in ("page.css", "page.js"))
+    html = (folder / "page.html").read_text("utf-8").replace("/*style*/", style).replace("/*script*/", script)
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'; "
         f"img-src blob: data:; style-src {_hash(style)}; script-src {_hash(script)}"
@@ -29,4 +34,5 @@ def build_page() -> Page:
 
 
 def _hash(text: str) -> str:
+    """The text's digest as Content-Security-Policy writes it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,4 +1,4 @@
-"""A variant's learning curve beside the baseline's, each with a band: mean over seeds, plus and minus one deviation."""
+"""Learning curves of variants: mean over seeds with a band of one standard deviation to either side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from atonce.reports.svg_figures import DASHES, GRID, SERIES, STYLE, Line, set_sc
 
 @dataclass(frozen=True)
 class Band:
-    """Mean over seeds and its band; the band is the mean where there is one seed."""
+    """A learning curve over several seeds: its mean, and the mean minus and plus one standard deviation.
+
+    With one seed, the bounds are the mean.
+    """
 
     mean: Line
     low: Line
@@ -25,11 +28,15 @@ class Band:
 
     @property
     def empty(self) -> bool:
+        """True where the runs have no step in common."""
         return self.mean.empty
 
 
-def band_of(lines: Sequence[Line]) -> Band:
-    """Over the steps that all runs have: the last validation of runs that are cut by the clock differs."""
+def mean_band(lines: Sequence[Line]) -> Band:
+    """Average the curves of several seeds.
+
+    Only over the steps that all runs have: the last validation of runs that are cut by the clock differs.
+    """
     values: defaultdict[float, list[float]] = defaultdict(list)
     for line in lines:
         for step, value in zip(line.steps, line.values, strict=True):
@@ -43,8 +50,8 @@ def band_of(lines: Sequence[Line]) -> Band:
     return Band(Line(steps, means), Line(steps, low), Line(steps, high))
 
 
-def banded(bands: Sequence[Band], alt: str, top: float) -> str:
-    """One plot of up to three bands over steps, 500 x 260, in the style of the report's curves.
+def plot_bands(bands: Sequence[Band], alt: str, top: float) -> str:
+    """Draw up to three bands over steps as an SVG of 500 x 260, in the style of the report's curves.
 
     Args:
         alt: what a reader who cannot see it should know.

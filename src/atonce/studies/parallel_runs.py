@@ -1,29 +1,38 @@
-"""Runs side by side: one process per device, each given the next run when it has done its last."""
+"""Runs in parallel: one process per device, each given the next run when its last one is over."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TextIO
 
 import torch
 
 from atonce.errors import TrainingError, UserError, option
 from atonce.recipes.load import build
 from atonce.storage import make_folder, storage_errors
-from atonce.studies.records import Record, read_record
-from atonce.studies.run_study import Observer, Planned, require_one_data_set
+from atonce.studies.study_folder import RunResult, read_result
+from atonce.studies.study_runs import PlannedRun, StudyCallback, execute_run, require_one_data_set
+
+_WORKER_COMMAND = (sys.executable, "-m", "atonce", "ablate-worker")
+"""A process that calls `execute_request` with its standard input."""
 
 
 def parse_devices(text: str) -> list[str]:
-    """`cuda:0,cuda:1` or `cpu` -> names. Raises TrainingError: not a device, or none that is here."""
+    """Read the names of devices, separated by commas: "cuda:0,cuda:1".
+
+    Raises:
+        TrainingError: not a device, or none that is here.
+    """
     names = [name.strip() for name in text.split(",") if name.strip()]
     known = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     wrong = [name for name in names if name not in known]
@@ -32,122 +41,163 @@ def parse_devices(text: str) -> list[str]:
     return names
 
 
-def run_on_devices(
-    planned: Sequence[Planned],
+def run_in_parallel(
+    planned: Sequence[PlannedRun],
     data: Path,
-    about: Mapping[str, Any],
-    observer: Observer,
+    *,
     devices: Sequence[str],
-    worker: Sequence[str],
+    commit: str = "",
+    callback: StudyCallback | None = None,
 ) -> None:
-    """As `run_study`, with a process for each run and a device for each process.
+    """Execute the runs that are not over, with a process for each run and a device for each process.
 
     Args:
-        devices: one run at a time on each.
-        worker: the command of a process that reads a line of JSON (see `request_of`) and carries the run out.
+        devices: names, as `parse_devices` returns them; one run at a time on each.
+        commit: that of atonce, for the results.
 
-    Raises as `run_study` does, and:
+    Raises:
+        UserError, KeyboardInterrupt: as `run_sequentially`.
         RuntimeError: a process died; its worker.log says why.
     """
-    todo = deque((number, run) for number, run in enumerate(planned, 1) if read_record(run.folder) is None)
-    crew = _WorkerPool(todo, len(planned), data, about, observer, worker)
-    threads = [threading.Thread(target=crew.work, args=(device,), daemon=True) for device in devices]
+    waiting = deque((number, run) for number, run in enumerate(planned, 1) if read_result(run.folder) is None)
+    pool = _WorkerPool(
+        waiting=waiting, total=len(planned), data=data, commit=commit, callback=callback or StudyCallback()
+    )
+    threads = [threading.Thread(target=pool.work, args=(device,), daemon=True) for device in devices]
     for thread in threads:
         thread.start()
     try:
         for thread in threads:
             thread.join()
     except KeyboardInterrupt:
-        crew.stop()
+        pool.stop()
         for thread in threads:
             thread.join()
         raise
-    if crew.errors:
-        raise crew.errors[0]
+    if pool.errors:
+        raise pool.errors[0]
     require_one_data_set(planned)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _WorkerPool:
-    """What the threads share. Each waits for its process; the lock is held only to take a run or tell of one."""
+    """The state that the threads of a parallel study share.
 
-    todo: deque[tuple[int, Planned]]
+    Each thread waits for its process; the lock is held only to take a run or to call the callback.
+
+    Attributes:
+        waiting: runs that no thread has taken yet, each with its number of `total`.
+        running: the processes.
+    """
+
+    waiting: deque[tuple[int, PlannedRun]]
     total: int
     data: Path
-    about: Mapping[str, Any]
-    observer: Observer
-    worker: Sequence[str]
+    commit: str
+    callback: StudyCallback
     lock: threading.Lock = field(default_factory=threading.Lock)
     errors: list[Exception] = field(default_factory=list)
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def work(self, device: str) -> None:
+        """Execute one run after the other on a device until none waits; the target of a thread."""
         while True:
-            with self.lock:
-                if not self.todo:
-                    return
-                number, run = self.todo.popleft()
-                self.observer.begins(run, number, self.total, device)
             try:
-                record = self._carry_out(run, device)
                 with self.lock:
-                    self.observer.ended(run, record)
+                    if not self.waiting:
+                        return
+                    number, run = self.waiting.popleft()
+                    self.callback.on_run_start(run, number=number, total=self.total, device=device)
+                result = self._execute(run, device)
+                with self.lock:
+                    self.callback.on_run_end(run, result)
             except Exception as error:
                 self.errors.append(error)
                 self.stop()
 
     def stop(self) -> None:
-        """No more runs; those that are running save their states and end."""
+        """Start no more runs; those that are running save their states and end."""
         with self.lock:
-            self.todo.clear()
+            self.waiting.clear()
             for process in self.running:
-                _hang_up(process)
+                _close_input(process)
 
-    def _carry_out(self, run: Planned, device: str) -> Record:
-        with _log(make_folder(run.folder) / "worker.log") as log:
+    def _execute(self, run: PlannedRun, device: str) -> RunResult:
+        """Execute a run in a process of its own; what it prints goes into worker.log."""
+        with _open_log(make_folder(run.folder) / "worker.log") as log:
             began = log.tell()
             process = subprocess.Popen(
-                self.worker, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, env=environment(device)
+                _WORKER_COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                text=True,
+                env=device_environment(device),
             )
             with self.lock:
                 self.running.append(process)
             assert process.stdin
-            process.stdin.write(request_of(run, self.data, self.about) + "\n")
+            process.stdin.write(format_request(run, self.data, self.commit) + "\n")
             process.stdin.flush()
             code = process.wait()
             with self.lock:
                 self.running.remove(process)
-            _hang_up(process)
+            _close_input(process)
             log.seek(began)
-            said = log.read().strip().splitlines()
-        record = read_record(run.folder)
-        if code == 0 and record:
-            return record
-        if code == 2 and said:
-            raise UserError(f"{run.title}: {said[-1].removeprefix('atonce: ')}")
+            output = log.read().strip().splitlines()
+        result = read_result(run.folder)
+        if code == 0 and result:
+            return result
+        if code == 2 and output:
+            raise UserError(f"{run.title}: {output[-1].removeprefix('atonce: ')}")
         raise RuntimeError(f"{run.title}: its process ended with code {code}; see {run.folder / 'worker.log'}")
 
 
-def request_of(run: Planned, data: Path, about: Mapping[str, Any]) -> str:
-    """One line of JSON: what a worker has to know."""
+def execute_request(stream: TextIO) -> None:
+    """Execute the run that a line of `stream` asks for; save its state and stop when the stream ends before it.
+
+    This is what a worker process does with its standard input, in its main thread.
+
+    Raises:
+        UserError: the line is no request; the run could not begin, or write.
+        KeyboardInterrupt: the stream has ended; the state has been saved.
+    """
+    run, data, commit = parse_request(stream.readline())
+
+    def interrupt_at_end() -> None:
+        # The end of the input is the end of the parent, or its wish: save the state and stop.
+        stream.read()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    # From a background job of a shell, the signal would be ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=interrupt_at_end, daemon=True).start()
+    execute_run(run, data, commit=commit)
+
+
+def format_request(run: PlannedRun, data: Path, commit: str) -> str:
+    """Write what a worker has to know as one line of JSON."""
     recipe = run.recipe.model_dump(mode="json")
     words = {"variant": run.variant, "seed": run.seed, "folder": str(run.folder), "data": str(data)}
-    return json.dumps({**words, "recipe": recipe, "about": dict(about)})
+    return json.dumps({**words, "recipe": recipe, "commit": commit})
 
 
-def read_request(line: str) -> tuple[Planned, Path, dict[str, Any]]:
-    """The same, on the other side. Raises UserError: it is not such a line."""
+def parse_request(line: str) -> tuple[PlannedRun, Path, str]:
+    """Read a line of `format_request`: the run, the data, the commit. Raises UserError: it is not such a line."""
     try:
         data = json.loads(line)
         recipe = build(data["recipe"], "of the request")
-        run = Planned(str(data["variant"]), int(data["seed"]), recipe, Path(data["folder"]))
-        return run, Path(data["data"]), dict(data["about"])
+        run = PlannedRun(str(data["variant"]), int(data["seed"]), recipe, Path(data["folder"]))
+        return run, Path(data["data"]), str(data["commit"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"a request that cannot be read: {error!r}", "a line from `atonce ablate`") from None
 
 
-def environment(device: str) -> dict[str, str]:
-    """For a process that is to see one device only; GPUs are counted among those that this process sees."""
+def device_environment(device: str) -> dict[str, str]:
+    """Return environment variables with which a process sees one device only.
+
+    GPUs are counted among those that this process sees.
+    """
     variables = dict(os.environ)
     if device == "cpu":
         variables |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
@@ -158,8 +208,8 @@ def environment(device: str) -> dict[str, str]:
     return variables
 
 
-def _hang_up(process: subprocess.Popen[str]) -> None:
-    """Closing its input tells a worker to save and end; that happens by itself when this process is killed."""
+def _close_input(process: subprocess.Popen[str]) -> None:
+    """Tell a worker to save and end by closing its input, which happens by itself when this process is killed."""
     if process.stdin and not process.stdin.closed:
         try:
             process.stdin.close()
@@ -168,7 +218,8 @@ def _hang_up(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def _log(path: Path) -> Iterator[IO[str]]:
+def _open_log(path: Path) -> Iterator[IO[str]]:
+    """Open a file to append to and read from. Raises StorageError."""
     with storage_errors(path):
         file = path.open("a+", encoding="utf-8")
     with file:

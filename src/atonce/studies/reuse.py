@@ -1,4 +1,4 @@
-"""Runs that another study has done already: the same recipe and seed need no second training."""
+"""Reusing the runs of another study: the same recipe and seed need no second training."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 
 from atonce.errors import DataError, StorageError, option
 from atonce.recipes import load_recipe
-from atonce.studies.records import Record, read_record
-from atonce.studies.run_study import Planned
+from atonce.studies.study_folder import RunResult, read_result
+from atonce.studies.study_runs import PlannedRun
 
 
-def take_over(planned: Sequence[Planned], study: Path) -> list[Planned]:
-    """Copy finished runs of `study` whose recipe, seed included, is that of a run which is not begun yet.
+def reuse_runs(planned: Sequence[PlannedRun], study: Path) -> list[PlannedRun]:
+    """Copy finished runs of the study in a folder whose recipe, seed included, is that of a run not begun yet.
 
-    A training is determined by its recipe and its data: what it came to is what a second one would come to, up to the
+    A training run is determined by its recipe and its data: its result is what a second one would come to, up to the
     last bits of another machine. The copy keeps the commit that made it.
 
     Returns:
-        The runs that need not be done any more.
+        The runs that are now over.
 
     Raises:
         DataError: the folder is no study; a file is damaged.
@@ -30,28 +30,28 @@ def take_over(planned: Sequence[Planned], study: Path) -> list[Planned]:
         raise DataError(
             f"{study} holds no study", "a folder that `atonce ablate` has written", f"check {option('reuse')}"
         )
-    finished = [(folder, record) for folder in sorted(study.glob("*/seed-*")) if (record := read_record(folder))]
-    taken = []
+    finished = [(folder, result) for folder in sorted(study.glob("*/seed-*")) if (result := read_result(folder))]
+    reused = []
     for run in planned:
         if (run.folder / "recipe.yaml").is_file():
             continue
-        for folder, record in finished:
-            if record.seed == run.seed and load_recipe(folder / "recipe.yaml") == run.recipe:
-                _copy(folder, record, run)
-                taken.append(run)
+        for folder, result in finished:
+            if result.seed == run.seed and load_recipe(folder / "recipe.yaml") == run.recipe:
+                _copy(folder, result, run)
+                reused.append(run)
                 break
-    return taken
+    return reused
 
 
-def _copy(folder: Path, record: Record, run: Planned) -> None:
-    """The run becomes visible in one moment, whole."""
+def _copy(folder: Path, result: RunResult, run: PlannedRun) -> None:
+    """Copy a run's folder; the copy appears in one moment, whole."""
     partial = run.folder.with_name(f"{run.folder.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(folder, partial)
-        replace(record, variant=run.variant).save(partial)
+        replace(result, variant=run.variant).save(partial)
         if run.folder.is_dir():
             run.folder.rmdir()
         partial.replace(run.folder)
     except OSError as error:
-        raise StorageError(f"{run.folder}: {error}", "an empty place that can be written", "remove it") from error
+        raise StorageError(f"{run.folder}: {error}", "an empty folder that can be written", "remove it") from error

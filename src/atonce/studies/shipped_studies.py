@@ -1,4 +1,4 @@
-"""What is compared: named variants of a recipe, the baseline first."""
+"""Studies: named variants of a recipe, the baseline first; those that are shipped, and reading one from a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from atonce.recipes.load import build
 from atonce.text import did_you_mean
 
 Overrides = Mapping[str, Any]
-"""section.key -> value."""
+"""Changes to a recipe: "section.key" -> value."""
 
 _FOLDER_NAME = re.compile(r"[\w][\w.+=-]*")
 _LAYOUT = "name: ... and variants: {name: {section.key: value}}, the baseline first"
@@ -24,10 +24,11 @@ _LAYOUT = "name: ... and variants: {name: {section.key: value}}, the baseline fi
 
 @dataclass(frozen=True)
 class Study:
-    """Variants of a recipe.
+    """Variants of a recipe that are to be compared.
 
     Attributes:
-        variants: name -> what it changes; the first is what the others are compared with.
+        question: what the comparison is to answer.
+        variants: name -> what it changes; the first is the baseline, with which the others are compared.
     """
 
     name: str
@@ -36,12 +37,13 @@ class Study:
 
     @property
     def baseline(self) -> str:
+        """The name of the variant that the others are compared with."""
         return next(iter(self.variants))
 
     def recipes(self, base: Recipe) -> dict[str, Recipe]:
-        """Each variant's full recipe. Raises RecipeError: an unknown key, a value out of range."""
+        """Build each variant's full recipe. Raises RecipeError: an unknown key, a value out of range."""
         return {
-            name: _changed(base, overrides, f"{self.name}, variant '{name}'")
+            name: _with_overrides(base, overrides, f"{self.name}, variant '{name}'")
             for name, overrides in self.variants.items()
         }
 
@@ -67,7 +69,7 @@ STUDIES: Mapping[str, Study] = {
             {
                 "at-once": {"schedule": "at-once"},
                 "staged": {"schedule": "staged", "model.skip_scales": "unit"},
-                # The paper's rates were made for unscaled skips and SGD; this is the staging without them.
+                # The paper's learning rates were made for unscaled skips and SGD; these are stages without them.
                 "staged-gentle": {
                     "schedule": "staged",
                     "model.skip_scales": "calibrate",
@@ -118,7 +120,7 @@ STUDIES: Mapping[str, Study] = {
 
 
 def load_study(source: str) -> Study:
-    """A study by its name, or from a YAML file.
+    """Load a shipped study by its name, or a study from a YAML file.
 
     Raises:
         RecipeError: no such study, broken YAML, another layout, names that cannot be folders.
@@ -154,7 +156,7 @@ def _read(path: Path) -> Study:
 
 
 def _overrides(value: Any, where: str) -> Overrides:
-    """A mapping, a list of section.key=value as for overrides, or nothing: the recipe as it is."""
+    """Read a mapping, a list of section.key=value, or nothing, which leaves the recipe as it is."""
     if value is None:
         return {}
     if isinstance(value, dict):
@@ -168,14 +170,14 @@ def _overrides(value: Any, where: str) -> Overrides:
     raise RecipeError(f"{where} is {value!r}", "section.key: value, or a list of section.key=value")
 
 
-def _changed(base: Recipe, overrides: Overrides, where: str) -> Recipe:
+def _with_overrides(base: Recipe, overrides: Overrides, where: str) -> Recipe:
     data = base.model_dump(mode="json")
     for key, value in overrides.items():
         *sections, last = key.split(".")
-        place = data
+        below = data
         for section in sections:
-            place = place.setdefault(section, {})
-            if not isinstance(place, dict):
+            below = below.setdefault(section, {})
+            if not isinstance(below, dict):
                 raise RecipeError(f"{where}: '{section}' of {key} is not a section of the recipe")
-        place[last] = value
+        below[last] = value
     return build(data, where)

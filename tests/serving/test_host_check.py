@@ -1,4 +1,4 @@
-"""What browsers are kept from."""
+"""DNS rebinding and CSRF are refused, and security headers bind the browser."""
 
 from __future__ import annotations
 

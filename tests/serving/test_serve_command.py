@@ -1,4 +1,4 @@
-"""The command as it is given."""
+"""`atonce serve` as it is given, and its listening socket."""
 
 from __future__ import annotations
 

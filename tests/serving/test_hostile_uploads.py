@@ -15,7 +15,7 @@ from PIL import Image
 
 from atonce.errors import DataError
 from atonce.serving import decoding, responses
-from atonce.serving.jpeg_scans import MOST_SCANS, too_many_scans
+from atonce.serving.jpeg_scans import MAX_SCANS, has_too_many_scans
 from tests.serving.live import BOUNDARY, FORM, Live, form, noise, saved
 
 PICTURE = saved(noise(40, 40))
@@ -127,8 +127,8 @@ def test_any_damage_is_told_in_one_line(live: Live) -> None:
         whole = np.frombuffer(saved(noise(24, 24), kind, **options), np.uint8)
         for _ in range(12):
             broken = whole.copy()
-            places = rng.integers(0, min(len(broken), 400), rng.integers(1, 12))
-            broken[places] = rng.integers(0, 256, len(places))
+            positions = rng.integers(0, min(len(broken), 400), rng.integers(1, 12))
+            broken[positions] = rng.integers(0, 256, len(positions))
             reply = live.send(broken.tobytes())
             assert reply.status in (200, 413, 415, 422), (kind, reply.body)
             assert reply.status == 200 or reply.error
@@ -146,14 +146,14 @@ def test_a_mode_without_meaning_is_told(live: Live, monkeypatch: pytest.MonkeyPa
 
 
 def test_scans_are_counted_where_they_are(live: Live) -> None:
-    assert not too_many_scans(many_scans(MOST_SCANS - 20))
-    assert too_many_scans(many_scans(MOST_SCANS + 1))
+    assert not has_too_many_scans(many_scans(MAX_SCANS - 20))
+    assert has_too_many_scans(many_scans(MAX_SCANS + 1))
     # Phones append films, in which the same two bytes stand by chance.
-    assert not too_many_scans(saved(noise(16, 16), "JPEG") + b"\xff\xda" * 1000)
+    assert not has_too_many_scans(saved(noise(16, 16), "JPEG") + b"\xff\xda" * 1000)
     assert live.send(saved(noise(16, 16), "JPEG") + b"\xff\xda" * 1000).status == 200
     # An end of the picture hidden in a table or behind a marker that no encoder writes ends nothing.
-    assert too_many_scans(many_scans(MOST_SCANS + 1, b"\xff\xfe\x00\x04\xff\xd9"))
-    assert too_many_scans(many_scans(MOST_SCANS + 1, b"\xff\x02\x00\x04\xff\xd9"))
+    assert has_too_many_scans(many_scans(MAX_SCANS + 1, b"\xff\xfe\x00\x04\xff\xd9"))
+    assert has_too_many_scans(many_scans(MAX_SCANS + 1, b"\xff\x02\x00\x04\xff\xd9"))
 
 
 FORMS: dict[str, tuple[bytes, int, str]] = {
@@ -236,7 +236,7 @@ def test_the_limit_is_the_files_and_not_the_forms(live: Live) -> None:
 
 
 def test_probabilities_that_would_fill_the_memory(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(responses, "MOST_PROBABILITIES", 11 * 40 * 40)
+    monkeypatch.setattr(responses, "MAX_PROBABILITIES", 11 * 40 * 40)
     assert live.send(PICTURE, "format=probabilities").status == 200
     reply = live.send(saved(noise(40, 41)), "format=probabilities")
     assert reply.status == 413

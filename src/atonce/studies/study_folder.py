@@ -1,4 +1,4 @@
-"""What is kept of a study and of each of its runs: study.json, and result.json in the folder of a finished run."""
+"""The folder of a study: study.json, which describes it, and result.json in the folder of each finished run."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from atonce.storage import make_folder, nan_to_none, write_text
 SCORES = ("mean_iou", "pixel_accuracy")
 
 
-@dataclass(frozen=True)
-class Record:
-    """A run that is over.
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """The outcome of a run: the content of result.json, which says that the run is over.
 
     Attributes:
         failed: why it could not go on ("the loss is nan at step 12"); None where it came to its end.
-        minutes: of training, validations included.
-        best_step: of the validation whose model was kept, the one of the highest mean IoU.
-        mean_iou, pixel_accuracy: there; NaN where there was no validation.
-        last_mean_iou, last_pixel_accuracy: at the last validation.
-        fingerprint: of the data.
-        commit: of atonce, or its version where it does not run from a source tree.
+        step: the last step.
+        minutes: the time of training, validations included.
+        best_step: the step of the validation whose model was kept, the one of the highest mean IoU.
+        mean_iou, pixel_accuracy: the scores of that validation; NaN where there was none.
+        last_mean_iou, last_pixel_accuracy: those of the last validation.
+        skip_scales: the factors before the score layers, {"pool4": 0.01, "pool3": 0.0001}; empty for FCN-32s.
+        fingerprint: that of the data.
+        commit: that of atonce, or its version where it does not run from a source tree.
     """
 
     variant: str
@@ -45,19 +47,20 @@ class Record:
     device: str
 
     def save(self, folder: Path) -> None:
-        """Mark the run in this folder as finished. Raises StorageError."""
+        """Write result.json, which says that the run in this folder is over. Raises StorageError."""
         write_text(folder / "result.json", json.dumps(nan_to_none(asdict(self)), indent=1))
 
 
-@dataclass(frozen=True)
-class Description:
-    """What a study's folder is about.
+@dataclass(frozen=True, kw_only=True)
+class StudyDescription:
+    """The description of a study: the content of study.json.
 
     Attributes:
-        data: the folder, absolute.
+        data: the folder of the data, absolute.
         variants: name -> overrides; the first is the baseline.
-        recipe: what the variants change, in full.
-        sessions: command, commit and time of each call that worked on it, oldest first.
+        recipe: the full recipe that the variants change.
+        seeds: those of the runs of each variant.
+        sessions: command, commit, torch's version and time of each call that worked on it, oldest first.
     """
 
     name: str
@@ -71,54 +74,56 @@ class Description:
 
     @property
     def baseline(self) -> str:
+        """The name of the variant that the others are compared with."""
         return next(iter(self.variants))
 
     @property
     def title(self) -> str:
-        """scaling on camvid"""
+        """The study's name and its data: "scaling on camvid"."""
         return f"{self.name} on {Path(self.data).name}"
 
     def save(self, out: Path) -> None:
-        """Raises StorageError."""
+        """Write study.json. Raises StorageError."""
         make_folder(out)
         write_text(out / "study.json", json.dumps(asdict(self), indent=1))
 
-    def records(self, out: Path) -> list[Record]:
-        """The runs that are over, in the order of the study. Raises DataError: a file is damaged."""
+    def results(self, out: Path) -> list[RunResult]:
+        """Read the results of the runs that are over, in the order of the study. Raises DataError: a damaged file."""
         folders = [run_folder(out, variant, seed) for variant in self.variants for seed in self.seeds]
-        return [record for folder in folders if (record := read_record(folder))]
+        return [result for folder in folders if (result := read_result(folder))]
 
 
 def run_folder(out: Path, variant: str, seed: int) -> Path:
+    """The folder of one run of the study in `out`."""
     return out / variant / f"seed-{seed}"
 
 
-def read_record(folder: Path) -> Record | None:
-    """None where the run is not over. Raises DataError: a damaged file."""
-    data = _json(folder / "result.json")
+def read_result(folder: Path) -> RunResult | None:
+    """Read the result of the run in a folder; None where it is not over. Raises DataError: a damaged file."""
+    data = _read_json(folder / "result.json")
     if data is None:
         return None
     try:
-        numbers: dict[str, Any] = {f.name: data[f.name] for f in fields(Record)}
+        numbers: dict[str, Any] = {f.name: data[f.name] for f in fields(RunResult)}
         # Only NaN is written as null, apart from the reason of a failure.
         numbers |= {k: math.nan for k, v in numbers.items() if v is None and k != "failed"}
-        return Record(**numbers)
+        return RunResult(**numbers)
     except (KeyError, TypeError) as error:
         raise DataError(f"{folder / 'result.json'} is damaged: {error}", remedy="remove it") from None
 
 
-def read_description(out: Path) -> Description | None:
-    """None where there is no study. Raises DataError: a damaged file."""
-    data = _json(out / "study.json")
+def read_description(out: Path) -> StudyDescription | None:
+    """Read the description of the study in a folder; None where there is none. Raises DataError: a damaged file."""
+    data = _read_json(out / "study.json")
     if data is None:
         return None
     try:
-        return Description(**data)
+        return StudyDescription(**data)
     except TypeError as error:
         raise DataError(f"{out / 'study.json'} is damaged: {error}", remedy="remove it") from None
 
 
-def _json(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:

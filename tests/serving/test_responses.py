@@ -1,4 +1,4 @@
-"""Who asks well gets what `atonce.load(model)(picture)` gives."""
+"""Responses to good requests: what `atonce.load(model)(picture)` gives, in each format."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from PIL import ExifTags, Image
 import atonce
 from atonce.inference import Predictor
 from atonce.labels import CAMVID
-from atonce.serving.refusal import Refusal
-from atonce.serving.responses import accepted
+from atonce.serving.request_errors import RequestError
+from atonce.serving.responses import negotiate_format
 from tests.exporting.networks import bundle
 from tests.serving.live import Live, Reply, noise, saved, serving
 
@@ -113,13 +113,13 @@ def test_json_with_the_label_picture(live: Live, segment: Predictor) -> None:
     ],
 )
 def test_the_accept_header_chooses(header: str, kind: str) -> None:
-    assert accepted(header).value == kind
+    assert negotiate_format(header).value == kind
 
 
 @pytest.mark.parametrize("header", ["text/html", "application/json;q=0", "image/png;q=many", ";;,,"])
 def test_an_accept_header_that_cannot_be_met(header: str) -> None:
-    with pytest.raises(Refusal, match="expected one of application/json"):
-        accepted(header)
+    with pytest.raises(RequestError, match="expected one of application/json"):
+        negotiate_format(header)
 
 
 def test_the_query_wins_over_the_accept_header(live: Live) -> None:

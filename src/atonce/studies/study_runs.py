@@ -1,4 +1,4 @@
-"""The runs of a study, one by one: what is over is recognised, what was killed is resumed."""
+"""The runs of a study, planned and executed one by one: what is over is recognised, what was killed is resumed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from atonce.errors import DataError, TrainingError, option
 from atonce.recipes import Recipe, load_recipe
 from atonce.reports import write_report
 from atonce.storage import none_to_nan
-from atonce.studies.records import Record, read_record, run_folder
 from atonce.studies.shipped_studies import Study
+from atonce.studies.study_folder import RunResult, read_result, run_folder
 from atonce.training import Callback, TrainingRun, fit, set_up
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """One run of a study: a variant with a seed, its full recipe and its run directory."""
 
     variant: str
@@ -29,27 +29,44 @@ class Planned:
 
     @property
     def title(self) -> str:
+        """Variant and seed: "at-once, seed 0"."""
         return f"{self.variant}, seed {self.seed}"
 
 
-class Observer:
-    """Hears of everything and does nothing; the command line's subclass tells the user."""
+class StudyCallback:
+    """Methods that are called while a study runs; each does nothing here, a subclass overrides what it needs.
 
-    def begins(self, run: Planned, number: int, total: int, device: str | None) -> None:
-        """The `number`th of `total` runs starts or is resumed."""
+    With several devices they are called from several threads, one at a time.
+    """
 
-    def ended(self, run: Planned, record: Record) -> None:
-        """It is over, come to its end or failed."""
+    def on_run_start(self, run: PlannedRun, *, number: int, total: int, device: str | None) -> None:
+        """Called when the `number`th of `total` runs starts or is resumed.
 
-    def listening(self) -> AbstractContextManager[Callback]:
-        """Who hears of the training of the next run."""
+        Args:
+            device: where it runs; None where the study runs in this process.
+        """
+
+    def on_run_end(self, run: PlannedRun, result: RunResult) -> None:
+        """Called when a run is over: it came to its end, or failed."""
+
+    def on_run_reused(self, run: PlannedRun, study: Path) -> None:
+        """Called when a run has been copied from the folder of another study."""
+
+    def training_callback(self) -> AbstractContextManager[Callback]:
+        """Return the callback for the training of the next run, entered before it and left after it.
+
+        Not called with devices: their runs are trained in processes of their own.
+        """
         return nullcontext(Callback())
 
 
-def plan(study: Study, base: Recipe, seeds: int, out: Path) -> list[Planned]:
-    """All runs, seed by seed, so that a study which is interrupted has whole pairs.
+def plan_runs(study: Study, base: Recipe, seeds: int, out: Path) -> list[PlannedRun]:
+    """List all runs, seed by seed, so that a study which is interrupted has whole pairs.
 
-    Seeds count up from the recipe's own.
+    Args:
+        base: the recipe that the variants change; seeds count up from its own.
+        seeds: how many runs of each variant.
+        out: the folder of the study.
 
     Raises:
         RecipeError: a variant's overrides are not right; nothing has been run then.
@@ -60,76 +77,82 @@ def plan(study: Study, base: Recipe, seeds: int, out: Path) -> list[Planned]:
     for seed in range(base.train.seed, base.train.seed + seeds):
         for variant, recipe in recipes.items():
             seeded = recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
-            planned.append(Planned(variant, seed, seeded, run_folder(out, variant, seed)))
+            planned.append(PlannedRun(variant, seed, seeded, run_folder(out, variant, seed)))
     for run in planned:
         _require_same_recipe(run)
     return planned
 
 
-def run_study(planned: Sequence[Planned], data: Path, about: Mapping[str, Any], observer: Observer) -> None:
-    """Train what is not over, one run after the other, in this process.
+def run_sequentially(
+    planned: Sequence[PlannedRun], data: Path, *, commit: str = "", callback: StudyCallback | None = None
+) -> None:
+    """Execute the runs that are not over, one after the other, in this process.
+
+    Args:
+        commit: that of atonce, for the results.
 
     Raises:
         UserError: a run could not begin, or write. What is over stays; call again to go on.
         KeyboardInterrupt: Ctrl-C; the state of the run has been saved.
     """
+    callback = callback or StudyCallback()
     for number, run in enumerate(planned, 1):
-        if read_record(run.folder) is not None:
+        if read_result(run.folder) is not None:
             continue
-        observer.begins(run, number, len(planned), None)
-        with observer.listening() as listener:
-            record = carry_out(run, data, about, listener)
-        observer.ended(run, record)
+        callback.on_run_start(run, number=number, total=len(planned), device=None)
+        with callback.training_callback() as training_callback:
+            result = execute_run(run, data, commit=commit, callback=training_callback)
+        callback.on_run_end(run, result)
         require_one_data_set(planned)
 
 
-def carry_out(run: Planned, data: Path, about: Mapping[str, Any], listener: Callback) -> Record:
-    """An ordinary training run, started or resumed; its report; and result.json, which says that it is over.
+def execute_run(run: PlannedRun, data: Path, *, commit: str = "", callback: Callback | None = None) -> RunResult:
+    """Start or resume an ordinary training run, report on it, and write result.json, which says that it is over.
 
     That training cannot go on (the loss is not finite) is a result. The state, three times as large as the model, is
     removed at the end: there is nothing left to resume.
 
-    Args:
-        about: `commit`, which goes into the record.
-
-    Raises as `run_study` does.
+    Raises:
+        UserError: the run could not begin, or write.
+        KeyboardInterrupt: Ctrl-C; the state has been saved.
     """
+    callback = callback or Callback()
     resume = (run.folder / "recipe.yaml").is_file()
-    session = set_up(run.recipe, data, run.folder, resume=resume, callback=listener)
+    session = set_up(run.recipe, data, run.folder, resume=resume, callback=callback)
     failed = None
     try:
-        fit(session, listener)
+        fit(session, callback)
     except TrainingError as error:
         failed = error.found
-    record = _record(run, session, failed, str(about.get("commit", "")))
+    result = _result_of(run, session, failed, commit)
     if session.is_main:
         write_report(run.folder)
-        record.save(run.folder)
+        result.save(run.folder)
         session.folder.state.unlink(missing_ok=True)
     # The next run needs the memory; networks and optimisers are in cycles.
     session.accelerator.free_memory()
     del session
     gc.collect()
-    return record
+    return result
 
 
-def require_one_data_set(planned: Iterable[Planned]) -> None:
-    """Raises DataError: the runs that are over have not been trained on the same pictures."""
-    prints = {record.fingerprint for run in planned if (record := read_record(run.folder))}
-    if len(prints) > 1:
+def require_one_data_set(planned: Iterable[PlannedRun]) -> None:
+    """Raise DataError if the runs that are over have not been trained on the same pictures."""
+    fingerprints = {result.fingerprint for run in planned if (result := read_result(run.folder))}
+    if len(fingerprints) > 1:
         raise DataError(
             "the data set has changed since the first runs of the study",
-            f"one fingerprint; found {', '.join(sorted(p[:12] for p in prints))}",
+            f"one fingerprint; found {', '.join(sorted(p[:12] for p in fingerprints))}",
             f"choose another {option('out')} for the changed data",
         )
 
 
-def _record(run: Planned, session: TrainingRun, failed: str | None, commit: str) -> Record:
+def _result_of(run: PlannedRun, session: TrainingRun, failed: str | None, commit: str) -> RunResult:
     progress = session.progress
     rows = progress.validations
     best: dict[str, Any] = next((row for row in reversed(rows) if row["step"] == progress.best_step), {})
     last = rows[-1] if rows else {}
-    return Record(
+    return RunResult(
         variant=run.variant,
         seed=run.seed,
         failed=failed,
@@ -147,7 +170,8 @@ def _record(run: Planned, session: TrainingRun, failed: str | None, commit: str)
     )
 
 
-def _require_same_recipe(run: Planned) -> None:
+def _require_same_recipe(run: PlannedRun) -> None:
+    """Raise TrainingError if the folder holds a run of another recipe."""
     path = run.folder / "recipe.yaml"
     if not path.is_file():
         return
@@ -163,6 +187,7 @@ def _require_same_recipe(run: Planned) -> None:
 
 
 def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings: {"optim": {"lr": 1}} becomes {"optim.lr": 1}."""
     flat: dict[str, Any] = {}
     for key, value in data.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}

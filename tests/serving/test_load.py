@@ -1,4 +1,4 @@
-"""Many clients at once, slow ones, and those that go."""
+"""Load: many clients at once, slow ones, and those that disconnect."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 
 import atonce
 from atonce.serving import limits
-from atonce.serving.limits import Limits, Memory
-from atonce.serving.refusal import Refusal
-from atonce.serving.request_queue import Visit
+from atonce.serving.limits import ClientMemory, Limits
+from atonce.serving.request_errors import RequestError
+from atonce.serving.request_queue import QueuedRequest
 from tests.serving.live import Gated, Live, noise, saved, serving, until
 
 PICTURE = saved(noise(40, 40))
@@ -44,12 +44,12 @@ def test_several_at_once_get_their_own(live: Live, tiny_model: Path) -> None:
 
 def test_beyond_the_queue_clients_are_sent_away(gated: tuple[Live, Gated]) -> None:
     live, gate = gated
-    desk = live.service.desk
+    queue = live.service.queue
     with ThreadPoolExecutor(3) as clients:
         inside = [clients.submit(live.send, PICTURE) for _ in range(2)]
-        until(lambda: desk.at_work == 2)
+        until(lambda: queue.in_progress == 2)
         inside.append(clients.submit(live.send, PICTURE))
-        until(lambda: desk.waiting == 1)
+        until(lambda: queue.waiting == 1)
         reply = live.send(PICTURE)
         assert reply.status == 503
         assert "3 pictures are in work or waiting; try again in" in reply.error
@@ -88,12 +88,12 @@ def test_a_client_that_is_too_slow_is_cut_off(live: Live, monkeypatch: pytest.Mo
 
 
 def test_memory_is_given_back(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Memory(live.service.limits)
+    whole = ClientMemory(live.service.limits)
     half_sent(live).close()
     assert live.send(bytes(300_001)).status == 413
     assert live.send(PICTURE).status == 200
     until(lambda: live.service.memory.uploads.free == whole.uploads.free)
-    until(lambda: live.service.memory.answers.free == whole.answers.free)
+    until(lambda: live.service.memory.responses.free == whole.responses.free)
 
 
 def test_uploads_share_the_memory_there_is(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,14 +109,14 @@ def test_uploads_share_the_memory_there_is(live: Live, monkeypatch: pytest.Monke
 
 def test_a_client_that_goes_leaves_the_queue(gated: tuple[Live, Gated]) -> None:
     live, gate = gated
-    desk = live.service.desk
+    queue = live.service.queue
     with ThreadPoolExecutor(2) as clients:
         inside = [clients.submit(live.send, PICTURE) for _ in range(2)]
-        until(lambda: desk.at_work == 2)
+        until(lambda: queue.in_progress == 2)
         with live.open() as client:
             client.sendall(HEAD % len(PICTURE) + PICTURE)
-            until(lambda: desk.waiting == 1)
-        until(lambda: desk.waiting == 0)
+            until(lambda: queue.waiting == 1)
+        until(lambda: queue.waiting == 0)
         gate.gate.set()
         assert [reply.result().status for reply in inside] == [200, 200]
     assert gate.begun == 2
@@ -124,20 +124,20 @@ def test_a_client_that_goes_leaves_the_queue(gated: tuple[Live, Gated]) -> None:
 
 def test_nobody_computes_for_a_client_that_has_gone(gated: tuple[Live, Gated], monkeypatch: pytest.MonkeyPatch) -> None:
     live, gate = gated
-    noticed, leave = threading.Event(), Visit.leave
-    monkeypatch.setattr(Visit, "leave", lambda visit: (leave(visit), noticed.set()))
-    desk = live.service.desk
+    noticed, mark_disconnected = threading.Event(), QueuedRequest.mark_disconnected
+    monkeypatch.setattr(QueuedRequest, "mark_disconnected", lambda queued: (mark_disconnected(queued), noticed.set()))
+    queue = live.service.queue
     with ThreadPoolExecutor(1) as clients:
         inside = clients.submit(live.send, PICTURE)
         until(lambda: gate.begun == 1)
         with live.open() as client:
             client.sendall(HEAD % len(PICTURE) + PICTURE)
-            until(lambda: desk.at_work == 2)
-        # It has its place but not yet the network; it gives the place up when the network would be free.
+            until(lambda: queue.in_progress == 2)
+        # It has its slot but not yet the network; it gives the slot up when the network would be free.
         assert noticed.wait(60)
         gate.gate.set()
         assert inside.result().status == 200
-        until(lambda: desk.at_work == 0)
+        until(lambda: queue.in_progress == 0)
     assert gate.begun == 1
 
 
@@ -163,31 +163,31 @@ def test_tiles_stop_when_the_client_has_gone(live: Live, monkeypatch: pytest.Mon
         assert steps.wait(60)
         assert not stopped.is_set()
     assert stopped.wait(60)
-    until(lambda: live.service.desk.at_work == 0)
+    until(lambda: live.service.queue.in_progress == 0)
 
 
-def test_an_answer_that_is_not_taken_is_cut_off(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_is_not_received_is_cut_off(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "GRACE_SECONDS", 0.5)
-    monkeypatch.setattr(limits, "LEAST_BYTES_PER_SECOND", 10**9)
+    monkeypatch.setattr(limits, "MIN_BYTES_PER_SECOND", 10**9)
     file = saved(np.zeros((400, 500, 3), np.uint8))
-    before = live.service.memory.answers.free
+    before = live.service.memory.responses.free
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(60)
         client.connect(("127.0.0.1", live.port))
         request = HEAD.replace(b"/predict", b"/predict?format=probabilities") % len(file) + file
         client.sendall(request)
-        until(lambda: live.service.memory.answers.free < before)
-        until(lambda: live.service.memory.answers.free == before)
+        until(lambda: live.service.memory.responses.free < before)
+        until(lambda: live.service.memory.responses.free == before)
         assert sum(len(part) for part in iter(lambda: client.recv(1 << 16), b"")) < 11 * 400 * 500 * 2
 
 
-def test_an_account_refuses_what_it_has_not() -> None:
-    account = Memory(Limits(upload_bytes=100, queue=0)).uploads
-    with account.open() as one, account.open() as other:
-        one.take(150)
-        with pytest.raises(Refusal, match="too many pictures"):
-            other.take(51)
-        other.take(50)
-        assert account.free == 0
-    assert account.free == 200
+def test_a_budget_refuses_what_it_has_not() -> None:
+    budget = ClientMemory(Limits(upload_bytes=100, queue=0)).uploads
+    with budget.reserve() as one, budget.reserve() as other:
+        one.extend(150)
+        with pytest.raises(RequestError, match="too many pictures"):
+            other.extend(51)
+        other.extend(50)
+        assert budget.free == 0
+    assert budget.free == 200

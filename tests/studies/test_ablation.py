@@ -1,0 +1,149 @@
+"""A whole study, by one call from Python and by the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atonce.errors import TrainingError, UserError
+from atonce.studies import PlannedRun, RunResult, StudyCallback, ablate
+from tests.studies.tiny_studies import ablate_command
+from tests.tiny import ENVIRONMENT, SETTINGS, log_of
+
+TIMES = {"minutes", "seconds", "pictures_per_second", "waited"}
+
+
+class RecordCalls(StudyCallback):
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def on_run_start(self, run: PlannedRun, *, number: int, total: int, device: str | None) -> None:
+        self.calls.append(f"start {number}/{total} {run.title} on {device}")
+
+    def on_run_end(self, run: PlannedRun, result: RunResult) -> None:
+        self.calls.append(f"end {run.title}, {result.mean_iou >= 0}")
+
+
+def names_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def without_times(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: without_times(value) for key, value in data.items() if key not in TIMES and key != "sessions"}
+    return [without_times(value) for value in data] if isinstance(data, list) else data
+
+
+def read_json(path: Path) -> Any:
+    return without_times(json.loads(path.read_text("utf-8")))
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [{key: value for key, value in row.items() if not key.startswith("minutes")} for row in rows]
+
+
+def test_python_leaves_the_files_that_the_command_leaves(street_data: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "command" / "study", tmp_path / "python" / "study"
+    words = ablate_command(street_data, "freeze", one, "--seeds", "2", "--weights", "none", overrides=())
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    callback = RecordCalls()
+    found = ablate(
+        str(street_data),
+        "freeze",
+        recipe="streets",
+        overrides=SETTINGS,
+        weights="none",
+        seeds=2,
+        out=str(two),
+        callback=callback,
+    )
+    assert callback.calls[:3] == [
+        "start 1/4 trained, seed 0 on None",
+        "end trained, seed 0, True",
+        "start 2/4 frozen, seed 0 on None",
+    ]
+    assert len(callback.calls) == 8
+    assert names_in(two) == names_in(one)
+    for name in (
+        "study.json",
+        "table.json",
+        *(f"{v}/seed-{s}/result.json" for v in ("trained", "frozen") for s in (0, 1)),
+    ):
+        assert read_json(two / name) == read_json(one / name), name
+    assert read_table(two / "table.csv") == read_table(one / "table.csv")
+    for run in ("trained/seed-1", "frozen/seed-1"):
+        assert [without_times(row) for row in log_of(two / run)] == [without_times(row) for row in log_of(one / run)]
+        assert (two / run / "recipe.yaml").read_text("utf-8") == (one / run / "recipe.yaml").read_text("utf-8")
+    session = json.loads((two / "study.json").read_text("utf-8"))["sessions"][0]
+    assert session.keys() == json.loads((one / "study.json").read_text("utf-8"))["sessions"][0].keys()
+    assert found.folder == two
+    assert found.table == (two / "table.md").read_text("utf-8")
+    assert [(run.variant, run.seed) for run in found.runs] == [
+        ("trained", 0),
+        ("trained", 1),
+        ("frozen", 0),
+        ("frozen", 1),
+    ]
+    # Called again, it finds everything done.
+    again = RecordCalls()
+    assert (
+        ablate(
+            street_data,
+            "freeze",
+            recipe="streets",
+            overrides=SETTINGS,
+            weights="none",
+            seeds=2,
+            out=two,
+            callback=again,
+        ).runs
+        == found.runs
+    )
+    assert again.calls == []
+    with pytest.raises(
+        TrainingError,
+        match=r"holds the study 'freeze' with the variants trained, frozen; expected .*; choose another out",
+    ):
+        ablate(street_data, "stride", recipe="streets", overrides=SETTINGS, out=two)
+
+
+def test_the_recipe_goes_by_the_format_of_the_data(street_data: Path, tmp_path: Path) -> None:
+    """Refused before anything runs, but after the recipe has been chosen and written down."""
+    with pytest.raises(UserError):
+        ablate(street_data, "freeze", format="camvid", weights="none", seeds=1, out=tmp_path / "out")
+    described = json.loads((tmp_path / "out" / "study.json").read_text("utf-8"))
+    assert described["recipe_name"] == "of the data's format"
+    assert described["recipe"]["data"]["format"] == "camvid"
+    assert described["recipe"]["weights"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seeds": 0}, "seeds='0'; expected 1 or more"),
+        ({"devices": ["cuda:99"]}, "devices='cuda:99'; expected some of cpu"),
+        ({"overrides": ["model.strid=8"]}, "unknown key 'model.strid'"),
+        ({"recipe": "street"}, "no recipe 'street'"),
+    ],
+)
+def test_mistakes(options: dict[str, Any], message: str, street_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        ablate(street_data, "freeze", out=tmp_path / "out", **options)
+    assert message in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mistake_of_the_command_line_is_one_line(street_data: Path, tmp_path: Path) -> None:
+    words = ablate_command(street_data, "freeze", tmp_path / "out", "--set", "model.strid=8")
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "unknown key 'model.strid'" in done.stderr and done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
