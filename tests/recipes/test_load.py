@@ -112,15 +112,20 @@ def test_the_last_override_counts_and_the_others_stay() -> None:
         ("data.split_seed=-3", "greater than or equal to 0"),
         ("train.steps", "--set train.steps; expected section.key=value"),
         ("=1", "--set =1; expected section.key=value"),
-        ("data.crop=[1, 2", "--set data.crop=[1, 2: the value is not valid YAML"),
+        ("data.crop=[1, 2", "--set 'data.crop=[1, 2': the value is not valid YAML"),
         ("train.steps.more=1", "--set train.steps.more=1: 'steps' is not a section"),
     ],
 )
 def test_a_mistake_is_named_in_one_line(override: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe("folder", [override])
-    assert message in str(caught.value)
+    assert message in caught.value.for_command_line()
     assert "\n" not in str(caught.value)
+
+
+def test_an_override_that_is_none_is_named_as_python_names_it() -> None:
+    with pytest.raises(RecipeError, match=r"^overrides='train.steps'; expected section\.key=value"):
+        load_recipe("folder", ["train.steps"])
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -58,6 +58,18 @@ class FCNConfig(Section):
     freeze_trunk: bool = False
     """Keep the five convolution blocks as they are; the paper trains everything."""
 
+    @property
+    def skips(self) -> tuple[int, ...]:
+        """The pools that are scored beside fc7, in the order in which their scores are added: (4, 3) for FCN-8s, (4,)
+        for FCN-16s, () for FCN-32s. Pool p has one position for every 2**p pixels."""
+        return tuple(pool for pool in (4, 3) if 2**pool >= self.stride)
+
+    @property
+    def caffe_geometry(self) -> bool:
+        """True for the geometry of the authors' Caffe nets: conv1_1 pads by 100, pooling rounds up, fc6 is not padded,
+        scores are cropped. False where images are padded to a multiple of 32 and nothing is cropped."""
+        return self.alignment == "caffe"
+
 
 class DataConfig(Section):
     """Which data, how it is split and at which size the network sees it."""
