@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 import yaml
@@ -103,21 +103,27 @@ def kind_in_words(annotation: Any, metadata: Iterable[object] = ()) -> str:
         annotation: the type, as in the schema.
         metadata: its bounds (`annotated_types.Gt` and so on); texts among them are added to the words.
     """
-    origin, parts = cast("Any", get_origin(annotation)), get_args(annotation)
+    origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return kind_in_words(parts[0], _without_field(parts[1:]))
     if origin is Literal:
         return _either([str(part) for part in parts])
     if origin in (Union, UnionType):
-        chosen = sorted(parts, key=lambda part: 0 if get_origin(part) is Literal else 1 if part is NoneType else 2)
-        words = [get_args(part) if get_origin(part) is Literal else (kind_in_words(part),) for part in chosen]
-        return _either([str(word) for choices in words for word in choices])
+        words = {part: get_args(part) for part in parts if _is_literal(part)}  # what is written as it stands, first
+        words |= {NoneType: ("null",)} if NoneType in parts else {}
+        words |= {part: (kind_in_words(part),) for part in parts if part not in words}
+        return _either([str(word) for choices in words.values() for word in choices])
     if origin is tuple:
         many = "a list" if parts[-1] is Ellipsis else f"a list of {len(parts)}"
         words_of_type = f"{many}, each {kind_in_words(parts[0])}"
     else:
         words_of_type = _TYPES[annotation] + _range_in_words(metadata)
     return ", ".join([words_of_type, *(text for text in metadata if isinstance(text, str))])
+
+
+def _is_literal(annotation: Any) -> bool:
+    origin: object = get_origin(annotation)
+    return origin is Literal
 
 
 def _range_in_words(metadata: Iterable[object]) -> str:
