@@ -2,13 +2,14 @@
 # make test   the tests
 # make lint   style, types, architecture
 # make bench  ours against the peers: about 12 minutes on two cores, a table in runs/bench
+# make docs-recipes  docs/recipes.md and the comments of the shipped recipes, after a change of recipes/schema.py
 VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format clean
+.PHONY: help demo test bench lint format docs-recipes clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -47,6 +48,10 @@ lint: $(VENV)/.developer
 format: $(VENV)/.developer
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs-recipes: $(VENV)/.user
+	$(BIN)/python -m atonce.recipes.reference > docs/recipes.md
+	$(BIN)/python -m atonce.recipes.reference --annotate src/atonce/recipes/shipped/*.yaml
 
 clean:
 	rm -rf $(VENV) runs/demo runs/bench .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -107,7 +107,7 @@ class Repeated(nn.Module):
 
 
 class CheckpointedStep(OurStep):
-    """Trunk and head are computed again in the backward pass (`train.checkpoint: true`)."""
+    """Trunk and head are computed again in the backward pass (`train.activation_checkpointing: true`)."""
 
     def __init__(self, setting: Setting, alignment: str) -> None:
         super().__init__(setting, alignment)

@@ -73,9 +73,9 @@ class Reading:
         self.stream = BatchStream(
             dataset,
             dataset.split("train"),
-            BATCH,
-            seed,
-            size,
+            batch_size=BATCH,
+            seed=seed,
+            input_size=size,
             max_zoom=zoom,
             workers=knobs.workers,
             cache=kept,
@@ -88,7 +88,7 @@ class Reading:
         fill, cpu = torch.zeros(3), torch.device("cpu")
         for _, batch in self.stream.batches(0, -(-pictures // BATCH)):
             if self.augmented:
-                augment(batch, self.recipe.augment, self.crop, self.seed, fill, cpu)
+                augment(batch, self.recipe.augment, crop=self.crop, seed=self.seed, fill=fill, device=cpu)
 
 
 def run(

@@ -1,4 +1,4 @@
-"""What the ids of a mask mean: names, colours, and the one void value used inside atonce."""
+"""Names and colours of the classes, and the one void value used inside atonce."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 IGNORE_INDEX = 255
-"""Void inside atonce, always: left out of the loss and of every score."""
+"""The id of void inside atonce, always: left out of the loss and of every score."""
 
 Colour = tuple[int, int, int]
 
@@ -41,30 +41,33 @@ class LabelSpec:
 
     @classmethod
     def from_names(cls, names: Sequence[str]) -> LabelSpec:
-        """Names with generated colours, as far apart in hue as the golden ratio puts them."""
+        """Make generated colours for names, as far apart in hue as the golden ratio puts them."""
         hues = [(0.61803398875 * i) % 1.0 for i in range(len(names))]
         rgb = [colorsys.hsv_to_rgb(h, 0.65, 0.95 - 0.25 * (i % 2)) for i, h in enumerate(hues)]
         return cls(tuple(names), tuple((round(r * 255), round(g * 255), round(b * 255)) for r, g, b in rgb))
 
     @property
     def num_classes(self) -> int:
+        """The number of classes, C."""
         return len(self.names)
 
     def lookup(self) -> NDArray[np.uint8]:
-        """Colour table uint8 (256, 3); void and unknown ids are black."""
+        """Return the colour table, uint8 (256, 3) RGB by id; void and unknown ids are black."""
         table = np.zeros((256, 3), np.uint8)
         table[: self.num_classes] = self.palette
         return table
 
     def colour(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """uint8 (H, W) ids -> uint8 (H, W, 3) RGB; void is black."""
+        """Colour ids, uint8 (H, W), as RGB, uint8 (H, W, 3); void is black."""
         return self.lookup()[labels]
 
     def to_json(self) -> dict[str, Any]:
+        """Return names, palette and ignore index as the model file keeps them."""
         return {"names": list(self.names), "palette": [list(c) for c in self.palette], "ignore_index": IGNORE_INDEX}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LabelSpec:
+        """Read what `to_json` returned. Raises KeyError, TypeError or ValueError: it is something else."""
         return cls(tuple(data["names"]), tuple((int(r), int(g), int(b)) for r, g, b in data["palette"]))
 
 

@@ -19,7 +19,13 @@ EVERYTHING = AugmentConfig(scale=(0.6, 1.7), flip=0.5, rotate=15, brightness=0.4
 
 def batch_of(images: Tensor, masks: Tensor, positions: tuple[int, ...], target: Size | None = None) -> Batch:
     size = (masks.shape[1], masks.shape[2])
-    return Batch(images, masks, (size,) * len(masks), (target or size,) * len(masks), positions)
+    return Batch(
+        images=images,
+        masks=masks,
+        sizes=(size,) * len(masks),
+        targets=(target or size,) * len(masks),
+        positions=positions,
+    )
 
 
 def random_batch(height: int, width: int, count: int = 1, first: int = 0) -> Batch:
@@ -40,7 +46,7 @@ def coded(height: int, width: int, cell: int) -> Batch:
 @pytest.mark.parametrize("size", [(48, 64), (37, 53), (1, 64), (64, 1), (1, 1), (2, 2)])
 def test_with_everything_off_nothing_changes(size: Size) -> None:
     batch = random_batch(*size, count=2)
-    images, labels = augment(batch, OFF, size, 0, FILL, CPU)
+    images, labels = augment(batch, OFF, crop=size, seed=0, fill=FILL, device=CPU)
     assert torch.equal(labels, batch.masks.long())
     torch.testing.assert_close(images, batch.images.float(), rtol=0, atol=0.02)
 
@@ -48,14 +54,14 @@ def test_with_everything_off_nothing_changes(size: Size) -> None:
 @pytest.mark.parametrize("size", [(48, 64), (37, 53), (1, 7)])
 def test_a_flip_is_the_exact_mirror_image(size: Size) -> None:
     batch = random_batch(*size)
-    images, labels = augment(batch, OFF.model_copy(update={"flip": 1.0}), size, 0, FILL, CPU)
+    images, labels = augment(batch, OFF.model_copy(update={"flip": 1.0}), crop=size, seed=0, fill=FILL, device=CPU)
     assert torch.equal(labels, batch.masks.flip(-1).long())
     torch.testing.assert_close(images, batch.images.flip(-1).float(), rtol=0, atol=0.02)
 
 
 def test_a_flip_happens_as_often_as_asked_for() -> None:
     batch = random_batch(4, 6, count=400)
-    _, labels = augment(batch, OFF.model_copy(update={"flip": 0.25}), (4, 6), 0, FILL, CPU)
+    _, labels = augment(batch, OFF.model_copy(update={"flip": 0.25}), crop=(4, 6), seed=0, fill=FILL, device=CPU)
     flipped = (labels == batch.masks.flip(-1)).flatten(1).all(1).float().mean()
     assert 0.18 < float(flipped) < 0.32
 
@@ -63,7 +69,7 @@ def test_a_flip_happens_as_often_as_asked_for() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_picture_and_mask_stay_together(seed: int) -> None:
     config = AugmentConfig(scale=(0.5, 2.0), flip=0.5, rotate=20)
-    images, labels = augment(coded(64, 80, cell=16), config, (48, 56), seed, FILL, CPU)
+    images, labels = augment(coded(64, 80, cell=16), config, crop=(48, 56), seed=seed, fill=FILL, device=CPU)
     grey, mask = images[0, 0], labels[0]
     inside = mask != 255
     assert inside.float().mean() > 0.1
@@ -83,7 +89,7 @@ def test_an_edge_lies_at_the_same_place_in_both_to_half_a_pixel(zoom: float) -> 
     batch = batch_of(images, mask, (3,))
     crop = (round(40 * zoom), round(60 * zoom))
     config = AugmentConfig(scale=(zoom, zoom), flip=0)
-    pictures, labels = augment(batch, config, crop, 1, FILL, CPU)
+    pictures, labels = augment(batch, config, crop=crop, seed=1, fill=FILL, device=CPU)
     row = crop[0] // 2
     grey, ids = pictures[0, 0, row] / 255, labels[0, row]
     below, above = int((grey < 0.5).nonzero().max()), int((ids == 1).nonzero().min())
@@ -95,7 +101,7 @@ def test_an_edge_lies_at_the_same_place_in_both_to_half_a_pixel(zoom: float) -> 
 
 def test_a_whole_zoom_repeats_pixels_exactly() -> None:
     batch = random_batch(20, 30)
-    _, labels = augment(batch, AugmentConfig(scale=(3.0, 3.0), flip=0), (60, 90), 0, FILL, CPU)
+    _, labels = augment(batch, AugmentConfig(scale=(3.0, 3.0), flip=0), crop=(60, 90), seed=0, fill=FILL, device=CPU)
     assert torch.equal(labels, batch.masks.repeat_interleave(3, 1).repeat_interleave(3, 2).long())
 
 
@@ -104,7 +110,12 @@ def test_a_crop_is_a_window_of_the_picture(seed: int) -> None:
     rows, columns = torch.arange(40), torch.arange(60)
     mask = ((rows[:, None] * 7 + columns * 3) % 251).to(torch.uint8)[None]
     _, labels = augment(
-        batch_of(mask[:, None].expand(-1, 3, -1, -1).contiguous(), mask, (seed,)), OFF, (16, 24), 0, FILL, CPU
+        batch_of(mask[:, None].expand(-1, 3, -1, -1).contiguous(), mask, (seed,)),
+        OFF,
+        crop=(16, 24),
+        seed=0,
+        fill=FILL,
+        device=CPU,
     )
     windows = mask[0].long().unfold(0, 16, 1).unfold(1, 24, 1)
     assert bool((windows == labels[0]).flatten(2).all(2).any())
@@ -113,7 +124,7 @@ def test_a_crop_is_a_window_of_the_picture(seed: int) -> None:
 def test_what_lies_outside_is_void_and_has_the_mean_colour() -> None:
     batch = random_batch(10, 12)
     batch.masks.fill_(4)
-    images, labels = augment(batch, OFF, (30, 40), 0, FILL, CPU)
+    images, labels = augment(batch, OFF, crop=(30, 40), seed=0, fill=FILL, device=CPU)
     assert int((labels == 4).sum()) == pytest.approx(120, abs=25)  # the picture lies between whole pixels
     assert set(labels.unique().tolist()) == {4, 255}
     far = torch.nn.functional.max_pool2d((labels == 4).float()[:, None], 5, 1, 2)[0, 0] == 0
@@ -122,7 +133,9 @@ def test_what_lies_outside_is_void_and_has_the_mean_colour() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_masks_only_ever_hold_their_own_ids_and_colours_stay_in_range(seed: int) -> None:
-    images, labels = augment(random_batch(50, 70, count=4, first=seed * 100), EVERYTHING, (45, 45), seed, FILL, CPU)
+    images, labels = augment(
+        random_batch(50, 70, count=4, first=seed * 100), EVERYTHING, crop=(45, 45), seed=seed, fill=FILL, device=CPU
+    )
     assert labels.dtype == torch.int64
     assert set(labels.unique().tolist()) <= {0, 3, 7, 10, 255}
     assert images.isfinite().all()
@@ -134,7 +147,7 @@ def test_colour_changes_leave_masks_and_black_alone() -> None:
     batch = random_batch(20, 20)
     batch.images[..., :5] = 0
     config = OFF.model_copy(update={"brightness": 0.5, "saturation": 0.5})
-    images, labels = augment(batch, config, (20, 20), 3, FILL, CPU)
+    images, labels = augment(batch, config, crop=(20, 20), seed=3, fill=FILL, device=CPU)
     assert torch.equal(labels, batch.masks.long())
     assert float(images[..., :4].abs().max()) < 0.05
     assert float((images - batch.images).abs().max()) > 5
@@ -144,7 +157,7 @@ def test_hue_turns_both_ways_to_its_full_reach() -> None:
     red = torch.zeros(300, 3, 2, 2, dtype=torch.uint8)
     red[:, 0] = 200
     batch = batch_of(red, torch.zeros(300, 2, 2, dtype=torch.uint8), tuple(range(300)))
-    images, _ = augment(batch, OFF.model_copy(update={"hue": 0.5}), (2, 2), 0, FILL, CPU)
+    images, _ = augment(batch, OFF.model_copy(update={"hue": 0.5}), crop=(2, 2), seed=0, fill=FILL, device=CPU)
     strongest = images[:, :, 0, 0].argmax(1).bincount(minlength=3) / 300
     # All hues alike often: a third of the pictures is reddest, greenest, bluest.
     assert all(0.25 < share < 0.42 for share in strongest.tolist()), strongest
@@ -152,9 +165,9 @@ def test_hue_turns_both_ways_to_its_full_reach() -> None:
 
 def test_a_sample_does_not_depend_on_its_batch() -> None:
     whole = random_batch(40, 50, count=4, first=20)
-    images, labels = augment(whole, EVERYTHING, (32, 48), 9, FILL, CPU)
+    images, labels = augment(whole, EVERYTHING, crop=(32, 48), seed=9, fill=FILL, device=CPU)
     for index in range(4):
-        alone = augment(whole.part(index, index + 1), EVERYTHING, (32, 48), 9, FILL, CPU)
+        alone = augment(whole.part(index, index + 1), EVERYTHING, crop=(32, 48), seed=9, fill=FILL, device=CPU)
         torch.testing.assert_close(alone[0][0], images[index], rtol=0, atol=2e-3)
         assert torch.equal(alone[1][0], labels[index])
 
@@ -163,7 +176,7 @@ def test_seed_and_position_decide() -> None:
     batch = random_batch(40, 50)
     moved = batch_of(batch.images, batch.masks, (77,))
     one, same, other_seed, other_place = (
-        augment(b, EVERYTHING, (32, 48), seed, FILL, CPU)[0]
+        augment(b, EVERYTHING, crop=(32, 48), seed=seed, fill=FILL, device=CPU)[0]
         for b, seed in ((batch, 1), (batch, 1), (batch, 2), (moved, 1))
     )
     assert torch.equal(one, same)
@@ -176,7 +189,7 @@ def test_a_smaller_picture_on_a_larger_canvas_leaves_its_neighbours_padding_outs
     images = torch.zeros(1, 3, 30, 30, dtype=torch.uint8)
     masks = torch.full((1, 30, 30), 255, dtype=torch.uint8)
     images[..., :10, :10], masks[..., :10, :10] = 200, 2
-    batch = Batch(images, masks, ((10, 10),), ((10, 10),), (0,))
-    found, labels = augment(batch, OFF, (10, 10), 0, FILL, CPU)
+    batch = Batch(images=images, masks=masks, sizes=((10, 10),), targets=((10, 10),), positions=(0,))
+    found, labels = augment(batch, OFF, crop=(10, 10), seed=0, fill=FILL, device=CPU)
     assert bool((labels == 2).all())
     torch.testing.assert_close(found, torch.full((1, 3, 10, 10), 200.0), rtol=0, atol=0.02)

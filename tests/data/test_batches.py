@@ -83,7 +83,7 @@ def test_pictures_of_many_sizes_share_a_canvas(tmp_path: Path) -> None:
         trees.save(tmp_path / "masks" / f"{i}.png", np.full((size[1], size[0]), i % 3, np.uint8))
     dataset = open_dataset(tmp_path)
     items = [item for split in dataset.splits.values() for item in split]
-    source = BatchStream(dataset, items, 4, 0, InputSize(0.5), max_zoom=0.3)
+    source = BatchStream(dataset, items, batch_size=4, seed=0, input_size=InputSize(0.5), max_zoom=0.3)
     (_, batch), *_ = source.batches(0, 1)
     assert batch.images.shape[2:] == batch.masks.shape[1:]
     assert all(min(size) >= 1 for size in batch.sizes)
@@ -143,4 +143,4 @@ def test_what_does_not_fit_is_read_again(dataset: Dataset) -> None:
     actual = dict(stream(dataset, workers=1, cache=cache).batches(0, 6))
     assert all(same(expected[step], actual[step]) for step in expected)
     assert len(cache.kept) == 2
-    assert cache.room == 0
+    assert cache.free == 0

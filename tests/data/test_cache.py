@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 from atonce.data import Dataset, Item, open_dataset
-from atonce.data import cache as cache_room
+from atonce.data import cache as cache_module
 from atonce.data.batches import BatchStream, decoded_bytes
 from atonce.data.cache import Decoded, FileCache, settings_of
 from atonce.data.input_size import InputSize
@@ -29,7 +29,7 @@ from tests.tiny import log_of, tiny_recipe
 from tests.training.sessions import session
 from tests.training.test_resume import assert_same_tensors, without_times
 
-ROOM = 64 << 20
+CAPACITY = 64 << 20
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def dataset(root: Path) -> Dataset:
     return open_dataset(root)
 
 
-def file_cache(dataset: Dataset, folder: Path, room: int = ROOM, scale: float = 1.0) -> FileCache:
-    cache = FileCache(folder, room, settings_of(dataset, InputSize(scale), 1.0))
+def file_cache(dataset: Dataset, folder: Path, capacity: int = CAPACITY, scale: float = 1.0) -> FileCache:
+    cache = FileCache(folder, capacity, settings_of(dataset, InputSize(scale), 1.0))
     cache.tidy()
     return cache
 
@@ -100,7 +100,13 @@ def test_a_file_that_changes_is_decoded_anew_even_if_its_size_and_time_are_the_s
     changed = tmp_path / "changed.bmp"
     Image.fromarray(np.array(Image.open(item.image if which == "image" else item.mask))).save(changed)
     item = Item(item.name, changed, item.mask) if which == "image" else Item(item.name, item.image, changed)
-    dataset = Dataset(dataset.format, dataset.root, dataset.labels, {"train": (item,)}, dataset.read_mask)
+    dataset = Dataset(
+        format=dataset.format,
+        root=dataset.root,
+        labels=dataset.labels,
+        splits={"train": (item,)},
+        read_mask=dataset.read_mask,
+    )
     (_, before), *_ = stream(dataset, batch_size=1, cache=file_cache(dataset, tmp_path / "c")).batches(0, 1)
     about = changed.stat()
     content = bytearray(changed.read_bytes())
@@ -137,28 +143,26 @@ def test_other_settings_use_nothing_of_it_and_clear_it_away(
     assert settings_of(other, size, 1.0) != settings_of(dataset, size, 1.0)
     settings = settings_of(other, size, 1.0)
     assert settings_of(open_dataset(root), size, 1.0) == settings
-    monkeypatch.setattr(cache_room, "__version__", "99")
+    monkeypatch.setattr(cache_module, "__version__", "99")
     assert settings_of(other, size, 1.0) != settings
 
 
-def test_it_keeps_no_more_than_there_is_room_for(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_keeps_no_more_than_its_capacity(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = dict(stream(dataset).batches(0, 6))
     # Two and a half pictures of 48x64 and their headers.
-    cache = file_cache(dataset, tmp_path / "c", room=5 * 48 * 64 * 4 // 2)
+    cache = file_cache(dataset, tmp_path / "c", capacity=5 * 48 * 64 * 4 // 2)
     read = counting(monkeypatch)
     actual = dict(stream(dataset, workers=1, cache=cache).batches(0, 6))
     assert all(same(expected[step], actual[step]) for step in expected)
     assert len(files(tmp_path / "c")) == 2
-    assert sum(path.stat().st_size for path in files(tmp_path / "c")) <= cache.room
+    assert sum(path.stat().st_size for path in files(tmp_path / "c")) <= cache.capacity
     assert len(read) > 6
-    assert cache.complaint() is None, "a cache that is full does what it should"
+    assert cache.failure() is None, "a cache that is full does what it should"
 
 
 def test_what_other_processes_have_written_counts(dataset: Dataset, tmp_path: Path) -> None:
-    room = decoded_bytes({(64, 48): 3}, InputSize(), 1.0) + 3000
-    caches = [file_cache(dataset, tmp_path / "c", room) for _ in range(3)]
+    capacity = decoded_bytes({(64, 48): 3}, InputSize(), 1.0) + 3000
+    caches = [file_cache(dataset, tmp_path / "c", capacity) for _ in range(3)]
     for rank, cache in enumerate(caches):
         list(stream(dataset, workers=1, rank=rank, world=4, cache=cache).batches(0, 6))
     assert len(files(tmp_path / "c")) == 3
@@ -197,7 +201,7 @@ def test_many_threads_may_meet_the_same_picture(dataset: Dataset, tmp_path: Path
     actual = dict(stream(dataset, batch_size=24, workers=8, cache=cache).batches(0, 2))
     assert all(same(expected[step], actual[step]) for step in expected)
     assert len(files(tmp_path / "c")) == 6
-    assert cache.complaint() is None
+    assert cache.failure() is None
 
 
 def test_one_thread_writes_a_picture_at_a_time(dataset: Dataset, tmp_path: Path) -> None:
@@ -285,18 +289,18 @@ def test_a_full_disk_is_told_once_and_training_goes_on(
     assert_same_run(tmp_path / "run", in_memory)
 
 
-def test_room_is_left_on_the_disk_for_the_state(
+def test_space_is_left_on_the_disk_for_the_state(
     street_data: Path, in_memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = shutil.disk_usage(tmp_path)._replace(free=(2 << 30) + 4 * 48 * 64 - 1)
-    monkeypatch.setattr(cache_room.shutil, "disk_usage", lambda _: free)
+    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda _: free)
     callback = Notes()
     run_training(tiny_recipe(*DISK), street_data, tmp_path / "run", callback=callback)
     assert [note for note in callback.notes if "the disk has 2048 MiB left" in note]
     assert_same_run(tmp_path / "run", in_memory)
 
 
-def test_too_little_room_is_told_before_the_training(street_data: Path, tmp_path: Path) -> None:
+def test_too_little_capacity_is_told_before_the_training(street_data: Path, tmp_path: Path) -> None:
     callback = Notes()
     recipe = tiny_recipe("data.cache_mib=1", "data.cache=disk")
     set_up(recipe, street_data, tmp_path / "small", resume=False, callback=callback)

@@ -87,14 +87,14 @@ def test_without_a_backward_pass_nothing_is_computed_twice() -> None:
 def test_a_training_is_the_same_to_the_bit(street_data: Path, tmp_path: Path, settings: tuple[str, ...]) -> None:
     common = (*settings, "model.dropout=0.5", "optim.ema_decay=0.9")
     for name in ("false", "true"):
-        run_training(tiny_recipe(*common, f"train.checkpoint={name}"), street_data, tmp_path / name)
+        run_training(tiny_recipe(*common, f"train.activation_checkpointing={name}"), street_data, tmp_path / name)
     kept, again = (log_of(tmp_path / name) for name in ("false", "true"))
     for quantity in ("loss", "grad_norm", "train_mean_iou"):
         assert [row[quantity] for row in kept] == [row[quantity] for row in again]
 
 
 def test_the_recipe_decides_for_every_stage(street_data: Path, tmp_path: Path) -> None:
-    recipe = tiny_recipe("train.checkpoint=true", "schedule=staged", "train.steps=3")
+    recipe = tiny_recipe("train.activation_checkpointing=true", "schedule=staged", "train.steps=3")
     run = set_up(recipe, street_data, tmp_path / "run", resume=False, callback=Callback())
     assert run.model.trunk.recompute
     run.next_stage()

@@ -12,7 +12,7 @@ import yaml
 from atonce.errors import RecipeError
 from atonce.model import FCN
 from atonce.recipes import Recipe, load_recipe, shipped_recipes, to_yaml
-from atonce.recipes.load import build
+from atonce.recipes.load import RENAMED_KEYS, build
 
 
 def value(recipe: Recipe, key: str) -> Any:
@@ -112,15 +112,20 @@ def test_the_last_override_counts_and_the_others_stay() -> None:
         ("data.split_seed=-3", "greater than or equal to 0"),
         ("train.steps", "--set train.steps; expected section.key=value"),
         ("=1", "--set =1; expected section.key=value"),
-        ("data.crop=[1, 2", "--set data.crop=[1, 2: the value is not valid YAML"),
+        ("data.crop=[1, 2", "--set 'data.crop=[1, 2': the value is not valid YAML"),
         ("train.steps.more=1", "--set train.steps.more=1: 'steps' is not a section"),
     ],
 )
 def test_a_mistake_is_named_in_one_line(override: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe("folder", [override])
-    assert message in str(caught.value)
+    assert message in caught.value.for_command_line()
     assert "\n" not in str(caught.value)
+
+
+def test_an_override_that_is_none_is_named_as_python_names_it() -> None:
+    with pytest.raises(RecipeError, match=r"^overrides='train.steps'; expected section\.key=value"):
+        load_recipe("folder", ["train.steps"])
 
 
 def test_all_mistakes_are_told_at_once() -> None:
@@ -185,3 +190,48 @@ def test_every_knob_has_a_docstring() -> None:
     for section in (field.annotation for field in Recipe.model_fields.values()):
         for name, field in getattr(section, "model_fields", {}).items():
             assert field.description, name
+
+
+# --- keys that were renamed ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("old", RENAMED_KEYS)
+def test_a_recipe_from_before_a_key_was_renamed_still_loads(old: str, tmp_path: Path) -> None:
+    section, _, key = old.partition(".")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"{section}:\n  seed: 3\n  {key}: true\n")
+    recipe = load_recipe(path)
+    assert value(recipe, RENAMED_KEYS[old]) is True
+    assert recipe.train.seed == 3
+    assert old.partition(".")[2] not in yaml.safe_load(to_yaml(recipe))[section]
+
+
+@pytest.mark.parametrize("key", ["train.checkpoint", "train.activation_checkpointing"])
+@pytest.mark.parametrize("said", ["checkpoint", "activation_checkpointing"])
+def test_an_override_counts_by_either_name(key: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"train:\n  {said}: false\n")
+    assert load_recipe(path, [f"{key}=true"]).train.activation_checkpointing is True
+    assert load_recipe("folder", [f"{key}=true"]).train.activation_checkpointing is True
+    assert load_recipe("folder", [f"train={{{said}: true}}"]).train.activation_checkpointing is True
+
+
+def test_the_recipe_in_an_old_model_file_is_understood() -> None:
+    old = Recipe().model_dump(mode="json")
+    old["train"]["checkpoint"] = old["train"].pop("activation_checkpointing")
+    assert build(old, "model.safetensors") == Recipe()
+    assert "checkpoint" in old["train"], "what was given is left as it is"
+
+
+def test_both_names_of_a_key_are_a_mistake() -> None:
+    with pytest.raises(
+        RecipeError, match=r"both train\.activation_checkpointing and train\.checkpoint, its former name"
+    ):
+        build({"train": {"checkpoint": True, "activation_checkpointing": False}}, "mine.yaml")
+
+
+def test_a_mistake_in_a_renamed_key_is_told_by_its_name_today() -> None:
+    with pytest.raises(
+        RecipeError, match=r"train\.activation_checkpointing = 'maybe': input should be a valid boolean"
+    ):
+        load_recipe("folder", ["train.checkpoint=maybe"])

@@ -138,7 +138,9 @@ class TestUpdate:
     def batch(labels: Tensor) -> Batch:
         images = torch.randint(0, 256, (len(labels), 3, 48, 64), dtype=torch.uint8)
         sizes = ((48, 64),) * len(labels)
-        return Batch(images, labels.to(torch.uint8), sizes, sizes, tuple(range(len(labels))))
+        return Batch(
+            images=images, masks=labels.to(torch.uint8), sizes=sizes, targets=sizes, positions=tuple(range(len(labels)))
+        )
 
     @staticmethod
     def step(data: Path, out: Path, labels: Tensor, *overrides: str) -> tuple[float, float, list[Tensor]]:

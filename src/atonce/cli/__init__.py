@@ -19,7 +19,19 @@ _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 def main() -> None:
     """Run a command; a user's mistake is one line on stderr, never a traceback."""
     # Commands register themselves; each imports its heavy rooms only when it runs.
-    from atonce.cli import ablate, demo, doctor, evaluate, export, predict, serve, submit, train, weights  # noqa: F401
+    from atonce.cli import (  # noqa: F401
+        ablate,
+        demo,
+        doctor,
+        evaluate,
+        export,
+        predict,
+        recipes,
+        serve,
+        submit,
+        train,
+        weights,
+    )
 
     try:
         sys.exit(app(prog_name="atonce", standalone_mode=False))

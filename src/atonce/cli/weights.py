@@ -1,4 +1,4 @@
-"""atonce weights, atonce recipes: what there is by name, and weights from elsewhere."""
+"""atonce weights: what there is by name, and weights from elsewhere."""
 
 from __future__ import annotations
 
@@ -109,18 +109,6 @@ def convert(
     else:
         _write_model(imported, classes, out, origin)
     typer.echo(f"{_describe(imported)}\nwritten  {out}")
-
-
-@app.command()
-def recipes(name: str | None = typer.Argument(None, help="Show this recipe in full.")) -> None:
-    """Names for --recipe, or one recipe in full."""
-    from atonce.recipes import load_recipe, shipped_recipes, to_yaml
-
-    if name:
-        typer.echo(to_yaml(load_recipe(name)), nl=False)
-        return
-    for recipe, about in shipped_recipes().items():
-        typer.echo(f"{recipe:14} {about}")
 
 
 def _verify_file(source: str) -> None:

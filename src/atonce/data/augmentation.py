@@ -1,7 +1,7 @@
-"""Random zoom, crop, mirror, rotation and colour, on the batch and on its device, with kornia.
+"""Augmentation: random zoom, crop, flip, rotation and colour jitter, on the batch and on its device, with kornia.
 
-What happens to a sample follows from the seed and its place in the run alone: the same sample is changed the
-same way on one process or many, and after a resume.
+All that happens to a sample follows from the seed and its position in the run: the same sample is changed the same way
+on one process or many, and after a resume.
 """
 
 from __future__ import annotations
@@ -28,16 +28,25 @@ Matrix = NDArray[np.float64]
 
 
 def augment(
-    batch: Batch, config: AugmentConfig, crop: Size, seed: int, fill: Tensor, device: torch.device
+    batch: Batch, config: AugmentConfig, *, crop: Size, seed: int, fill: Tensor, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """A batch of any sizes -> images float (N, 3, *crop) in 0..255 and labels int64 (N, *crop), 255 void.
+    """Change each sample of a batch at random and cut it to one size.
 
-    Pictures are interpolated bilinearly, masks take the nearest value. What lies outside a picture is void and
-    has the colour `fill`, float (3,), the mean that the network subtracts.
+    Pictures are interpolated bilinearly, masks take the nearest value. Pixels outside a picture are void and have the
+    colour `fill`.
+
+    Args:
+        crop: height and width of the result.
+        seed: of the run; with the sample's position it decides all that is random.
+        fill: float (3,) RGB 0..255, the mean that the network subtracts.
+        device: where to compute.
+
+    Returns:
+        Images, float (N, 3, *crop) RGB in 0..255, and labels, int64 (N, *crop), 255 void.
     """
     draws = [np.random.default_rng((seed, position)) for position in batch.positions]
     matrices = [
-        _placement(rng, size, target, config, crop)
+        _crop_transform(rng, config, size=size, target=target, crop=crop)
         for rng, size, target in zip(draws, batch.sizes, batch.targets, strict=True)
     ]
     affine = torch.from_numpy(np.stack(matrices)[:, :2]).float().to(device)
@@ -47,50 +56,50 @@ def augment(
     masks = (batch.masks.to(device).float() - IGNORE_INDEX)[:, None]
     images = warp_affine(images, affine, crop, mode="bilinear", align_corners=True).add_(colour)
     labels = warp_affine(masks, affine, crop, mode="nearest", align_corners=True)[:, 0] + IGNORE_INDEX
-    return _recolour(images.clamp_(0, 255), draws, config), labels.round().long()
+    return _jitter_colours(images.clamp_(0, 255), draws, config), labels.round().long()
 
 
-def _placement(rng: np.random.Generator, size: Size, target: Size, config: AugmentConfig, crop: Size) -> Matrix:
-    """3x3 matrix from pixels of the canvas to pixels of the crop, x before y."""
+def _crop_transform(rng: np.random.Generator, config: AugmentConfig, *, size: Size, target: Size, crop: Size) -> Matrix:
+    """The affine map of zoom, flip, rotation and crop: 3x3, from pixels of the canvas to pixels of the crop, x before
+    y."""
     low, high = config.scale
     zoom = math.exp(rng.uniform(math.log(low), math.log(high)))
-    mirrored = rng.random() < config.flip
+    flipped = rng.random() < config.flip
     angle = math.radians(rng.uniform(-config.rotate, config.rotate))
     height, width = target[0] * zoom, target[1] * zoom
-    # A picture larger than the crop is cut anywhere, a smaller one is put anywhere.
+    # A picture larger than the crop is cut at a random position, a smaller one is put at one.
     left = rng.random() * (width - crop[1])
     top = rng.random() * (height - crop[0])
     scale = np.diag([width / size[1], height / size[0], 1.0])
-    mirror = np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]]) if mirrored else np.eye(3)
-    turn = np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
-    centre = _shift(width / 2, height / 2)
+    flip = np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]]) if flipped else np.eye(3)
+    rotation = np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
+    centre = _translation(width / 2, height / 2)
     # Pixel i covers i to i + 1, its centre is i + 0.5; warping counts centres as whole numbers.
-    placed: Matrix = (
-        _shift(-left - 0.5, -top - 0.5) @ centre @ turn @ np.linalg.inv(centre) @ mirror @ scale @ _shift(0.5, 0.5)
-    )
-    return placed
+    to_centres, from_centres = _translation(0.5, 0.5), _translation(-left - 0.5, -top - 0.5)
+    transform: Matrix = from_centres @ centre @ rotation @ np.linalg.inv(centre) @ flip @ scale @ to_centres
+    return transform
 
 
-def _shift(x: float, y: float) -> Matrix:
+def _translation(x: float, y: float) -> Matrix:
     return np.array([[1.0, 0, x], [0, 1, y], [0, 0, 1]])
 
 
-def _recolour(images: Tensor, draws: list[np.random.Generator], config: AugmentConfig) -> Tensor:
-    """Brightness, contrast, saturation and hue, one draw a picture; float (N, 3, H, W) in 0..255, changed in place."""
+def _jitter_colours(images: Tensor, draws: list[np.random.Generator], config: AugmentConfig) -> Tensor:
+    """Change brightness, contrast, saturation and hue, one draw a picture; float (N, 3, H, W) in 0..255, in place."""
     changes = (
         (config.brightness, 1.0, adjust_brightness_accumulative),
         (config.contrast, 1.0, adjust_contrast_with_mean_subtraction),
         (config.saturation, 1.0, adjust_saturation_with_gray_subtraction),
         (config.hue * 2 * math.pi, 0.0, adjust_hue),
     )
-    if not any(reach for reach, _, _ in changes):
+    if not any(limit for limit, _, _ in changes):
         return images
     images = images.div_(255)
-    for reach, neutral, change in changes:
-        factors = [neutral + rng.uniform(-reach, reach) for rng in draws]
+    for limit, neutral, change in changes:
+        factors = [neutral + rng.uniform(-limit, limit) for rng in draws]
         if neutral:  # a factor, which must not turn a picture into its negative; hue is an angle
             factors = [max(0.0, factor) for factor in factors]
-        if reach:
+        if limit:
             factor = torch.tensor(factors, device=images.device, dtype=images.dtype)
             images = change(images, factor).clamp_(0, 1)
     return images.mul_(255)

@@ -1,4 +1,4 @@
-"""Training batches: which picture comes when, decoded ahead in threads."""
+"""Training batches: the order in which pictures come, and the threads that decode them ahead."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from atonce.labels import IGNORE_INDEX
 
 Size = tuple[int, int]
 
-_AHEAD = 2
+_PREFETCHED = 2
 """Batches that are being decoded while one is trained on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """Decoded samples on one canvas, as large as the largest of them.
 
@@ -34,7 +34,7 @@ class Batch:
         masks: uint8 (N, H, W); outside a picture 255.
         sizes: height and width of each picture on the canvas.
         targets: height and width at which the network is meant to see each picture, before augmentation.
-        positions: place of each sample in the run's endless order; whatever is random about a sample follows it.
+        positions: position of each sample in the run's endless order; whatever is random about a sample follows it.
     """
 
     images: Tensor
@@ -44,8 +44,15 @@ class Batch:
     positions: tuple[int, ...]
 
     def part(self, start: int, stop: int) -> Batch:
+        """The samples start..stop-1, on the same canvas; nothing is copied."""
         cut = slice(start, stop)
-        return Batch(self.images[cut], self.masks[cut], self.sizes[cut], self.targets[cut], self.positions[cut])
+        return Batch(
+            images=self.images[cut],
+            masks=self.masks[cut],
+            sizes=self.sizes[cut],
+            targets=self.targets[cut],
+            positions=self.positions[cut],
+        )
 
 
 class BatchStream:
@@ -55,17 +62,27 @@ class BatchStream:
     however many processes share it and wherever a run resumes.
 
     Args:
-        batch_size: over all processes; a multiple of `world`.
+        dataset: decodes the items.
+        items: the training samples.
+        batch_size: samples of a batch, over all processes; a multiple of `world`.
+        seed: decides the permutations.
+        input_size: the size at which the network sees a picture.
         max_zoom: largest zoom of the augmentation; pictures are decoded no larger than it can use.
-        workers: threads that decode; Pillow and zlib leave Python's lock while they work.
+        rank: number of this process, 0 to world - 1.
+        world: how many processes share each batch.
+        workers: threads that decode; Pillow and zlib release Python's lock while they work.
         cache: keeps decoded pictures, which come again every epoch; None decodes them anew.
-        note: told, once, where the cache cannot go on.
+        note: called once, with one line, where the cache cannot go on.
+
+    Attributes:
+        waited: seconds that the consumer has waited for data so far.
     """
 
     def __init__(
         self,
         dataset: Dataset,
         items: Sequence[Item],
+        *,
         batch_size: int,
         seed: int,
         input_size: InputSize,
@@ -83,34 +100,33 @@ class BatchStream:
         self.workers = max(1, workers)
         self.cache, self.note = cache or MemoryCache(0), note
         self.waited = 0.0
-        """Seconds that the consumer has waited for data so far."""
 
     def item(self, position: int) -> Item:
-        """The sample at a place of the endless order."""
+        """The sample at a position of the endless order."""
         epoch, index = divmod(position, len(self.items))
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.items))
         return self.items[int(order[index])]
 
     def batches(self, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
-        """Pairs of step and batch for the steps start..stop-1. Raises DataError when a sample cannot be read."""
-        ahead: deque[tuple[int, list[Future[Decoded]]]] = deque()
+        """Yield pairs of step and batch for the steps start..stop-1. Raises DataError when a sample cannot be read."""
+        prefetched: deque[tuple[int, list[Future[Decoded]]]] = deque()
         with ThreadPoolExecutor(self.workers, "decode") as pool:
             try:
                 for step in range(start, stop):
-                    ahead.append((step, [pool.submit(self._decode, p) for p in self._positions(step)]))
-                    if len(ahead) > _AHEAD:
-                        yield self._take(*ahead.popleft())
-                while ahead:
-                    yield self._take(*ahead.popleft())
+                    prefetched.append((step, [pool.submit(self._decode, p) for p in self._positions(step)]))
+                    if len(prefetched) > _PREFETCHED:
+                        yield self._await_batch(*prefetched.popleft())
+                while prefetched:
+                    yield self._await_batch(*prefetched.popleft())
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _take(self, step: int, futures: list[Future[Decoded]]) -> tuple[int, Batch]:
+    def _await_batch(self, step: int, futures: list[Future[Decoded]]) -> tuple[int, Batch]:
         began = time.perf_counter()
         batch = _collate([future.result() for future in futures], self._positions(step))
         self.waited += time.perf_counter() - began
-        if complaint := self.cache.complaint():
-            self.note(complaint)
+        if reason := self.cache.failure():
+            self.note(reason)
         return step, batch
 
     def _positions(self, step: int) -> range:
@@ -123,27 +139,33 @@ class BatchStream:
             return kept
         sample = self.dataset.load(item)
         assert sample.mask is not None, f"{sample.name} has no mask"
-        size, target = _sizes(sample.mask.shape, self.input_size, self.max_zoom)
+        size, target = _decoded_and_target_size(sample.mask.shape, self.input_size, self.max_zoom)
         decoded = Decoded(*_resize(sample.image, sample.mask, size), target)
         self.cache.put(item, decoded)
         return decoded
 
 
 def decoded_bytes(sizes: Mapping[Size, int], input_size: InputSize, max_zoom: float) -> int:
-    """Memory that pictures take when they are decoded. sizes: (width, height) -> how many."""
-    shapes = ((_sizes((height, width), input_size, max_zoom)[0], count) for (width, height), count in sizes.items())
-    return sum(4 * height * width * count for (height, width), count in shapes)
+    """Compute the bytes that decoded pictures and masks take.
+
+    Args:
+        sizes: (width, height) of the pictures -> how many of them.
+        input_size, max_zoom: as for `BatchStream`.
+    """
+    total = 0
+    for (width, height), count in sizes.items():
+        size, _ = _decoded_and_target_size((height, width), input_size, max_zoom)
+        total += 4 * size[0] * size[1] * count
+    return total
 
 
-def _sizes(shape: tuple[int, ...], input_size: InputSize, max_zoom: float) -> tuple[Size, Size]:
+def _decoded_and_target_size(shape: tuple[int, ...], input_size: InputSize, max_zoom: float) -> tuple[Size, Size]:
     """Height and width of a picture -> those at which it is decoded, no larger than augmentation can use, and those at
     which the network is meant to see it."""
     height, width = shape
     target = input_size.apply(height, width)
-    return (
-        max(1, min(height, round(target[0] * max_zoom))),
-        max(1, min(width, round(target[1] * max_zoom))),
-    ), target
+    decoded = max(1, min(height, round(target[0] * max_zoom))), max(1, min(width, round(target[1] * max_zoom)))
+    return decoded, target
 
 
 def _resize(
@@ -167,4 +189,6 @@ def _collate(samples: Sequence[Decoded], positions: Sequence[int]) -> Batch:
         images[row, :, :h, :w] = torch.from_numpy(sample.image.copy()).permute(2, 0, 1)
         masks[row, :h, :w] = torch.from_numpy(sample.mask.copy())
     sizes = tuple((s.mask.shape[0], s.mask.shape[1]) for s in samples)
-    return Batch(images, masks, sizes, tuple(s.target for s in samples), tuple(positions))
+    return Batch(
+        images=images, masks=masks, sizes=sizes, targets=tuple(s.target for s in samples), positions=tuple(positions)
+    )

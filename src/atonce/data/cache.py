@@ -2,7 +2,7 @@
 
 In memory nothing is left behind and nothing can be stale, but every process holds what it has met. Files are shared by
 the processes of a run and by the sessions of one that is resumed, and the system's page cache holds those that are
-needed: that is for more pictures than memory has room for. They lie in the run's own directory and go when it is done:
+needed: that is for more pictures than memory holds. They lie in the run's own folder and are removed when it is done:
 nothing grows in a home directory, and to decode every picture once in a run is little beside training on it.
 """
 
@@ -40,9 +40,11 @@ _RECOUNT = 16
 
 @dataclass(frozen=True)
 class Decoded:
-    """A picture as batches are made of: image uint8 (H, W, 3) RGB; mask uint8 (H, W) ids, 255 void.
+    """A decoded picture and mask, at the size at which batches hold them.
 
     Attributes:
+        image: uint8 (H, W, 3) RGB.
+        mask: uint8 (H, W) ids, 255 void.
         target: height and width at which the network is meant to see it, before augmentation.
     """
 
@@ -52,62 +54,73 @@ class Decoded:
 
     @property
     def nbytes(self) -> int:
+        """The bytes of image and mask together."""
         return self.image.nbytes + self.mask.nbytes
 
 
 class Cache(Protocol):
-    """Called by several threads at once."""
+    """A store of decoded pictures. Its methods are called by several threads at once."""
 
     def get(self, item: Item) -> Decoded | None:
-        """What is kept of an item as it is now."""
+        """The decoded picture of an item as it is now; None if it is not kept."""
 
     def put(self, item: Item, decoded: Decoded) -> None:
-        """Keep it, if there is room; a failure is told by `complaint`, once."""
+        """Keep a picture, if the capacity allows; it is no error if it cannot be kept, see `failure`."""
 
-    def complaint(self) -> str | None:
-        """Why nothing more is kept, in one line, the first time that somebody asks."""
+    def failure(self) -> str | None:
+        """The reason why nothing more is kept, in one line, for the first who asks; None while nothing failed."""
 
 
 class MemoryCache:
-    """Keeps pictures until `room` bytes are full; then those that it has."""
+    """A `Cache` in memory. It keeps what comes until its capacity is used up, and then what it has.
 
-    def __init__(self, room: int) -> None:
-        self.room = room
+    Args:
+        capacity: bytes.
+
+    Attributes:
+        free: bytes of the capacity that are left.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.free = capacity
         self.kept: dict[str, Decoded] = {}
         self._lock = threading.Lock()
 
     def get(self, item: Item) -> Decoded | None:
+        """See `Cache.get`."""
         return self.kept.get(item.name)
 
     def put(self, item: Item, decoded: Decoded) -> None:
+        """See `Cache.put`."""
         with self._lock:
-            if item.name not in self.kept and self.room >= decoded.nbytes:
-                self.room -= decoded.nbytes
+            if item.name not in self.kept and self.free >= decoded.nbytes:
+                self.free -= decoded.nbytes
                 self.kept[item.name] = decoded
 
-    def complaint(self) -> None:
-        return None
+    def failure(self) -> None:
+        """None: memory that is used up is no failure."""
 
 
 class FileCache:
-    """Keeps pictures in one memory-mapped safetensors file each, until the folder holds `room` bytes.
+    """A `Cache` on disk: one memory-mapped safetensors file for each picture, until the capacity is used up.
 
     A file is there whole or not at all, whoever is killed and however many write. It counts as long as the bytes of the
     picture's and the mask's file are what they were (sha256, taken once per process) and so are `settings`.
 
     Args:
-        folder: for these files alone.
-        settings: of what the decoded pictures depend on beside the files, see `settings_of`.
+        folder: a folder for these files and no others.
+        capacity: bytes that the files may take.
+        settings: digest of what the decoded pictures depend on beside the files, see `settings_of`.
     """
 
-    def __init__(self, folder: Path, room: int, settings: str) -> None:
-        self.folder, self.room = folder / settings, room
+    def __init__(self, folder: Path, capacity: int, settings: str) -> None:
+        self.folder, self.capacity = folder / settings, capacity
         self._sources: dict[str, str] = {}
         self._lock = threading.Lock()
         self._writing: set[str] = set()
         self._writes = self._used = 0
         self._stopped = False
-        self._complaint: str | None = None
+        self._failure: str | None = None
 
     def tidy(self) -> None:
         """Remove what other settings and writers that were killed have left; nobody may be writing there.
@@ -121,6 +134,7 @@ class FileCache:
         remove_temporaries(self.folder)
 
     def get(self, item: Item) -> Decoded | None:
+        """See `Cache.get`; a file that is damaged or outdated is as good as none."""
         try:
             source = self._source(item)
             with safe_open(self._path(item), "pt") as file:
@@ -135,24 +149,26 @@ class FileCache:
         return Decoded(image, mask, (height, width))
 
     def put(self, item: Item, decoded: Decoded) -> None:
-        with self._alone(item) as alone:
-            if not alone or self._stopped:
+        """See `Cache.put`; after a failure nothing more is written."""
+        with self._claim(item) as claimed:
+            if not claimed or self._stopped:
                 return
             try:
-                if self._has_room(item, decoded.nbytes):
+                if self._reserve(item, decoded.nbytes):
                     self._write(item, decoded)
                 else:
                     self._stopped = True
             except (StorageError, OSError) as error:
                 self._stopped = True
-                self._complaint = (
+                self._failure = (
                     f"decoded pictures are no longer kept in {self.folder.parent} ({error}); "
                     "those that are not there are decoded anew in every epoch"
                 )
 
-    def complaint(self) -> str | None:
-        told, self._complaint = self._complaint, None
-        return told
+    def failure(self) -> str | None:
+        """See `Cache.failure`."""
+        reason, self._failure = self._failure, None
+        return reason
 
     def _write(self, item: Item, decoded: Decoded) -> None:
         tensors = {
@@ -162,15 +178,19 @@ class FileCache:
         about = {"source": self._source(item), "target": "{} {}".format(*decoded.target)}
         write_atomically(self._path(item), lambda temporary: save_file(tensors, temporary, about))
 
-    def _has_room(self, item: Item, need: int) -> bool:
-        """Raises StorageError: the disk, not the cache, is about to be full."""
+    def _reserve(self, item: Item, need: int) -> bool:
+        """Count bytes as used; False if the capacity does not allow them.
+
+        Raises:
+            StorageError: the disk, not the cache, is about to be full.
+        """
         with self._lock:
             if self._writes % _RECOUNT == 0:
                 self._used = sum(map(_size, self.folder.iterdir()))
             self._writes += 1
-            # An outdated file makes room for its successor.
+            # An outdated file is replaced by its successor.
             more = need - _size(self._path(item))
-            if self._used + more > self.room:
+            if self._used + more > self.capacity:
                 return False
             self._used += more
         free = shutil.disk_usage(self.folder).free
@@ -179,15 +199,16 @@ class FileCache:
         return True
 
     @contextmanager
-    def _alone(self, item: Item) -> Iterator[bool]:
-        """Whether no other thread of this process is writing the same picture; it may come twice in a batch."""
+    def _claim(self, item: Item) -> Iterator[bool]:
+        """Claim a picture for this thread; False if another one of this process is writing it, since a picture may
+        come twice in a batch."""
         with self._lock:
-            alone = item.name not in self._writing
+            claimed = item.name not in self._writing
             self._writing.add(item.name)
         try:
-            yield alone
+            yield claimed
         finally:
-            if alone:
+            if claimed:
                 self._writing.discard(item.name)
 
     def _path(self, item: Item) -> Path:
@@ -195,7 +216,7 @@ class FileCache:
         return self.folder / f"{hashlib.sha256(item.name.encode()).hexdigest()[:32]}.safetensors"
 
     def _source(self, item: Item) -> str:
-        """sha256 of both files. Raises OSError."""
+        """The sha256 of both files. Raises OSError."""
         if item.name not in self._sources:
             digest = hashlib.sha256()
             for path in (item.image, item.mask):
@@ -214,8 +235,8 @@ def _size(path: Path) -> int:
 
 
 def settings_of(dataset: Dataset, input_size: InputSize, max_zoom: float) -> str:
-    """Hexadecimal digest of all that decoded pictures depend on beside their files: the size they are wanted at, what
-    masks are translated to, and the versions of what decodes them."""
+    """Compute a hexadecimal digest of all that decoded pictures depend on beside their files: the size they are wanted
+    at, the ids that masks are translated to, and the versions of what decodes them."""
     about = repr((__version__, PIL.__version__, input_size, max_zoom)).encode()
-    # For its bytes alone: nothing is ever read back from them.
+    # The pickle is hashed and never read back.
     return hashlib.sha256(about + pickle.dumps(dataset.read_mask)).hexdigest()[:16]

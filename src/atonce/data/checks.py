@@ -14,15 +14,16 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from atonce.data.class_statistics import Counts, DataStatistics, Tally
+from atonce.data.class_statistics import Counts, DataStatistics, StatisticsAccumulator
 from atonce.data.dataset import Dataset, Item, require_same_size
 from atonce.data.fingerprint import fingerprint
 from atonce.data.images import FileError, Problem, read_image
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX
+from atonce.progress import ProgressCallback
 from atonce.text import count_of
 
-__all__ = ["CheckReport", "DataStatistics", "Observer", "check", "fingerprint", "raise_for_problems"]
+__all__ = ["CheckReport", "DataStatistics", "ItemInspector", "check", "fingerprint", "raise_for_problems"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,24 +33,36 @@ _SHOWN_PER_KIND = 20
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All problems (those found on opening first), and statistics per split that was checked."""
+    """The result of a check.
+
+    Attributes:
+        problems: all of them, those found on opening first.
+        statistics: split that was checked -> counts over its masks.
+    """
 
     problems: tuple[Problem, ...]
     statistics: Mapping[str, DataStatistics]
 
 
-class Observer(Protocol[T]):
-    """Whoever wants to look at what a check decodes anyway, as the doctor does."""
+class ItemInspector(Protocol[T]):
+    """A further inspection of each picture and mask, while the check has them decoded; the doctor has one."""
 
-    def measure(self, item: Item, image: NDArray[np.uint8] | None, mask: NDArray[np.uint8] | None) -> T:
-        """Called in a worker thread. image (H, W, 3) and mask (H, W) are None where they cannot be read."""
+    def inspect(self, item: Item, image: NDArray[np.uint8] | None, mask: NDArray[np.uint8] | None) -> T:
+        """Measure one item, in a worker thread.
 
-    def collect(self, split: str, item: Item, measured: T) -> None:
-        """Called in the thread of the check, item after item in the order of the data set."""
+        Args:
+            image: uint8 (H, W, 3) RGB; None where it cannot be read.
+            mask: uint8 (H, W) ids, 255 void; None where it cannot be read.
+        """
+
+    def collect(self, split: str, item: Item, inspected: T) -> None:
+        """Take what `inspect` returned, in the thread of the check, item after item in the order of the data set."""
 
 
 @dataclass(frozen=True)
 class _Finding:
+    """The check's record of one item: problems, (width, height) of the picture, pixels of each id, int64 (256,)."""
+
     problems: tuple[Problem, ...]
     size: tuple[int, int] | None = None
     counts: Counts | None = None
@@ -58,9 +71,10 @@ class _Finding:
 def check(
     dataset: Dataset,
     splits: Sequence[str] = ("train", "val"),
+    *,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    observer: Observer[T] | None = None,
+    progress: ProgressCallback | None = None,
+    inspector: ItemInspector[T] | None = None,
 ) -> CheckReport:
     """Decode every picture and mask of the splits, in parallel, and collect all that is wrong.
 
@@ -70,8 +84,8 @@ def check(
         dataset: as `open_dataset` returns it.
         splits: those that the data set does not have are left out.
         workers: threads (decoding releases the interpreter's lock); None: one per core, at most 16.
-        progress: called from this thread with (done, total) after each item.
-        observer: looks at each item, too.
+        progress: called from this thread after each item, with pictures.
+        inspector: sees each item, too.
     """
     present = [split for split in splits if dataset.splits.get(split)]
     total = sum(len(dataset.splits[split]) for split in present)
@@ -80,28 +94,29 @@ def check(
     pool = ThreadPoolExecutor(threads)
     try:
         for split in present:
-            tally = Tally(dataset.labels.num_classes)
-            work = partial(_inspect, dataset, observer)
-            for item, (finding, measured) in _in_order(pool, work, dataset.splits[split], 4 * threads):
-                tally.add(finding.size, finding.counts)
+            accumulated = StatisticsAccumulator(dataset.labels.num_classes)
+            work = partial(_check_item, dataset, inspector)
+            for item, (finding, inspected) in _map_in_order(pool, work, dataset.splits[split], ahead=4 * threads):
+                accumulated.add(finding.size, finding.counts)
                 problems += finding.problems
-                if observer is not None and measured is not None:
-                    observer.collect(split, item, measured)
+                if inspector is not None and inspected is not None:
+                    inspector.collect(split, item, inspected)
                 done += 1
                 if progress is not None:
                     progress(done, total)
-            statistics[split] = tally.statistics()
-            problems += _nothing_to_learn(dataset, split, statistics[split])
+            statistics[split] = accumulated.statistics()
+            problems += _unusable_split(dataset, split, statistics[split])
     finally:
         pool.shutdown(cancel_futures=True)
     # What opening saw by a file's name, reading may have found again.
     return CheckReport(tuple(dict.fromkeys(problems)), statistics)
 
 
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Item], R], items: Sequence[Item], ahead: int
+def _map_in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Item], R], items: Sequence[Item], *, ahead: int
 ) -> Iterator[tuple[Item, R]]:
-    """As `pool.map`, with a bounded number of items under way: 100,000 futures at once would be memory for nothing."""
+    """Yield (item, work(item)) in the order of the items, with at most `ahead` of them under way: `pool.map` would hold
+    100,000 futures at once."""
     waiting: deque[tuple[Item, Future[R]]] = deque()
     for item in items:
         waiting.append((item, pool.submit(work, item)))
@@ -119,8 +134,8 @@ def _cores() -> int:
         return os.cpu_count() or 1
 
 
-def _inspect(dataset: Dataset, observer: Observer[T] | None, item: Item) -> tuple[_Finding, T | None]:
-    """Both files are read even if one is broken: each problem is reported in the first run."""
+def _check_item(dataset: Dataset, inspector: ItemInspector[T] | None, item: Item) -> tuple[_Finding, T | None]:
+    """Read both files, even if one is broken: each problem is reported in the first run."""
     problems: list[Problem] = []
     image = mask = None
     try:
@@ -134,27 +149,37 @@ def _inspect(dataset: Dataset, observer: Observer[T] | None, item: Item) -> tupl
                 require_same_size(item, image, mask)
         except FileError as error:
             problems.append(error.problem)
-    measured = None if observer is None else observer.measure(item, image, mask)
+    inspected = None if inspector is None else inspector.inspect(item, image, mask)
     size = None if image is None else (image.shape[1], image.shape[0])
     if mask is None or item.mask is None or problems:
-        return _Finding(tuple(problems), size), measured
+        return _Finding(tuple(problems), size), inspected
     counts = np.bincount(mask.ravel(), minlength=IGNORE_INDEX + 1).astype(np.int64)
     if counts[IGNORE_INDEX] == mask.size:
         problems.append(
-            Problem("void", item.mask, "is void everywhere", "a labelled pixel", "remove the pair", severity="warning")
+            Problem(
+                "void",
+                item.mask,
+                "is void everywhere",
+                "a labelled pixel",
+                remedy="remove the pair",
+                severity="warning",
+            )
         )
-    return _Finding(tuple(problems), size, counts), measured
+    return _Finding(tuple(problems), size, counts), inspected
 
 
-def _nothing_to_learn(dataset: Dataset, split: str, statistics: DataStatistics) -> list[Problem]:
-    """One mask of void, or of one class, is odd; a split of nothing else cannot be trained or scored on."""
+def _unusable_split(dataset: Dataset, split: str, statistics: DataStatistics) -> list[Problem]:
+    """A problem where a split holds nothing but void or one class, and so cannot be trained or scored on; one such mask
+    among others is odd and no more."""
     if statistics.masks == 0:
         return []
     shown = np.flatnonzero(statistics.pixel_count)
     masks = count_of(statistics.masks, "mask")
     if shown.size == 0:
         found = f"has no labelled pixel in split '{split}' ({masks})"
-        return [Problem("void", dataset.root, found, "masks with classes", "look at what the masks' values mean")]
+        return [
+            Problem("void", dataset.root, found, "masks with classes", remedy="look at what the masks' values mean")
+        ]
     if split != "train" or shown.size > 1 or dataset.labels.num_classes == 1:
         return []
     found = f"shows {dataset.labels.names[shown[0]]} and nothing else in its training masks ({masks})"
@@ -162,13 +187,14 @@ def _nothing_to_learn(dataset: Dataset, split: str, statistics: DataStatistics) 
     if statistics.void_count:
         share = f"{100 * statistics.void_share:.2g} %"
         remedy = f"{share} of their pixels count as void: if 255 means a class, give it `value: 255` in classes.yaml"
-    return [Problem("one-class", dataset.root, found, "two classes at least, to tell apart", remedy)]
+    return [Problem("one-class", dataset.root, found, "two classes at least, to tell apart", remedy=remedy)]
 
 
 def raise_for_problems(problems: Iterable[Problem], dataset: Dataset, shown_per_kind: int = _SHOWN_PER_KIND) -> None:
-    """One DataError with a line for each problem of severity "error"; nothing happens where there is none.
+    """Raise one DataError with a line for each problem of severity "error"; do nothing where there is none.
 
-    At most `shown_per_kind` lines of a kind, then how many more there are.
+    Args:
+        shown_per_kind: lines for problems of one kind; after them stands how many more there are.
     """
     wrong = [problem for problem in problems if problem.severity == "error"]
     if not wrong:

@@ -1,4 +1,4 @@
-"""What the masks of a split hold, counted: class by class, void, sizes."""
+"""Counts over the masks of a split: pixels and pictures of each class, void, sizes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from atonce.labels import IGNORE_INDEX
 Counts = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataStatistics:
     """Counts over the masks of a split that could be read, with C classes.
 
@@ -39,24 +39,30 @@ class DataStatistics:
 
     @property
     def share(self) -> NDArray[np.float64]:
-        """float64 (C,): share of the labelled pixels; NaN where nothing is labelled."""
+        """The share of each class in the labelled pixels, float64 (C,); NaN where nothing is labelled."""
         total = int(self.pixel_count.sum())
         return self.pixel_count / total if total else np.full(self.pixel_count.shape, np.nan)
 
     @property
     def void_share(self) -> float:
-        """Share of all pixels that is void; NaN where there is no mask."""
+        """The share of void in all pixels; NaN where there is no mask."""
         total = int(self.pixel_count.sum()) + self.void_count
         return self.void_count / total if total else float("nan")
 
 
-class Tally:
-    """Sums of a split's counts, with C classes."""
+class StatisticsAccumulator:
+    """Sums up `DataStatistics` item by item.
 
-    def __init__(self, classes: int) -> None:
-        self.pictures = self.masks = self.void = 0
-        self.pixels, self.where_present, self.occurs = (np.zeros(classes, np.int64) for _ in range(3))
-        self.sizes: Counter[tuple[int, int]] = Counter()
+    Args:
+        num_classes: C.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self._pictures = self._masks = self._void = 0
+        self._pixels, self._pixels_of_pictures, self._pictures_with = (
+            np.zeros(num_classes, np.int64) for _ in range(3)
+        )
+        self._sizes: Counter[tuple[int, int]] = Counter()
 
     def add(self, size: tuple[int, int] | None, counts: Counts | None) -> None:
         """Count one item.
@@ -65,19 +71,26 @@ class Tally:
             size: (width, height) of its picture; None if it cannot be read.
             counts: int64 (256,), pixels of each id in its mask; None if there is none that can be read.
         """
-        self.pictures += 1
+        self._pictures += 1
         if size is not None:
-            self.sizes[size] += 1
+            self._sizes[size] += 1
         if counts is None:
             return
-        per_class = counts[: len(self.pixels)]
-        self.masks += 1
-        self.pixels += per_class
-        self.where_present += (per_class > 0) * counts.sum()
-        self.occurs += per_class > 0
-        self.void += int(counts[IGNORE_INDEX])
+        per_class = counts[: len(self._pixels)]
+        self._masks += 1
+        self._pixels += per_class
+        self._pixels_of_pictures += (per_class > 0) * counts.sum()
+        self._pictures_with += per_class > 0
+        self._void += int(counts[IGNORE_INDEX])
 
     def statistics(self) -> DataStatistics:
+        """Return the sums over the items so far."""
         return DataStatistics(
-            self.pictures, self.masks, self.pixels, self.where_present, self.occurs, self.void, self.sizes
+            pictures=self._pictures,
+            masks=self._masks,
+            pixel_count=self._pixels,
+            pixels_of_pictures_with_class=self._pixels_of_pictures,
+            pictures_with_class=self._pictures_with,
+            void_count=self._void,
+            sizes=self._sizes,
         )

@@ -1,4 +1,4 @@
-"""`classes.yaml` and `classes.csv`: what the values or colours of a folder's masks mean."""
+"""`classes.yaml` and `classes.csv`: the classes that the values or colours of a folder's masks stand for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ClassTable:
         labels: names and colours in the order of the class ids: by value where values are given, else as listed.
         values: (number in an index mask, class id or 255).
         colours: (colour in an RGB mask, class id or 255); empty where the file gives no colours.
-        explicit_values: the file says which number means which class.
+        explicit_values: the file says which number is which class.
     """
 
     labels: LabelSpec
@@ -47,7 +47,7 @@ class _Entry:
 
 
 def find_classes_file(root: Path) -> Path | None:
-    """The first of `FILE_NAMES` that is there; two of them: DataError, as they may disagree."""
+    """Return the one of `FILE_NAMES` that is there, or None. Raises DataError: there are two, which may disagree."""
     there = [root / name for name in FILE_NAMES if (root / name).is_file()]
     if len(there) > 1:
         names = " and ".join(path.name for path in there)
@@ -92,7 +92,7 @@ def _from_yaml(path: Path, text: str) -> tuple[list[_Entry], tuple[int, ...]]:
 
 
 def _from_pair(path: Path, key: object, value: object) -> _Entry:
-    """`name: [r, g, b]`, `value: name` or `name: {colour: ..., value: ...}`."""
+    """Read `name: [r, g, b]`, `value: name` or `name: {colour: ..., value: ...}`."""
     if isinstance(key, int) and not isinstance(key, bool) and isinstance(value, str):
         return _Entry(value, value=_number(path, value, key))
     name = _name(path, str(key), key)
@@ -121,7 +121,7 @@ def _from_item(path: Path, where: str, item: object) -> _Entry:
 
 
 def _from_csv(path: Path, text: str) -> list[_Entry]:
-    """Columns name, r, g, b (or red, green, blue), and if there are any: value (or id), void."""
+    """Read columns name, r, g, b (or red, green, blue), and if there are any: value (or id), void."""
     lines = [line for line in text.splitlines() if line.strip()]
     delimiter = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","
     rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
@@ -173,7 +173,7 @@ def _number(path: Path, where: str, value: object, largest: int = 65535) -> int:
 
 
 def _colour(path: Path, name: str, colour: object) -> Colour:
-    """[r, g, b] of 0..255, or "#rrggbb"."""
+    """Read [r, g, b] of 0..255, or "#rrggbb"."""
     if isinstance(colour, str) and len(colour) == 7 and colour.startswith("#"):
         try:
             colour = list(bytes.fromhex(colour[1:]))
@@ -192,10 +192,11 @@ def _table(path: Path, entries: list[_Entry], ignored: tuple[int, ...]) -> Class
     coloured = _all_or_none(path, "colour", [entry.colour is not None for entry in classes])
     positions = {entry.name: i for i, entry in enumerate(entries)}
     if len(positions) != len(entries):
-        raise DataError(f"{path} lists '{_first_twice([e.name for e in entries])}' twice", "each name once")
+        raise DataError(f"{path} lists '{_first_duplicate([e.name for e in entries])}' twice", "each name once")
 
     def value_of(entry: _Entry) -> int | None:
-        # A void entry in a list of names takes its place in the count (CamVid's 11), unless values are given.
+        """The number of an entry in index masks; None where only its colour is known."""
+        # A void entry in a list of names counts, too (CamVid's 11), unless values are given.
         return entry.value if entry.value is not None or explicit else positions[entry.name]
 
     if explicit:
@@ -205,7 +206,7 @@ def _table(path: Path, entries: list[_Entry], ignored: tuple[int, ...]) -> Class
     colours = [(entry.colour, ids.get(entry.name, IGNORE_INDEX)) for entry in entries if entry.colour is not None]
     for what, numbers in (("value", [v for v, _ in values]), ("colour", [c for c, _ in colours])):
         if len(set(numbers)) != len(numbers):
-            raise DataError(f"{path} gives the {what} {_first_twice(numbers)} to two entries", f"each {what} once")
+            raise DataError(f"{path} gives the {what} {_first_duplicate(numbers)} to two entries", f"each {what} once")
     taken = {value for value, _ in values}
     values += [(value, IGNORE_INDEX) for value in ignored if value not in taken]
     names = [entry.name for entry in classes]
@@ -225,5 +226,5 @@ def _all_or_none(path: Path, what: str, given: list[bool]) -> bool:
     return all(given) and bool(given)
 
 
-def _first_twice(things: list[Any]) -> Any:
+def _first_duplicate(things: list[Any]) -> Any:
     return next(thing for i, thing in enumerate(things) if thing in things[:i])

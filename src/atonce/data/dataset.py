@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 MaskReader = Callable[[Path], NDArray[np.uint8]]
-"""Reads a mask file into ids uint8 (H, W), void 255. Raises FileError naming the file and what is wrong.
+"""The function that reads a mask file into ids, uint8 (H, W), void 255. Raises FileError: unreadable, unknown values.
 
 A plain object that can be pickled, not a closure: loader workers may be spawned.
 """
@@ -49,23 +49,30 @@ class Item:
 
 @dataclass(frozen=True)
 class Sample:
-    """Decoded: image uint8 (H, W, 3) RGB; mask uint8 (H, W) ids with 255 void, or None."""
+    """A decoded item.
+
+    Attributes:
+        image: uint8 (H, W, 3) RGB.
+        mask: uint8 (H, W) ids with 255 void; None where there is no ground truth.
+        name: that of the item.
+    """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8] | None
     name: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What a format's reader found under `root`.
+    """A data set on disk: its classes, its splits, and how its masks are read.
 
-    Opening reads directory listings and lists; only the folder format looks into some masks, where
-    nothing else tells what their values mean.
+    A format's `open` makes one from directory listings and lists; only the folder format reads some masks, where
+    nothing else tells what their values stand for.
 
     Attributes:
         format: the format's name ("camvid", "kitti-road", "folder", ...).
         root: the folder that was recognised: the one given, or the one just below it.
+        labels: names and colours of the classes.
         splits: "train", "val" and, where there is one, "test"; each sorted by name, no sample dropped.
         read_mask: translates this data set's convention into ids with 255 as void.
         problems: what opening already found wrong (unpaired files, files that are listed but missing, ...).
@@ -84,7 +91,7 @@ class Dataset:
     extras: Mapping[str, str] = field(default_factory=dict)
 
     def split(self, name: str) -> tuple[Item, ...]:
-        """Items of a split. Raises DataError when the data set has no such split or it is empty."""
+        """Return the items of a split. Raises DataError: the data set has no such split, or it is empty."""
         items = self.splits.get(name, ())
         if not items:
             have = ", ".join(f"{k} ({len(v)})" for k, v in self.splits.items() if v) or "none"
@@ -102,7 +109,7 @@ class Dataset:
 
 
 def require_same_size(item: Item, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
-    """Raises FileError where the mask (H, W) is not of the size of its picture (H, W, 3)."""
+    """Require the mask (H, W) to be of the size of its picture (H, W, 3). Raises FileError."""
     assert item.mask is not None
     (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
     if (height, width) == (mask_height, mask_width):
@@ -116,7 +123,7 @@ def require_same_size(item: Item, image: NDArray[np.uint8], mask: NDArray[np.uin
             item.mask,
             f"is {mask_width}x{mask_height}",
             f"the size of its picture {item.image.name}, {width}x{height}",
-            remedy,
+            remedy=remedy,
         )
     )
 

@@ -1,4 +1,4 @@
-"""Which data a model was trained on: a number that follows the content, not the place."""
+"""The fingerprint of a data set, kept in the model file: a digest of its content, wherever it lies."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _FINGERPRINT_BYTES = 4096
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Hexadecimal sha256 that tells one data set from another, wherever it lies; kept in the model file.
+    """Compute the hexadecimal sha256 that tells one data set from another.
 
-    Goes into it: format, class names, and for each item its split and, for picture and mask, path relative to
+    It covers format, class names, and for each item its split and, for picture and mask, path relative to
     the root, size, and the first and last 4 KiB. A change in the middle of a file that leaves its size alone
     is not seen: reading 11 GB of Cityscapes for that would take minutes before each training.
     """
@@ -25,11 +25,11 @@ def fingerprint(dataset: Dataset) -> str:
         for item in sorted(dataset.splits[split], key=lambda item: item.name):
             digest.update(f"{split}\0{item.name}\0".encode())
             for path in (item.image, item.mask):
-                digest.update(b"-" if path is None else _file_mark(path, dataset.root))
+                digest.update(b"-" if path is None else _file_digest(path, dataset.root))
     return digest.hexdigest()
 
 
-def _file_mark(path: Path, root: Path) -> bytes:
+def _file_digest(path: Path, root: Path) -> bytes:
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
     try:
         with path.open("rb") as file:

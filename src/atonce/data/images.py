@@ -1,4 +1,4 @@
-"""Reading pictures of any kind as uint8 RGB, and saying in one line what is wrong with a file."""
+"""Reading images of any kind as uint8 RGB, and saying in one line what is wrong with a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +23,7 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".
 _MAX_PIXELS = 500_000_000
 Image.MAX_IMAGE_PIXELS = _MAX_PIXELS
 
-# Of the forty that Pillow knows: some of the others run outside programs (EPS), some take any file for theirs (TGA).
+# Eight of the forty that Pillow knows: some others run outside programs (EPS), some take any file for theirs (TGA).
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF", "JPEG2000")
 
 ProblemKind = Literal[
@@ -31,7 +31,7 @@ ProblemKind = Literal[
     "void", "one-class",
 ]  # fmt: skip
 
-_TURN = {
+_EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -45,7 +45,7 @@ DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError,
     AssertionError, NotImplementedError, struct.error, zlib.error,
 )  # fmt: skip
-"""What Pillow raises on damaged files: more kinds than its documentation admits."""
+"""The exceptions that Pillow raises on damaged files: more kinds than its documentation admits."""
 
 _PILLOW_MODULES = re.compile(r"PIL\.")
 
@@ -66,17 +66,17 @@ class Problem:
     path: Path
     found: str
     expected: str = ""
-    remedy: str = ""
-    severity: Literal["error", "warning"] = "error"
+    remedy: str = field(default="", kw_only=True)
+    severity: Literal["error", "warning"] = field(default="error", kw_only=True)
 
     def where(self, root: Path | None = None) -> str:
-        """The file's name, relative to `root` where it lies below it."""
+        """Return the file's name, relative to `root` where it lies below it."""
         if root is not None and self.path != root and self.path.is_relative_to(root):
             return self.path.relative_to(root).as_posix()
         return str(self.path)
 
-    def line(self, root: Path | None = None, remedy: bool = True) -> str:
-        """One line: file, found, expected and (if `remedy`) what to do."""
+    def line(self, root: Path | None = None, *, remedy: bool = True) -> str:
+        """Write one line: file, found, expected and (if `remedy`) what to do."""
         parts = [f"{self.where(root)} {self.found}"]
         parts += [f"expected {self.expected}"] if self.expected else []
         parts += [self.remedy] if remedy and self.remedy else []
@@ -99,7 +99,7 @@ class FileError(DataError):
 
 
 def hush_pillow() -> None:
-    """What matters is raised, so Pillow's own warnings (odd metadata, mostly) never reach the user.
+    """Silence Pillow's own warnings (odd metadata, mostly); all that matters is raised.
 
     A lasting filter for Pillow's modules, not `warnings.catch_warnings`: that saves and restores what all
     threads share, and leaves other people's filters broken when two threads overlap.
@@ -129,7 +129,7 @@ def open_image(path: Path) -> Image.Image:
     except PermissionError:
         found = "cannot be read (permission denied)"
         remedy = "give yourself the right to read it (chmod u+r)"
-        raise FileError(Problem("unreadable", path, found, "a file that may be read", remedy)) from None
+        raise FileError(Problem("unreadable", path, found, "a file that may be read", remedy=remedy)) from None
     except UnidentifiedImageError:
         raise FileError(_not_a_picture(path)) from None
     except Image.DecompressionBombError:
@@ -142,30 +142,31 @@ def open_image(path: Path) -> Image.Image:
         reason = " ".join(told.split()) or type(error).__name__
         remedy = "copy or export it again"
         raise FileError(
-            Problem("unreadable", path, f"cannot be read ({reason})", "an intact picture", remedy)
+            Problem("unreadable", path, f"cannot be read ({reason})", "an intact picture", remedy=remedy)
         ) from None
 
 
 def _not_there(path: Path) -> Problem:
     if path.is_symlink():
         found = f"is a link to {path.readlink()}, which does not exist"
-        return Problem("missing", path, found, "a picture file", "mend the link, or copy the file there")
+        return Problem("missing", path, found, "a picture file", remedy="mend the link, or copy the file there")
     return Problem("missing", path, "does not exist", "a picture file")
 
 
 def _too_large(path: Path) -> Problem:
     limit = f"at most {_MAX_PIXELS // 1_000_000} megapixels"
-    return Problem("unreadable", path, "is too large to be decoded safely", limit, "cut it into tiles")
+    return Problem("unreadable", path, "is too large to be decoded safely", limit, remedy="cut it into tiles")
 
 
 def _not_a_picture(path: Path) -> Problem:
     with path.open("rb") as file:
         head = file.read(64)
-    return Problem("unreadable", path, *what_instead(head))
+    found, expected, remedy = what_instead(head)
+    return Problem("unreadable", path, found, expected, remedy=remedy)
 
 
 def what_instead(head: bytes) -> tuple[str, str, str]:
-    """What a file that is no picture is instead, as far as its first bytes tell: found, expected, remedy."""
+    """Tell what a file that is no picture is instead, as far as its first bytes tell: found, expected, remedy."""
     if not head:
         return "is empty (0 bytes)", "a picture", "copy or export it again"
     if head.startswith(b"version https://git-lfs"):
@@ -179,7 +180,7 @@ def what_instead(head: bytes) -> tuple[str, str, str]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8; 1 where there is none or the EXIF data are broken."""
+    """The EXIF orientation, 1..8; 1 where there is none or the EXIF data are broken."""
     hush_pillow()
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
@@ -188,24 +189,24 @@ def _orientation(image: Image.Image) -> int:
 
 
 def is_turned(image: Image.Image) -> bool:
-    """Whether the file asks to be shown otherwise than its pixels are stored."""
-    return _orientation(image) in _TURN
+    """Tell whether the EXIF orientation asks for the picture to be shown otherwise than its pixels are stored."""
+    return _orientation(image) in _EXIF_TRANSPOSE
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turned as its own EXIF orientation says; pixels are moved, never interpolated."""
-    turn = _TURN.get(_orientation(image))
-    return image if turn is None else image.transpose(turn)
+    """Return the picture turned as its own EXIF orientation says; pixels are moved, never interpolated."""
+    transpose = _EXIF_TRANSPOSE.get(_orientation(image))
+    return image if transpose is None else image.transpose(transpose)
 
 
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Any Pillow picture -> uint8 (H, W, 3) RGB, turned upright by its EXIF orientation.
+    """Convert any Pillow picture to uint8 (H, W, 3) RGB, turned upright by its EXIF orientation.
 
     16-bit grey is scaled from 0..65535, float from 0..1 (or 0..255 where it holds more than 1, NaN as 0);
     transparency is dropped, not blended; a palette picture is looked up in its palette.
 
     Raises:
-        DataError: a mode that has no RGB meaning (LAB).
+        DataError: a mode that does not convert to RGB (LAB).
     """
     image = upright(image)
     if image.mode == "RGB":
@@ -232,9 +233,9 @@ def _grey_to_rgb(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Picture file -> uint8 (H, W, 3) RGB. Raises FileError as `open_image` does, and for LAB pictures."""
+    """Read a picture file as uint8 (H, W, 3) RGB. Raises FileError as `open_image` does, and for LAB pictures."""
     image = open_image(path)
     try:
         return to_rgb(image)
     except DataError as error:
-        raise FileError(Problem("mode", path, f"is {error.found}", error.expected, error.remedy)) from None
+        raise FileError(Problem("mode", path, f"is {error.found}", error.expected, remedy=error.remedy)) from None

@@ -1,4 +1,4 @@
-"""Which size the network sees; stored in the model file, so that training and use agree."""
+"""The size at which the network sees a picture, kept in the model file so that it is the same in training and use."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class InputSize:
-    """Pictures times `scale`, then at most `max_side` pixels long."""
+    """The rule for the size at which the network sees a picture.
+
+    Attributes:
+        scale: factor on height and width.
+        max_side: pixels; a longer side that is left is scaled down to it. None sets no limit.
+    """
 
     scale: float = 1.0
     max_side: int | None = None
 
     def apply(self, height: int, width: int) -> tuple[int, int]:
-        """Size of a picture -> size that the network gets, each side at least 1."""
+        """Compute the height and width that the network sees of a picture, each at least 1."""
         factor = self.scale
         if self.max_side is not None:
             factor = min(factor, self.max_side / max(height, width))

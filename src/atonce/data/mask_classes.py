@@ -1,4 +1,4 @@
-"""What the values of a folder's masks mean: as its classes file says, or as the masks themselves leave no doubt."""
+"""The classes of a folder's masks: as its classes file says, or as the masks themselves leave no doubt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from atonce.data.classes_file import ClassTable, find_classes_file, read_classes
 from atonce.data.mask_probe import (
     PROBE_LIMIT,
     PROBE_LIMIT_NAMED,
-    Probe,
+    MaskProbe,
     probe_masks,
     propose_by_colour,
     propose_by_value,
@@ -22,7 +22,7 @@ from atonce.text import listing
 # More different values than a person would leave without names: such masks were interpolated, or are no masks.
 _MOST_UNNAMED = 64
 
-# More different colours than that: photographs in the place of masks, or masks through JPEG.
+# More different colours than that: photographs instead of masks, or masks through JPEG.
 _MOST_COLOURS = 256
 
 # Ids of which at least every second does not occur are taken for grey levels, from this one on.
@@ -34,9 +34,10 @@ _LABEL_IDS = "if they are Cityscapes' labelIds, keep its folders (leftImg8bit/ g
 
 
 class ClassesNeeded(DataError):
-    """The masks do not say what their values mean.
+    """An error where the masks do not say which class their values stand for.
 
-    `proposal` is a classes.yaml to begin with; empty where the masks are to be mended, not named.
+    Attributes:
+        proposal: a classes.yaml to begin with; empty where the masks are to be mended, not named.
     """
 
     def __init__(self, found: str, expected: str, remedy: str, proposal: str) -> None:
@@ -47,8 +48,8 @@ class ClassesNeeded(DataError):
         return type(self), (self.found, self.expected, self.remedy, self.proposal)
 
 
-def meaning(root: Path, masks: list[Path]) -> tuple[LabelSpec, ClassMask, list[str]]:
-    """Labels, mask reader and notes for the masks of a folder.
+def resolve_classes(root: Path, masks: list[Path]) -> tuple[LabelSpec, ClassMask, list[str]]:
+    """Find out which classes the masks of a folder hold: labels, mask reader, and notes for the user.
 
     Raises:
         ClassesNeeded: RGB masks without a classes file, and index masks without one whose values are no ids.
@@ -56,22 +57,22 @@ def meaning(root: Path, masks: list[Path]) -> tuple[LabelSpec, ClassMask, list[s
     """
     path = find_classes_file(root)
     if path is None:
-        return _from_masks(root, probe_masks(masks, PROBE_LIMIT))
+        return _classes_from_values(root, probe_masks(masks, PROBE_LIMIT))
     probe = probe_masks(masks, PROBE_LIMIT_NAMED)
     table = read_classes(path)
     _require_colours(path, table, probe)
-    by_colour = _palette_means_colour(table, probe)
+    by_colour = _palette_holds_colours(table, probe)
     notes = [f"classes from {path.name}"]
     notes += ["palette masks are read by their colours, which are those of the classes"] if by_colour else []
     remedy = f"add it to {path.name}, if it is void as `{{name: void, value: N, void: true}}` (RGB: colour: [r, g, b])"
     return table.labels, ClassMask(table.values, table.colours, by_colour, remedy), notes
 
 
-def _require_colours(path: Path, table: ClassTable, probe: Probe) -> None:
+def _require_colours(path: Path, table: ClassTable, probe: MaskProbe) -> None:
     grey = all(r == g == b for r, g, b in probe.colours)
     if probe.kinds["rgb"] and not table.colours and not grey:
         raise ClassesNeeded(
-            f"{path} gives no colours, and {probe.kinds['rgb']} of {probe.looked_at} masks looked at are RGB "
+            f"{path} gives no colours, and {probe.kinds['rgb']} of {probe.read} masks looked at are RGB "
             f"({_colours(probe.colours)})",
             "a colour for each class",
             "add `colour: [r, g, b]` to the classes",
@@ -79,8 +80,9 @@ def _require_colours(path: Path, table: ClassTable, probe: Probe) -> None:
         )
 
 
-def _palette_means_colour(table: ClassTable, probe: Probe) -> bool:
-    """Masks that were RGB and then reduced to a palette have indices without meaning: their colours are the classes.
+def _palette_holds_colours(table: ClassTable, probe: MaskProbe) -> bool:
+    """Tell whether palette masks are to be read by colour: masks that were RGB and then reduced to a palette have
+    arbitrary indices, and their colours are the classes.
 
     So where all colours found (two at least) are those of the classes, they decide; where the file gives values,
     or a colour found is none of the classes', the index does.
@@ -89,8 +91,9 @@ def _palette_means_colour(table: ClassTable, probe: Probe) -> bool:
     return not table.explicit_values and len(probe.palette_pixels) > 1 and probe.palette_pixels.keys() <= known
 
 
-def _from_masks(root: Path, probe: Probe) -> tuple[LabelSpec, ClassMask, list[str]]:
-    """No classes file: "class 0" up to the largest value found; palette masks lend their colours."""
+def _classes_from_values(root: Path, probe: MaskProbe) -> tuple[LabelSpec, ClassMask, list[str]]:
+    """Name the classes "class 0" up to the largest value found, without a classes file; palette masks lend their
+    colours."""
     target = root / "classes.yaml"
     _refuse_colours(root, target, probe)
     _refuse_values(root, target, probe)
@@ -99,20 +102,20 @@ def _from_masks(root: Path, probe: Probe) -> tuple[LabelSpec, ClassMask, list[st
     generated = LabelSpec.from_names([f"class {i}" for i in range(largest + 1)])
     colours = [probe.palette[i][0] if i in probe.palette else c for i, c in enumerate(generated.palette)]
     labels = LabelSpec(generated.names, tuple(colours))
-    notes = [f"no classes.yaml: {largest + 1} classes, from the values found in {probe.looked_at} of {probe.of} masks"]
-    if not probe.looked_at:
-        notes = [f"no classes.yaml, and none of {probe.of} masks can be read: the classes are not known"]
+    notes = [f"no classes.yaml: {largest + 1} classes, from the values found in {probe.read} of {probe.total} masks"]
+    if not probe.read:
+        notes = [f"no classes.yaml, and none of {probe.total} masks can be read: the classes are not known"]
     if largest == _LABEL_IDS_LAST and _LABEL_IDS_ROAD in ids:
         notes.append(f"the values run up to {largest}, void among them perhaps: {_LABEL_IDS}")
     values = (*((i, i) for i in range(largest + 1)), (IGNORE_INDEX, IGNORE_INDEX))
     return labels, ClassMask(values, remedy=f"mend the mask, or write {target} with the names of all classes"), notes
 
 
-def _refuse_colours(root: Path, target: Path, probe: Probe) -> None:
-    """RGB masks, and palettes that contradict each other, mean nothing without the colours of the classes."""
+def _refuse_colours(root: Path, target: Path, probe: MaskProbe) -> None:
+    """Refuse RGB masks, and palettes that contradict each other: they need the colours of the classes."""
     if len(probe.colours) > _MOST_COLOURS:
         raise ClassesNeeded(
-            f"{probe.kinds['rgb']} of {probe.looked_at} masks looked at in {root} are RGB, with {len(probe.colours)} "
+            f"{probe.kinds['rgb']} of {probe.read} masks looked at in {root} are RGB, with {len(probe.colours)} "
             f"different colours: pictures in the place of masks, or interpolated or compressed masks",
             "one colour for each class",
             "look whether pictures and masks were swapped, or export the masks again as PNG, scaled by nearest "
@@ -122,7 +125,7 @@ def _refuse_colours(root: Path, target: Path, probe: Probe) -> None:
     if probe.kinds["rgb"]:
         proposal = propose_by_colour(probe.colours)
         raise ClassesNeeded(
-            f"{probe.kinds['rgb']} of {probe.looked_at} masks looked at in {root} are RGB, "
+            f"{probe.kinds['rgb']} of {probe.read} masks looked at in {root} are RGB, "
             f"with the colours {_colours(probe.colours)}",
             "a classes.yaml (or classes.csv) that says which colour is which class",
             f"write {target}: {_snippet(proposal)}",
@@ -138,8 +141,8 @@ def _refuse_colours(root: Path, target: Path, probe: Probe) -> None:
         )
 
 
-def _refuse_values(root: Path, target: Path, probe: Probe) -> None:
-    """Values that can hardly be ids: only what leaves no doubt goes without a classes file."""
+def _refuse_values(root: Path, target: Path, probe: MaskProbe) -> None:
+    """Refuse values that can hardly be ids: only what leaves no doubt goes without a classes file."""
     ids = sorted(value for value in probe.values if value != IGNORE_INDEX)
     proposal = propose_by_value(probe.values)
     if ids in ([], [0]) and probe.values[IGNORE_INDEX]:

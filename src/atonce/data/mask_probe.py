@@ -1,4 +1,4 @@
-"""What masks hold, where no classes file says: a bounded look, and a classes file to propose."""
+"""A sample of a folder's masks is read to see which values they hold, and a classes file is proposed from them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from atonce.errors import DataError
 from atonce.labels import Colour
 
 PROBE_LIMIT = 64
-"""Masks looked at when a folder is opened: enough to meet rare classes, a second for large street scenes."""
+"""Masks that are read when a folder is opened: enough to meet rare classes, a second for large street scenes."""
 
 PROBE_LIMIT_NAMED = 16
 """The same where a classes file names what may occur, and only the kind of masks is in question."""
 
 
 @dataclass
-class Probe:
-    """What was found in a sample of masks; files that cannot be read are left to the check.
+class MaskProbe:
+    """The kinds, values and colours that were found in a sample of masks; unreadable files are left to the check.
 
     Attributes:
-        looked_at, of: masks read, masks there are.
+        total: masks there are.
+        read: masks of the sample that could be read.
         kinds: how many masks are "index", "palette", "rgb".
         values: number in index and palette masks -> pixels.
         colours: colour in RGB masks -> pixels.
@@ -35,8 +36,8 @@ class Probe:
         where: number -> the first mask that holds it.
     """
 
-    of: int = 0
-    looked_at: int = 0
+    total: int = 0
+    read: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     values: Counter[int] = field(default_factory=Counter)
     colours: Counter[Colour] = field(default_factory=Counter)
@@ -46,59 +47,65 @@ class Probe:
     where: dict[int, Path] = field(default_factory=dict)
 
 
-_Look = tuple[str, Counter[int], dict[int, Colour]]
+@dataclass(frozen=True)
+class _MaskContent:
+    """One mask: kind, code of a colour or number -> pixels, and the colours that its palette gives the numbers."""
+
+    kind: str
+    counts: Counter[int]
+    palette: dict[int, Colour] = field(default_factory=dict)
 
 
-def probe_masks(masks: Sequence[Path], limit: int) -> Probe:
-    """Look at up to `limit` masks, evenly spread over the sorted list."""
+def probe_masks(masks: Sequence[Path], limit: int) -> MaskProbe:
+    """Read up to `limit` masks, evenly spaced over the sorted list."""
     chosen = evenly_spaced(sorted(masks), limit)
-    probe = Probe(of=len(masks))
+    probe = MaskProbe(total=len(masks))
     with ThreadPoolExecutor(4) as pool:
-        for path, look in zip(chosen, pool.map(_look, chosen), strict=True):
-            if look is not None:
-                _add(probe, path, *look)
+        for path, content in zip(chosen, pool.map(_read, chosen), strict=True):
+            if content is not None:
+                _add(probe, path, content)
     return probe
 
 
-def _look(path: Path) -> _Look | None:
+def _read(path: Path) -> _MaskContent | None:
     try:
         image = open_mask(path)
         if is_colour(image):
-            return "rgb", count_values(colour_codes(image)), {}
+            return _MaskContent("rgb", count_values(colour_codes(image)))
         counts = count_values(index_values(path, image))
     except DataError:
         return None
     if image.mode != "P":
-        return "index", counts, {}
+        return _MaskContent("index", counts)
     flat = image.getpalette("RGB") or []
     triples = list(zip(flat[0::3], flat[1::3], flat[2::3], strict=False))
-    return "palette", counts, {value: triples[value] for value in counts if value < len(triples)}
+    return _MaskContent("palette", counts, {value: triples[value] for value in counts if value < len(triples)})
 
 
-def _add(probe: Probe, path: Path, kind: str, counts: Counter[int], palette: dict[int, Colour]) -> None:
-    probe.looked_at += 1
-    probe.kinds[kind] += 1
-    if kind == "rgb":
-        probe.colours.update({code_colour(code): n for code, n in counts.items()})
+def _add(probe: MaskProbe, path: Path, content: _MaskContent) -> None:
+    probe.read += 1
+    probe.kinds[content.kind] += 1
+    if content.kind == "rgb":
+        probe.colours.update({code_colour(code): n for code, n in content.counts.items()})
         return
-    probe.values.update(counts)
-    for value in counts:
+    probe.values.update(content.counts)
+    for value in content.counts:
         probe.where.setdefault(value, path)
-    for value, colour in palette.items():
-        probe.palette_pixels[colour] += counts[value]
+    for value, colour in content.palette.items():
+        probe.palette_pixels[colour] += content.counts[value]
         first, where = probe.palette.setdefault(value, (colour, path))
         if first != colour and probe.palettes_differ is None:
             probe.palettes_differ = (where, path, value)
 
 
 def propose_by_colour(colours: Counter[Colour], limit: int = 40) -> str:
-    """A classes.yaml for RGB masks: the colours found, the most frequent first, with names to be replaced."""
+    """Write a classes.yaml for RGB masks: the colours found, the most frequent first, with names to be replaced."""
     lines = [f"  - {{name: class {i}, colour: {list(c)}}}" for i, (c, _) in enumerate(colours.most_common(limit))]
     return "\n".join(["classes:", *lines, ""])
 
 
 def propose_by_value(values: Counter[int], void: frozenset[int] = frozenset({255})) -> str:
-    """A classes.yaml for index masks; two values of which one is 0 are background and foreground."""
+    """Write a classes.yaml for index masks; two values of which one is 0 are background and foreground."""
     found = sorted(values)
     if found in ([0, 255], [255]):
         names, classes = ["background", "foreground"], [0, 255]

@@ -1,4 +1,5 @@
-"""Mask files into class ids: index, palette and RGB masks, exactly and quickly, or an error that says what is there."""
+"""Reading mask files as class ids: index, palette and RGB masks, exactly and quickly, or an error that says what is
+there."""
 
 from __future__ import annotations
 
@@ -24,16 +25,17 @@ _LARGEST_VALUE = 65535
 
 
 def colour_code(colour: Colour) -> int:
-    """RGB in one number, red lowest: as four bytes of a pixel lie in memory."""
+    """Pack RGB into one number, red lowest: as the bytes of a pixel lie in memory."""
     return colour[0] | colour[1] << 8 | colour[2] << 16
 
 
 def code_colour(code: int) -> Colour:
+    """Unpack a `colour_code`."""
     return code & 255, code >> 8 & 255, code >> 16 & 255
 
 
 def colour_codes(image: Image.Image) -> Codes:
-    """Any picture that converts to RGBA -> uint32 (H, W) of `colour_code`s; transparency is dropped."""
+    """Convert any picture that converts to RGBA to `colour_code`s, uint32 (H, W); transparency is dropped."""
     # Pillow keeps RGB in four bytes a pixel: taking them as they lie is three times as fast as three channels.
     four_bytes = image.tobytes("raw", "RGBX") if image.mode == "RGB" else image.convert("RGBA").tobytes()
     codes: Codes = np.frombuffer(four_bytes, "<u4").reshape(image.height, image.width) & np.uint32(0xFFFFFF)
@@ -41,7 +43,8 @@ def colour_codes(image: Image.Image) -> Codes:
 
 
 def open_mask(path: Path) -> Image.Image:
-    """As `open_image`, turned by the mask's own EXIF orientation, if it has one; never that of its picture.
+    """Open a mask as `open_image` does, turned by the mask's own EXIF orientation, if it has one; never that of its
+    picture.
 
     Raises:
         FileError: also for a JPEG, whatever its suffix: lossy compression invents values.
@@ -53,6 +56,7 @@ def open_mask(path: Path) -> Image.Image:
 
 
 def is_colour(image: Image.Image) -> bool:
+    """Tell whether a mask holds colours (RGB) rather than numbers."""
     return image.mode in ("RGB", "RGBA", "RGBX", "RGBa")
 
 
@@ -66,7 +70,7 @@ def index_values(path: Path, image: Image.Image) -> NDArray[np.integer]:
         values: NDArray[np.integer] = np.asarray(image)
         return values
     found = f"is a mask of mode {image.mode}"
-    raise FileError(Problem("mode", path, found, "8- or 16-bit index, palette or RGB", "export it as PNG"))
+    raise FileError(Problem("mode", path, found, "8- or 16-bit index, palette or RGB", remedy="export it as PNG"))
 
 
 @lru_cache(maxsize=8)
@@ -88,10 +92,10 @@ def _colour_table(colours: tuple[tuple[Colour, int], ...]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class ClassMask:
-    """Reads a mask by tables from what is in the file to class ids.
+    """A mask reader with a table from the numbers or colours in a file to class ids.
 
     Attributes:
-        values: (number in the file, class id or 255) for index and palette masks; at most 65535.
+        values: (number in the file, class id or 255) for index and palette masks; numbers up to 65535.
         colours: (RGB, class id or 255) for RGB masks; empty: there is no table of colours. An RGB mask whose
             three channels are equal is then read as an index mask, which it is.
         palette_by_colour: look palette masks up by their colour, not by their index.
@@ -104,7 +108,7 @@ class ClassMask:
     remedy: str = "mend the mask"
 
     def __call__(self, path: Path) -> NDArray[np.uint8]:
-        """File -> ids uint8 (H, W), void 255. Raises FileError: unreadable, unknown values, wrong mode."""
+        """Read a mask file as ids, uint8 (H, W), void 255. Raises FileError: unreadable, unknown values, wrong mode."""
         image = open_mask(path)
         if is_colour(image) and not self.colours:
             return self._from_values(path, self._equal_channels(path, image))
@@ -119,7 +123,7 @@ class ClassMask:
             return red
         found = f"is an RGB mask, with the colours {colours_found(colour_codes(image))}"
         remedy = "give the classes their colours in classes.yaml, or export the masks as indices"
-        raise FileError(Problem("mode", path, found, "class ids, or known colours", remedy))
+        raise FileError(Problem("mode", path, found, "class ids, or known colours", remedy=remedy))
 
     def _from_values(self, path: Path, raw: NDArray[np.integer]) -> NDArray[np.uint8]:
         table = _value_table(self.values)
@@ -129,10 +133,10 @@ class ClassMask:
             inside = (raw >= 0) & (raw <= _LARGEST_VALUE)
             ids = np.where(inside, table[np.where(inside, raw, 0)], np.uint8(IGNORE_INDEX))
         known = [value for value, class_id in self.values if class_id == IGNORE_INDEX]
-        unknown = _others(raw, ids, known)
+        unknown = _unknown_values(raw, ids, known)
         if unknown.size:
             found = f"holds {values_found(unknown, raw.size)}"
-            raise FileError(Problem("values", path, found, self._expected(known), self.remedy))
+            raise FileError(Problem("values", path, found, self._expected(known), remedy=self.remedy))
         return ids
 
     def _expected(self, void: list[int]) -> str:
@@ -144,16 +148,16 @@ class ClassMask:
     def _from_colours(self, path: Path, codes: Codes) -> NDArray[np.uint8]:
         ids: NDArray[np.uint8] = _colour_table(self.colours)[codes]
         known = [colour_code(colour) for colour, class_id in self.colours if class_id == IGNORE_INDEX]
-        unknown = _others(codes, ids, known)
+        unknown = _unknown_values(codes, ids, known)
         if unknown.size:
             found = f"holds {colours_found(unknown, codes.size)}"
             expected = f"the {len(self.colours)} known colours"
-            raise FileError(Problem("values", path, found, expected, self.remedy))
+            raise FileError(Problem("values", path, found, expected, remedy=self.remedy))
         return ids
 
 
-def _others(raw: NDArray[np.integer], ids: NDArray[np.uint8], void: list[int]) -> NDArray[np.integer]:
-    """What became 255 without being void: the tables have no room for a mark of their own for the unknown."""
+def _unknown_values(raw: NDArray[np.integer], ids: NDArray[np.uint8], void: list[int]) -> NDArray[np.integer]:
+    """The values that became 255 without being void, 1-D: in the tables, which are uint8, 255 stands for both."""
     candidates: NDArray[np.integer] = raw[ids == IGNORE_INDEX]
     for value in void:
         candidates = candidates[candidates != value]
@@ -161,7 +165,7 @@ def _others(raw: NDArray[np.integer], ids: NDArray[np.uint8], void: list[int]) -
 
 
 def percent(part: int, whole: int) -> str:
-    """As many digits as a person needs: "25 %", "2.5 %", "0.3 %", "under 0.01 %"."""
+    """Write a share with as many digits as a person needs: "25 %", "2.5 %", "0.3 %", "under 0.01 %"."""
     share = 100 * part / whole
     if share < 0.01:
         return "under 0.01 %"
@@ -173,7 +177,7 @@ def _shares(counts: Iterable[tuple[str, int]], total: int, limit: int) -> str:
 
 
 def count_values(values: NDArray[np.integer]) -> Counter[int]:
-    """Which numbers occur how often. Masks are long runs of one value: sorting the runs is what makes it fast."""
+    """Count how often each number occurs. Masks are long runs of one value, and to sort the runs is fast."""
     flat = values.ravel()
     starts = np.flatnonzero(np.concatenate([[flat.size > 0], flat[1:] != flat[:-1]]))
     numbers, run_of = np.unique(flat[starts], return_inverse=True)
@@ -182,19 +186,19 @@ def count_values(values: NDArray[np.integer]) -> Counter[int]:
 
 
 def values_found(values: NDArray[np.integer], total: int | None = None, limit: int = 8) -> str:
-    """Which numbers, how often and of how much, the most frequent first: "200 (12 pixels, 0.1 %)"."""
+    """List numbers with their pixels and their share, the most frequent first: "200 (12 pixels, 0.1 %)"."""
     counts = count_values(values).most_common()
     return _shares(((str(value), n) for value, n in counts), total or values.size, limit)
 
 
 def colours_found(codes: NDArray[np.integer], total: int | None = None, limit: int = 8) -> str:
-    """As `values_found`, for `colour_code`s: "(128, 64, 128) (12 pixels, 0.1 %)"."""
+    """List `colour_code`s as `values_found` lists numbers: "(128, 64, 128) (12 pixels, 0.1 %)"."""
     counts = count_values(codes).most_common()
     return _shares(((str(code_colour(code)), n) for code, n in counts), total or codes.size, limit)
 
 
 def ranges(values: Iterable[int]) -> str:
-    """Numbers in short: 0, 1, 2, 3, 7 -> "0..3, 7"."""
+    """List numbers in short: 0, 1, 2, 3, 7 -> "0..3, 7"."""
     runs: list[list[int]] = []
     for value in sorted(set(values)):
         if runs and value == runs[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""What a user may choose when a data set is opened."""
+"""The options of `open_dataset`, as they are handed to a format."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ GroundTruth = Literal["road", "lane"]
 
 @dataclass(frozen=True)
 class OpenOptions:
-    """What a user may choose when a data set is opened.
+    """The choices that a user has when a data set is opened.
 
     Attributes:
-        ground_truth: KITTI road only: all of the road, or the lane that the car is in. None: the format's own.
+        ground_truth: KITTI road only: "road" or "lane", the lane that the car is in. None: the format's own.
         seed: which split is made, where the data set brings none of its own.
         val_fraction: share of the pictures that such a split puts into "val"; between 0 and 1, exclusive.
     """

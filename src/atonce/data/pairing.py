@@ -1,4 +1,4 @@
-"""Which pictures a folder holds, which belong together, and what belongs to nothing."""
+"""Finding the pictures of a folder, and pairing pictures with masks by name; a problem for each file left over."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ _UNSUPPORTED = frozenset({".gif", ".heic", ".heif", ".avif", ".jp2", ".tga", ".n
 _MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation", "_L", "-mask", "_annotation")
 
 
-def pictures_in(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
-    """Pictures below `folder`, keyed by their path relative to it without suffix, and what is wrong with them.
+def images_in(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """Find the pictures below a folder.
 
-    Hidden files (`._x.png` of macOS) and files that are no pictures (lists, licences) are not pictures.
+    Hidden files (`._x.png` of macOS) and files that are no pictures (lists, licences) are left out.
+
+    Returns:
+        Path relative to the folder, without suffix -> path; and what is wrong with them.
+
+    Raises:
+        DataError: a folder cannot be listed.
     """
     found: dict[str, Path] = {}
     problems: list[Problem] = []
@@ -38,24 +44,24 @@ def pictures_in(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
         key = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         if key in found:
             text = f"has the same name as {found[key].name}"
-            problems.append(Problem("duplicate", path, text, "one picture of a name", "rename or remove one"))
+            problems.append(Problem("duplicate", path, text, "one picture of a name", remedy="rename or remove one"))
         else:
             found[key] = path
     return found, problems
 
 
 def _walk(folder: Path) -> Iterable[Path]:
-    """Files below `folder`, sorted, following links, without hidden ones. Raises DataError: not allowed to look."""
+    """Yield the files below a folder, sorted, following links, without hidden ones. Raises DataError: no permission."""
     for base, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
         here = Path(base).resolve()
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and not _leads_back(here, f))
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and not _links_to_parent(here, f))
         for name in sorted(names):
             if not name.startswith("."):
                 yield Path(base) / name
 
 
-def _leads_back(here: Path, name: str) -> bool:
-    """A link to a folder that `here` lies in: following it would never end."""
+def _links_to_parent(here: Path, name: str) -> bool:
+    """Tell whether a name is a link to a folder that `here` lies in: following it would never end."""
     return (here / name).is_symlink() and here.is_relative_to((here / name).resolve())
 
 
@@ -64,7 +70,11 @@ def _cannot_list(error: OSError) -> None:
 
 
 def list_lines(path: Path) -> list[tuple[int, list[str]]]:
-    """(number, words) of each line of a list file that is not blank; backslashes of Windows become slashes."""
+    """Read a list file: (number, words) of each line that is not blank; backslashes of Windows become slashes.
+
+    Raises:
+        DataError: it cannot be read, or is not UTF-8.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -74,7 +84,7 @@ def list_lines(path: Path) -> list[tuple[int, list[str]]]:
 
 
 def clashes(splits: Mapping[str, Iterable[Item]]) -> list[Problem]:
-    """A name twice in a split, and a picture in two splits."""
+    """Return a problem for each name that is twice in a split, and each picture that is in two splits."""
     problems: list[Problem] = []
     files: dict[Path, str] = {}
     for split, items in splits.items():
@@ -82,67 +92,82 @@ def clashes(splits: Mapping[str, Iterable[Item]]) -> list[Problem]:
         for item in items:
             if item.name in names:
                 found = f"has the same name as {names[item.name]}: {item.name}"
-                problems.append(Problem("duplicate", item.image, found, "one name each", "rename one"))
+                problems.append(Problem("duplicate", item.image, found, "one name each", remedy="rename one"))
             elif item.image in files:
                 found = f"is in '{files[item.image]}' and in '{split}'"
-                problems.append(Problem("leak", item.image, found, "one split for a picture", "mend the lists"))
+                problems.append(Problem("leak", item.image, found, "one split for a picture", remedy="mend the lists"))
             names[item.name] = item.image
             files.setdefault(item.image, split)
     return problems
 
 
 def masks_in(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
-    """As `pictures_in`, and a mask that was compressed with loss is a problem: its values are not to be trusted."""
-    found, problems = pictures_in(folder)
+    """Find masks as `images_in` finds pictures; one that was compressed with loss is a problem, too."""
+    found, problems = images_in(folder)
     return found, problems + [lossy_mask(path) for path in found.values() if path.suffix.lower() in LOSSY_SUFFIXES]
 
 
 def lossy_mask(path: Path) -> Problem:
+    """The problem of a mask that was compressed with loss."""
     remedy = "export the masks again as PNG; converting the JPEG does not bring the values back"
-    return Problem("lossy", path, "is a mask compressed with loss, so its values are not to be trusted", "PNG", remedy)
+    return Problem(
+        "lossy", path, "is a mask compressed with loss, so its values are not to be trusted", "PNG", remedy=remedy
+    )
 
 
 def pair(images: Mapping[str, Path], masks: Mapping[str, Path]) -> tuple[list[tuple[str, Path, Path]], list[Problem]]:
-    """(key, picture, mask) for each key in both; a problem for each file in one of them only."""
+    """Pair pictures and masks by key.
+
+    Returns:
+        (key, picture, mask) for each key in both, sorted; a problem for each file without a partner.
+    """
     masks = _without_ending(images, masks)
     pairs = [(key, images[key], masks[key]) for key in sorted(images.keys() & masks.keys())]
-    alone = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
-    nearly = _nearly(*alone)
+    without_mask, without_image = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
+    near = _near_matches(without_mask, without_image)
     problems = []
-    for keys, files, others, lacks, expected in (
-        (alone[0], images, masks, "has no mask", "a mask named {}.png"),
-        (alone[1], masks, images, "has no picture", "a picture of the same name"),
+    for keys, files, partners, found, expected in (
+        (without_mask, images, masks, "has no mask", "a mask named {}.png"),
+        (without_image, masks, images, "has no picture", "a picture of the same name"),
     ):
         for key in keys:
             wanted, remedy = expected.format(Path(key).name), "add it, or remove both"
-            if key in nearly:
-                other, how = nearly[key]
-                wanted += f" (that of {others[other].name} differs in {how} only)"
+            if key in near:
+                partner, difference = near[key]
+                wanted += f" (that of {partners[partner].name} differs in {difference} only)"
                 remedy = "rename or move one of the two"
-            problems.append(Problem("unpaired", files[key], lacks, wanted, remedy))
+            problems.append(Problem("unpaired", files[key], found, wanted, remedy=remedy))
     return pairs, problems
 
 
-def _nearly(images: Iterable[str], masks: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Key -> the key that was meant, perhaps, and in what it differs; only where there is one such key on each side."""
+def _near_matches(images: Iterable[str], masks: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Match keys without a partner that differ in upper and lower case, or in the folder, only.
+
+    Returns:
+        Key of either side -> the key that may have been meant, and in what it differs; only where there is exactly one
+        such key on each side.
+    """
     found: dict[str, tuple[str, str]] = {}
-    for how, form in (("upper and lower case", str.casefold), ("the folder", lambda key: key.rpartition("/")[2])):
-        sides = [_alone([key for key in keys if key not in found], form) for keys in (images, masks)]
-        for name in sides[0].keys() & sides[1].keys():
-            image, mask = sides[0][name], sides[1][name]
-            found |= {image: (mask, how), mask: (image, how)}
+    for difference, simplify in (
+        ("upper and lower case", str.casefold),
+        ("the folder", lambda key: key.rpartition("/")[2]),
+    ):
+        image_of, mask_of = (_unique([key for key in keys if key not in found], simplify) for keys in (images, masks))
+        for simple in image_of.keys() & mask_of.keys():
+            image, mask = image_of[simple], mask_of[simple]
+            found |= {image: (mask, difference), mask: (image, difference)}
     return found
 
 
-def _alone(keys: Iterable[str], form: Callable[[str], str]) -> dict[str, str]:
-    """Form -> key, where no other key has it."""
-    forms = {key: form(key) for key in keys}
-    counts = Counter(forms.values())
-    return {name: key for key, name in forms.items() if counts[name] == 1}
+def _unique(keys: Iterable[str], simplify: Callable[[str], str]) -> dict[str, str]:
+    """Simplified key -> key, for those that no second key is simplified to."""
+    simplified = {key: simplify(key) for key in keys}
+    counts = Counter(simplified.values())
+    return {simple: key for key, simple in simplified.items() if counts[simple] == 1}
 
 
 def _without_ending(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Mapping[str, Path]:
-    """`x_mask.png` belongs to `x.jpg`, if no mask pairs as it is and an ending makes at least one pair."""
+    """Rename `x_mask` to `x`, if no mask pairs as it is and an ending of annotation tools makes at least one pair."""
     if images.keys() & masks.keys():
         return masks
     for ending in _MASK_ENDINGS:
@@ -153,5 +178,5 @@ def _without_ending(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Ma
 
 
 def sample_name(key: str) -> str:
-    """A key as a file stem: folders joined with two underscores."""
+    """Make a file stem of a key: folders are joined with two underscores."""
     return key.replace("/", "__")

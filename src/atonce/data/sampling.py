@@ -1,4 +1,4 @@
-"""A few of many, evenly over all."""
+"""Sampling a few of many items, evenly over all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def evenly_spaced(items: Sequence[T], count: int) -> list[T]:
-    """At most `count` different items, in order, evenly over all of them; the first one always among them.
+    """Choose at most `count` different items, in order, evenly over all of them; the first one always among them.
 
     Six of six are all six, two of six the first and the fourth; of nothing, or for a count of 0, there are none.
     """

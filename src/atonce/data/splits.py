@@ -12,12 +12,12 @@ from atonce.data.open_options import OpenOptions
 
 
 def order_by_seed(names: Iterable[str], seed: int) -> list[str]:
-    """Shuffled by hash: depends on the names and the seed only, not on listing order, Python or numpy."""
+    """Shuffle names by hash: the order depends on names and seed only, not on listing order, Python or numpy."""
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 
 def choose_validation(items: Iterable[Item], val_fraction: float, seed: int) -> frozenset[str]:
-    """Names of the items that go to validation.
+    """Choose the items that go to validation, by name.
 
     Each group gives `val_fraction` of its items, rounded, but at least one and never all; a group of one
     stays in training, unless no group has two: then one item is chosen. One item alone: none.
@@ -37,7 +37,11 @@ def choose_validation(items: Iterable[Item], val_fraction: float, seed: int) -> 
 def split_items(
     items: Iterable[Item], options: OpenOptions
 ) -> tuple[dict[str, tuple[Item, ...]], list[str], dict[str, str]]:
-    """Items -> splits "train" and "val", notes for the reader, and the record for the model file."""
+    """Split items into "train" and "val".
+
+    Returns:
+        The splits, each sorted by name; notes for the user; and what the model file keeps, as `Dataset.extras`.
+    """
     items = sorted(items, key=lambda item: item.name)
     val = choose_validation(items, options.val_fraction, options.seed)
     splits = {

@@ -90,7 +90,7 @@ def examine(
         finding = Finding("error", "layout", _sentence(error), error.remedy)
         return Examination(root, None, (finding,), seconds=time.perf_counter() - began)
     looker = Looker(dataset.read_mask)
-    report = check(dataset, _SPLITS, workers, progress, looker)
+    report = check(dataset, _SPLITS, workers=workers, progress=progress, inspector=looker)
     pairs = find_pairs(looker.records)
     return Examination(
         dataset.root,

@@ -100,7 +100,7 @@ class Record:
 
 
 class Looker:
-    """An `Observer` of the check: measures in its threads, collects per split."""
+    """An `ItemInspector` of the check: measures in its threads, collects per split."""
 
     def __init__(self, read_mask: object) -> None:
         self.records: dict[str, Record] = {}
@@ -108,14 +108,14 @@ class Looker:
         self._reader = read_mask if isinstance(read_mask, ClassMask) else None
         self._words: dict[str, str] = {}
 
-    def measure(self, item: Item, image: NDArray[np.uint8] | None, mask: NDArray[np.uint8] | None) -> Look:
+    def inspect(self, item: Item, image: NDArray[np.uint8] | None, mask: NDArray[np.uint8] | None) -> Look:
         picture = None if image is None else _picture(item.image, image)
         return Look(picture, None if item.mask is None else self._mask(item.mask, readable=mask is not None))
 
-    def collect(self, split: str, item: Item, measured: Look) -> None:
+    def collect(self, split: str, item: Item, inspected: Look) -> None:
         record = self.records.setdefault(split, Record())
         record.items.append(item)
-        record.looks.append(measured)
+        record.looks.append(inspected)
 
     def _mask(self, path: Path, readable: bool) -> MaskLook | None:
         try:

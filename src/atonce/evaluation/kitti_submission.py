@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from atonce.data.images import FileError, read_image
-from atonce.data.pairing import pictures_in
+from atonce.data.pairing import images_in
 from atonce.errors import DataError, StorageError
 from atonce.evaluation.kitti_scores import ROAD, RoadSegmenter, camera_file_of, require_camera_files
 from atonce.inference.load import Model, load
@@ -63,7 +63,7 @@ def find_testing(root: Path, kind: str) -> TestingPictures:
     folder = next((path for path in candidates if (path / "image_2").is_dir()), None)
     if folder is None:
         raise DataError(f"{root} holds no image_2/", "data_road or data_road/testing of the KITTI road benchmark")
-    pictures, problems = pictures_in(folder / "image_2")
+    pictures, problems = images_in(folder / "image_2")
     if problems:
         raise FileError(problems[0])
     strange = [name for name in pictures if not _NAME.fullmatch(name)]

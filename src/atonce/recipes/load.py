@@ -15,40 +15,77 @@ from atonce.errors import RecipeError, option
 from atonce.recipes.schema import Recipe
 from atonce.text import did_you_mean
 
-_SHIPPED = resources.files("atonce.recipes") / "shipped"
+SHIPPED = resources.files("atonce.recipes") / "shipped"
+"""The folder of the recipes that come with atonce, one .yaml each."""
+
+RENAMED_KEYS = {"train.checkpoint": "train.activation_checkpointing"}
+"""Full names that keys once had -> those that they have now. Recipes, overrides, studies and the recipes in model files
+may still say the old ones."""
 
 
 def shipped_recipes() -> dict[str, str]:
     """Names of the recipes that come with atonce, and the first comment line of each."""
-    files = sorted((f for f in _SHIPPED.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
+    files = sorted((f for f in SHIPPED.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
     return {f.name.removesuffix(".yaml"): f.read_text("utf-8").partition("\n")[0].lstrip("# ") for f in files}
 
 
-def load_recipe(source: str | Path = "folder", overrides: Sequence[str] = ()) -> Recipe:
-    """A shipped recipe's name or a YAML file, with `section.key=value` overrides (values are YAML).
+def load_recipe(source: str | Path | Recipe = "folder", overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and check it.
+
+    Args:
+        source: a shipped recipe's name, a YAML file, or a recipe to be changed.
+        overrides: "section.key=value" each, the value in YAML; the last one for a key counts.
 
     Raises:
         RecipeError: no such recipe, broken YAML, unknown keys (with the nearest name), values out of range.
     """
-    data = _read(source)
+    if isinstance(source, Recipe):
+        data, name = source.model_dump(mode="json"), "of the caller"
+    else:
+        data, name = with_current_names(_read(source), str(source)), str(source)
     for override in overrides:
         _apply(data, override)
-    return build(data, str(source))
+    return build(data, name)
 
 
 def build(data: Mapping[str, Any], source: str) -> Recipe:
-    """Mapping -> Recipe. Raises RecipeError that names every wrong key at once."""
+    """Check a recipe that has been read: section -> key -> value, such as a model file holds, old names included.
+
+    Args:
+        source: the file or name it comes from, for the message.
+
+    Raises:
+        RecipeError: unknown keys, values out of range; every wrong key in one message.
+    """
     try:
-        return Recipe.model_validate(data)
+        return Recipe.model_validate(with_current_names(data, source))
     except ValidationError as error:
         # A union reports once per member; the path and message of the first say enough.
         lines = list(dict.fromkeys(_explain(e["type"], e["loc"], e["msg"], e["input"]) for e in error.errors()))
         raise RecipeError(f"recipe {source}: " + "; ".join(lines)) from None
 
 
-def to_yaml(recipe: Recipe) -> str:
-    """The full recipe, defaults included, as YAML that `load_recipe` reads back."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+def current_name(key: str) -> str:
+    """The full name that a key has now: "train.checkpoint" -> "train.activation_checkpointing"."""
+    return RENAMED_KEYS.get(key, key)
+
+
+def with_current_names(data: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return a copy of a recipe that has been read, with the keys that were renamed under their current names.
+
+    Raises:
+        RecipeError: a key is there under both of its names.
+    """
+    result = {section: dict(keys) if isinstance(keys, Mapping) else keys for section, keys in data.items()}
+    for old, new in RENAMED_KEYS.items():
+        section, _, old_key = old.partition(".")
+        keys, new_key = result.get(section), new.rpartition(".")[2]
+        if not isinstance(keys, dict) or old_key not in keys:
+            continue
+        if new_key in keys:
+            raise RecipeError(f"recipe {source} gives both {new} and {old}, its former name", f"{new} alone")
+        result[section] = {new_key if key == old_key else key: value for key, value in keys.items()}
+    return result
 
 
 def _read(source: str | Path) -> dict[str, Any]:
@@ -65,7 +102,7 @@ def _read(source: str | Path) -> dict[str, Any]:
         if str(source) not in names:
             hint = did_you_mean(str(source), names)
             raise RecipeError(f"no recipe '{source}'", f"one of {', '.join(names)}, or a .yaml file", hint)
-        text = (_SHIPPED / f"{source}.yaml").read_text("utf-8")
+        text = (SHIPPED / f"{source}.yaml").read_text("utf-8")
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -86,12 +123,12 @@ def _apply(data: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise RecipeError(f"{option('set', override)}: the value is not valid YAML") from None
-    *sections, last = key.strip().split(".")
+    *sections, last = current_name(key.strip()).split(".")
     for section in sections:
-        below = data.setdefault(section, {})
-        if not isinstance(below, dict):
+        keys = data.setdefault(section, {})
+        if not isinstance(keys, dict):
             raise RecipeError(f"{option('set', override)}: '{section}' is not a section")
-        data = below
+        data = keys
     data[last] = value
 
 
@@ -102,15 +139,15 @@ def _explain(kind: str, location: tuple[int | str, ...], message: str, value: An
         return f"{'.'.join(shown)} = {value!r}: {message[0].lower()}{message[1:]}"
     known = dict(_known_keys(Recipe))
     options = [name for name, parent in known.items() if parent == ".".join(keys[:-1])]
-    same_room = difflib.get_close_matches(keys[-1], [o.rpartition(".")[2] for o in options], 1, 0.5)
+    in_section = difflib.get_close_matches(keys[-1], [o.rpartition(".")[2] for o in options], 1, 0.5)
     anywhere = [name for name in known if name.rpartition(".")[2] == keys[-1]]
-    nearest = anywhere or [".".join([*keys[:-1], same]) for same in same_room]
+    nearest = anywhere or [".".join([*keys[:-1], name]) for name in in_section]
     hint = f", did you mean '{nearest[0]}'?" if nearest else f", known here: {', '.join(options)}"
     return f"unknown key '{'.'.join(keys)}'{hint}"
 
 
 def _known_keys(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Pairs (full name of a key, full name of its section)."""
+    """Yield pairs (full name of a key, full name of its section)."""
     for name, field in section.model_fields.items():
         full = f"{prefix}.{name}" if prefix else name
         yield full, prefix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from atonce.extras import require_extra
@@ -15,7 +15,7 @@ __all__ = ["serve"]
 
 
 def serve(
-    model: str | Path,
+    model: str | PathLike[str],
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -29,7 +29,7 @@ def serve(
     """Serve a model over HTTP until SIGINT or SIGTERM; what `atonce serve` does. To be called in the main thread.
 
     Args:
-        model: a model file, or a file of `atonce export`.
+        model: a run folder, a model file, an exported file, or what `atonce.train` returned.
         host: the address to listen on; "0.0.0.0" for every machine that can reach this one.
         port: 0 for any that is free.
         engine, device: as in `atonce.load`.
@@ -45,6 +45,7 @@ def serve(
         require_extra(package, "atonce serve", "serve")
     import torch
 
+    from atonce.inference.load import find_model
     from atonce.serving.http_app import create_app
     from atonce.serving.server import address_of, is_wildcard_address, listen, run
     from atonce.serving.service import Service
@@ -52,7 +53,7 @@ def serve(
     if threads:
         torch.set_num_threads(threads)
     with listen(host, port) as listener:
-        service = Service.from_file(Path(model), device=device, engine=engine, limits=limits)
+        service = Service.from_file(find_model(model), device=device, engine=engine, limits=limits)
         service.warm_up()
         application = create_app(service, [*allow_host, *([] if is_wildcard_address(host) else [host])])
         if on_ready:

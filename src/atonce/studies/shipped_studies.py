@@ -12,7 +12,7 @@ import yaml
 
 from atonce.errors import RecipeError
 from atonce.recipes import Recipe
-from atonce.recipes.load import build
+from atonce.recipes.load import build, current_name
 from atonce.text import did_you_mean
 
 Overrides = Mapping[str, Any]
@@ -173,7 +173,7 @@ def _overrides(value: Any, where: str) -> Overrides:
 def _with_overrides(base: Recipe, overrides: Overrides, where: str) -> Recipe:
     data = base.model_dump(mode="json")
     for key, value in overrides.items():
-        *sections, last = key.split(".")
+        *sections, last = current_name(key).split(".")
         below = data
         for section in sections:
             below = below.setdefault(section, {})

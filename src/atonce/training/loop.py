@@ -139,7 +139,9 @@ def prepare(run: TrainingRun, part: Batch) -> tuple[Tensor, Tensor]:
     """Augment a batch on the device: images float (N, 3, h, w), channels-last, and labels int64 (N, h, w)."""
     fill = run.model.normalise.mean.flatten()
     knobs = run.recipe
-    images, labels = augment(part, knobs.augment, knobs.data.crop, knobs.train.seed, fill, run.accelerator.device)
+    images, labels = augment(
+        part, knobs.augment, crop=knobs.data.crop, seed=knobs.train.seed, fill=fill, device=run.accelerator.device
+    )
     return images.contiguous(memory_format=torch.channels_last), labels
 
 

@@ -137,9 +137,9 @@ def _stream(
     return BatchStream(
         dataset,
         dataset.split("train"),
-        recipe.train.batch_size,
-        recipe.train.seed,
-        _input_size(recipe),
+        batch_size=recipe.train.batch_size,
+        seed=recipe.train.seed,
+        input_size=_input_size(recipe),
         max_zoom=recipe.augment.scale[1],
         rank=accelerator.process_index,
         world=accelerator.num_processes,

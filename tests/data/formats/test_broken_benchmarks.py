@@ -82,7 +82,7 @@ CASES: dict[str, Case] = {
     "KITTI: no road ground truth": (
         trees.kitti_road,
         lambda root: [p.unlink() for p in root.glob("training/gt_image_2/*_road_*")],
-        (r"no ground truth of 'road' for its 15 pictures", r"try --ground-truth lane"),
+        (r"no ground truth of 'road' for its 15 pictures", r"try ground_truth='lane'"),
     ),
     "Cityscapes: labelIds under the name of trainIds": (
         trees.cityscapes_train_ids,

@@ -42,7 +42,7 @@ def test_roots_that_are_no_data_set(tmp_path: Path, kind: str) -> None:
 
 OPTIONS: dict[str, tuple[dict[str, object], str]] = {
     "format unknown": ({"format": "camvd"}, "there is no format 'camvd'; expected one of .*did you mean 'camvid'"),
-    "format of another layout": ({"format": "voc"}, "JPEGImages/.* for --format voc"),
+    "format of another layout": ({"format": "voc"}, "JPEGImages/.* for format='voc'"),
     "ground truth": ({"ground_truth": "road"}, "ground_truth was given for a data set of format 'camvid'"),
     "fraction": ({"val_fraction": 1.0}, "val_fraction is 1.0; expected a share above 0 and below 1"),
 }

@@ -1,4 +1,9 @@
-"""Data sets by their layouts: `open_dataset` recognises one and opens it."""
+"""Data sets by their layouts: `open_dataset` recognises one and opens it.
+
+A new annotation format is one file in this folder: a class that follows `DatasetFormat` (base.py). It gets one line in
+`_FORMATS` below, which is the order of recognition, and one tree of files in `HEALTHY` of tests/data/trees.py, with
+which the contract test (tests/data/formats/test_format_contract.py) holds it to all that every format promises.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +29,11 @@ __all__ = ["FORMATS", "ClassesNeeded", "OpenOptions", "open_dataset", "recognise
 _FORMATS: tuple[DatasetFormat, ...] = (Cityscapes(), Voc(), KittiRoad(), CamVid(), Folder())
 
 FORMATS: Mapping[str, DatasetFormat] = {known.name: known for known in _FORMATS}
-"""By name; recognition asks them in this order, the most particular layout first."""
+"""All formats by name; recognition asks them in this order, the most particular layout first."""
 
 
 def recognise(root: Path) -> str | None:
-    """Name of the first format whose layout `root` has, or None."""
+    """Return the name of the first format whose layout a folder has, or None."""
     return next((name for name, known in FORMATS.items() if known.find(root) is not None), None)
 
 
@@ -108,7 +113,7 @@ def _contents(root: Path, limit: int = 6) -> str:
 
 
 def _nested(root: Path) -> str:
-    """Where unpacking made a folder too many: the folder below that is recognised."""
+    """The hint where unpacking made a folder too many: the folder below that is recognised."""
     inner = [p for p in sorted(root.iterdir())[:50] if p.is_dir() and recognise(p) is not None]
     return f"did you mean {inner[0]}?" if inner else ""
 

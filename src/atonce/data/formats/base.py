@@ -1,4 +1,4 @@
-"""What a data format is: it knows one published layout, recognises it and opens it as a `Dataset`."""
+"""The interface of a data format: it knows one published layout, recognises it and opens it as a `Dataset`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from atonce.data.open_options import OpenOptions
 
 
 class DatasetFormat(Protocol):
-    """One layout.
+    """One layout of a data set on disk.
+
+    A new annotation format is one file in this folder: a class that follows this interface. It gets one line in
+    `_FORMATS` (__init__.py), which is the order of recognition, and one tree of files in `HEALTHY` of
+    tests/data/trees.py, with which the contract test (tests/data/formats/test_format_contract.py) holds it to all that
+    every format promises.
 
     Attributes:
         name: as users write it for `format`.
@@ -23,7 +28,15 @@ class DatasetFormat(Protocol):
     options: frozenset[str]
 
     def find(self, root: Path) -> Path | None:
-        """The data set's own root: `root` or a folder below it that the layout names; None: not this layout."""
+        """Recognise the layout: return the data set's own root, which is `root` or a folder below it that the layout
+        names; None if it is another layout."""
 
     def open(self, root: Path, options: OpenOptions) -> Dataset:
-        """Open a root that `find` returned. Raises DataError when it cannot be made sense of."""
+        """List the items of a root that `find` returned.
+
+        Void becomes 255, no sample is dropped silently, and what is wrong with single files goes into
+        `Dataset.problems`.
+
+        Raises:
+            DataError: there is nothing to open as this layout.
+        """

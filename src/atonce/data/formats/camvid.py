@@ -8,7 +8,7 @@ from atonce.data.dataset import Dataset, Item
 from atonce.data.images import Problem
 from atonce.data.masks import ClassMask
 from atonce.data.open_options import OpenOptions
-from atonce.data.pairing import list_lines, masks_in, pair, pictures_in, sample_name
+from atonce.data.pairing import images_in, list_lines, masks_in, pair, sample_name
 from atonce.data.splits import split_items
 from atonce.errors import option
 from atonce.labels import CAMVID, IGNORE_INDEX
@@ -25,16 +25,18 @@ READ_MASK = ClassMask(
 
 
 class CamVid:
-    """train.txt and val.txt list pairs; without lists, what train/ and trainannot/ hold is paired by name."""
+    """CamVid: train.txt and val.txt list pairs; without lists, what train/ and trainannot/ hold is paired by name."""
 
     name = "camvid"
     layout = "train/ trainannot/ val/ valannot/ (and train.txt, val.txt)"
     options: frozenset[str] = frozenset()
 
     def find(self, root: Path) -> Path | None:
+        """See `DatasetFormat.find`."""
         return root if any((root / f"{s}annot").is_dir() and (root / s).is_dir() for s in _SPLITS) else None
 
     def open(self, root: Path, options: OpenOptions) -> Dataset:
+        """See `DatasetFormat.open`."""
         splits: dict[str, tuple[Item, ...]] = {}
         problems: list[Problem] = []
         notes: list[str] = []
@@ -51,11 +53,20 @@ class CamVid:
             made, notes_of_split, extras = split_items(splits["train"], options)
             splits |= made
             notes += notes_of_split
-        return Dataset(self.name, root, CAMVID, splits, READ_MASK, tuple(problems), tuple(notes), extras)
+        return Dataset(
+            format=self.name,
+            root=root,
+            labels=CAMVID,
+            splits=splits,
+            read_mask=READ_MASK,
+            problems=tuple(problems),
+            notes=tuple(notes),
+            extras=extras,
+        )
 
 
 def _from_folders(root: Path, split: str) -> tuple[list[Item], list[Problem], list[str]]:
-    images, problems = pictures_in(root / split)
+    images, problems = images_in(root / split)
     if split == "test" and not (root / "testannot").is_dir():
         return [Item(sample_name(key), path) for key, path in images.items()], problems, []
     masks, mask_problems = masks_in(root / f"{split}annot")
@@ -65,7 +76,7 @@ def _from_folders(root: Path, split: str) -> tuple[list[Item], list[Problem], li
 
 
 def _from_list(root: Path, split: str) -> tuple[list[Item], list[Problem], list[str]]:
-    """Lines of "picture mask"; the prefix (/SegNet/CamVid/) is somebody's machine: the last two parts count."""
+    """Read lines of "picture mask"; the prefix (/SegNet/CamVid/) is somebody's machine: the last two parts count."""
     path = root / f"{split}.txt"
     items: dict[str, Item] = {}
     listed: set[str] = set()
@@ -93,5 +104,5 @@ def _not_listed(root: Path, split: str, listed: set[str]) -> list[str]:
     folder = root / split
     if not folder.is_dir():
         return []
-    names = sorted(pictures_in(folder)[0].keys() - listed)
+    names = sorted(images_in(folder)[0].keys() - listed)
     return [f"{split}/ holds {len(names)} that {split}.txt does not list, left out: {listing(names)}"] if names else []

@@ -11,7 +11,7 @@ from atonce.data.dataset import Dataset, Item
 from atonce.data.images import Problem
 from atonce.data.masks import ClassMask
 from atonce.data.open_options import OpenOptions
-from atonce.data.pairing import pictures_in, sample_name
+from atonce.data.pairing import images_in, sample_name
 from atonce.labels import IGNORE_INDEX, Colour, LabelSpec
 
 # Name, id in labelIds files, colour: cityscapesscripts/helpers/labels.py, in the order of trainId 0..18.
@@ -59,7 +59,7 @@ _READ_TRAIN_IDS = ClassMask(
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """File -> trainIds uint8 (H, W), void 255. Raises FileError as `ClassMask` does.
+    """Read a mask file as trainIds, uint8 (H, W), void 255. Raises FileError as `ClassMask` does.
 
     labelIds (0..33) are translated, trainIds (0..18 and 255) taken as they are: which it is, the name says.
     """
@@ -67,16 +67,19 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
 
 class Cityscapes:
-    """labelTrainIds are taken where they are there, else labelIds; the masks of "test" are dummies and left alone."""
+    """Cityscapes: labelTrainIds are taken where they are there, else labelIds; the masks of "test" are dummies and not
+    read."""
 
     name = "cityscapes"
     layout = "leftImg8bit/train/CITY/ gtFine/train/CITY/ (and val, test)"
     options: frozenset[str] = frozenset()
 
     def find(self, root: Path) -> Path | None:
+        """See `DatasetFormat.find`."""
         return root if (root / "leftImg8bit").is_dir() and (root / "gtFine").is_dir() else None
 
     def open(self, root: Path, options: OpenOptions) -> Dataset:
+        """See `DatasetFormat.open`."""
         splits: dict[str, tuple[Item, ...]] = {}
         problems: list[Problem] = []
         notes: list[str] = []
@@ -89,20 +92,30 @@ class Cityscapes:
         notes.append(f"masks: {ready} labelTrainIds, the others labelIds; 19 classes, the rest is void")
         if (root / "leftImg8bit" / "train_extra").is_dir():
             notes.append("train_extra has coarse ground truth only and is left out")
-        return Dataset(self.name, root, LABELS, splits, read_mask, tuple(problems), tuple(notes))
+        return Dataset(
+            format=self.name,
+            root=root,
+            labels=LABELS,
+            splits=splits,
+            read_mask=read_mask,
+            problems=tuple(problems),
+            notes=tuple(notes),
+        )
 
 
 def _items(root: Path, split: str) -> tuple[list[Item], list[Problem]]:
-    pictures, problems = pictures_in(root / "leftImg8bit" / split)
+    pictures, problems = images_in(root / "leftImg8bit" / split)
     images = {key.removesuffix(_IMAGE_END): path for key, path in pictures.items()}
     if split == "test":
         return [Item(_name(key), path, None, _city(key)) for key, path in images.items()], problems
-    files, mask_problems = pictures_in(root / "gtFine" / split)
+    files, mask_problems = images_in(root / "gtFine" / split)
     masks = {key.removesuffix(_LABEL_IDS): path for key, path in files.items() if key.endswith(_LABEL_IDS)}
     masks |= {key.removesuffix(_TRAIN_IDS): path for key, path in files.items() if key.endswith(_TRAIN_IDS)}
     for key in sorted(images.keys() - masks.keys()):
         expected = f"gtFine/{split}/{key}{_LABEL_IDS}.png"
-        problems.append(Problem("unpaired", images[key], "has no mask", expected, "unpack gtFine_trainvaltest.zip"))
+        problems.append(
+            Problem("unpaired", images[key], "has no mask", expected, remedy="unpack gtFine_trainvaltest.zip")
+        )
     for key in sorted(masks.keys() - images.keys()):
         expected = f"leftImg8bit/{split}/{key}{_IMAGE_END}.png"
         problems.append(Problem("unpaired", masks[key], "has no picture", expected))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from atonce.data.dataset import Dataset, Item
 from atonce.data.images import Problem
-from atonce.data.mask_classes import meaning
+from atonce.data.mask_classes import resolve_classes
 from atonce.data.open_options import OpenOptions
-from atonce.data.pairing import masks_in, pair, pictures_in, sample_name
+from atonce.data.pairing import images_in, masks_in, pair, sample_name
 from atonce.data.splits import split_items
 from atonce.errors import DataError
 
@@ -23,16 +23,19 @@ _SPLITS = {
 
 
 class Folder:
-    """Pictures and masks pair by their names; classes.yaml or classes.csv says what masks mean."""
+    """A folder of one's own: pictures and masks pair by their names; classes.yaml or classes.csv says which values
+    are which classes."""
 
     name = "folder"
     layout = "images/ masks/, or train/images/ train/masks/ val/images/ val/masks/ (and classes.yaml)"
     options: frozenset[str] = frozenset()
 
     def find(self, root: Path) -> Path | None:
+        """See `DatasetFormat.find`."""
         return root if any(masks is not None for _, masks in _folders(root).values()) else None
 
     def open(self, root: Path, options: OpenOptions) -> Dataset:
+        """See `DatasetFormat.open`."""
         problems: list[Problem] = []
         splits: dict[str, tuple[Item, ...]] = {}
         for split, (images, masks) in _folders(root).items():
@@ -42,14 +45,23 @@ class Folder:
         masks_there = [item.mask for items in splits.values() for item in items if item.mask is not None]
         if not masks_there and not problems:
             raise DataError(f"{root} holds no pictures", f"pictures and masks in {self.layout}")
-        labels, reader, notes = meaning(root, masks_there)
+        labels, reader, notes = resolve_classes(root, masks_there)
         extras: dict[str, str] = {}
         whole = splits.pop("", None) or (splits.get("train") if "val" not in splits else None)
         if whole:
             made, split_notes, extras = split_items(whole, options)
             splits = {**splits, **made}
             notes += split_notes
-        return Dataset(self.name, root, labels, splits, reader, tuple(problems), tuple(notes), extras)
+        return Dataset(
+            format=self.name,
+            root=root,
+            labels=labels,
+            splits=splits,
+            read_mask=reader,
+            problems=tuple(problems),
+            notes=tuple(notes),
+            extras=extras,
+        )
 
 
 def _folders(root: Path) -> dict[str, tuple[Path, Path | None]]:
@@ -73,7 +85,7 @@ def _first(root: Path, names: Iterable[str]) -> Path | None:
 
 
 def _items(images_folder: Path, masks_folder: Path | None) -> tuple[list[Item], list[Problem]]:
-    images, problems = pictures_in(images_folder)
+    images, problems = images_in(images_folder)
     if masks_folder is None:
         return [Item(sample_name(key), path) for key, path in images.items()], problems
     masks, mask_problems = masks_in(masks_folder)

@@ -11,7 +11,7 @@ from atonce.data.dataset import Dataset, Item
 from atonce.data.images import FileError, Problem
 from atonce.data.masks import open_mask, percent
 from atonce.data.open_options import GroundTruth, OpenOptions
-from atonce.data.pairing import pictures_in
+from atonce.data.pairing import images_in
 from atonce.data.splits import split_items
 from atonce.errors import DataError, option
 from atonce.labels import IGNORE_INDEX, KITTI_ROAD
@@ -19,7 +19,7 @@ from atonce.text import listing
 
 
 def read_ground_truth(path: Path) -> NDArray[np.uint8]:
-    """Ground-truth PNG -> uint8 (H, W): 1 road (blue > 0), 0 background, 255 where it is not valid (red is 0).
+    """Read a ground-truth PNG as uint8 (H, W): 1 road (blue > 0), 0 background, 255 where it is not valid (red is 0).
 
     Raises:
         FileError: unreadable, not RGB, or green in it (then it is some other picture).
@@ -37,13 +37,15 @@ def read_ground_truth(path: Path) -> NDArray[np.uint8]:
 
 
 class KittiRoad:
-    """There are no official lists: "train" and "val" are split by seed, stratified over um, umm, uu."""
+    """The KITTI road benchmark: there are no official lists, so "train" and "val" are split by seed,
+    stratified over um, umm, uu."""
 
     name = "kitti-road"
     layout = "training/image_2/ training/gt_image_2/ testing/image_2/ (data_road)"
     options = frozenset({"ground_truth"})
 
     def find(self, root: Path) -> Path | None:
+        """See `DatasetFormat.find`."""
         for folder in (root, root / "data_road"):
             training = folder / "training"
             if (training / "image_2").is_dir() and (training / "gt_image_2").is_dir():
@@ -51,16 +53,26 @@ class KittiRoad:
         return None
 
     def open(self, root: Path, options: OpenOptions) -> Dataset:
+        """See `DatasetFormat.open`."""
         truth: GroundTruth = options.ground_truth or "road"
         items, problems, notes = _labelled(root, truth)
         splits, split_notes, extras = split_items(items, options)
         if (root / "testing" / "image_2").is_dir():
-            tests, found = pictures_in(root / "testing" / "image_2")
+            tests, found = images_in(root / "testing" / "image_2")
             splits["test"] = tuple(Item(key, path, None, _group(key)) for key, path in sorted(tests.items()))
             problems += found
         extras["ground_truth"] = truth
         notes = [*notes, *split_notes]
-        return Dataset(self.name, root, KITTI_ROAD, splits, read_ground_truth, tuple(problems), tuple(notes), extras)
+        return Dataset(
+            format=self.name,
+            root=root,
+            labels=KITTI_ROAD,
+            splits=splits,
+            read_mask=read_ground_truth,
+            problems=tuple(problems),
+            notes=tuple(notes),
+            extras=extras,
+        )
 
 
 def _group(name: str) -> str:
@@ -69,9 +81,9 @@ def _group(name: str) -> str:
 
 
 def _labelled(root: Path, truth: GroundTruth) -> tuple[list[Item], list[Problem], list[str]]:
-    """Training pictures that have this ground truth; lane exists for um only, so its absence is no fault."""
-    images, problems = pictures_in(root / "training" / "image_2")
-    masks, mask_problems = pictures_in(root / "training" / "gt_image_2")
+    """List training pictures with this ground truth; lane exists for um only, so it may be absent elsewhere."""
+    images, problems = images_in(root / "training" / "image_2")
+    masks, mask_problems = images_in(root / "training" / "gt_image_2")
     problems += mask_problems
     truths = {key.replace(f"_{truth}_", "_", 1): path for key, path in masks.items() if f"_{truth}_" in key}
     for key in sorted(truths.keys() - images.keys()):

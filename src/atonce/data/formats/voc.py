@@ -26,7 +26,8 @@ _VAL_LISTS = ("seg11valid", "val")
 
 
 def voc_colour(index: int) -> Colour:
-    """VOC's colour map (VOCcolormap of the devkit): the bits of the index, dealt out to r, g, b from the top."""
+    """Compute a colour of VOC's colour map (VOCcolormap of the devkit): the bits of the index are dealt out to r, g, b
+    from the top."""
     channels = [0, 0, 0]
     for bit in range(8):
         for channel in range(3):
@@ -44,13 +45,15 @@ READ_MASK = ClassMask(
 
 
 class Voc:
-    """Lists in ImageSets/Segmentation say what is trained on; validation pictures are never left in training."""
+    """Pascal VOC: lists in ImageSets/Segmentation say what is trained on; validation pictures are never left in
+    training."""
 
     name = "voc"
     layout = "JPEGImages/ SegmentationClass/ ImageSets/Segmentation/train.txt, val.txt (VOC2012)"
     options: frozenset[str] = frozenset()
 
     def find(self, root: Path) -> Path | None:
+        """See `DatasetFormat.find`."""
         for folder in (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012"):
             masks = (folder / "SegmentationClass").is_dir() or (folder / "SegmentationClassAug").is_dir()
             if masks and (folder / "JPEGImages").is_dir() and (folder / "ImageSets" / "Segmentation").is_dir():
@@ -58,6 +61,7 @@ class Voc:
         return None
 
     def open(self, root: Path, options: OpenOptions) -> Dataset:
+        """See `DatasetFormat.open`."""
         problems: list[Problem] = []
         notes: list[str] = []
         extras: dict[str, str] = {}
@@ -81,8 +85,17 @@ class Voc:
             raise DataError(
                 f"{lists} has no lists", "train.txt and val.txt", "unpack VOCtrainval_11-May-2012.tar again"
             )
-        _keep_apart(splits, notes)
-        return Dataset(self.name, root, LABELS, splits, READ_MASK, tuple(problems), tuple(notes), extras)
+        _drop_val_from_train(splits, notes)
+        return Dataset(
+            format=self.name,
+            root=root,
+            labels=LABELS,
+            splits=splits,
+            read_mask=READ_MASK,
+            problems=tuple(problems),
+            notes=tuple(notes),
+            extras=extras,
+        )
 
 
 def _first_list(root: Path, names: tuple[str, ...]) -> Path | None:
@@ -90,15 +103,15 @@ def _first_list(root: Path, names: tuple[str, ...]) -> Path | None:
     return next((folder / f"{name}.txt" for name in names if (folder / f"{name}.txt").is_file()), None)
 
 
-def _from_list(root: Path, path: Path, with_masks: bool) -> tuple[tuple[Item, ...], list[Problem]]:
-    """Lines of a stem ("2007_000032"), or of "/JPEGImages/x.jpg /SegmentationClassAug/x.png"."""
+def _from_list(root: Path, path: Path, *, with_masks: bool) -> tuple[tuple[Item, ...], list[Problem]]:
+    """Read lines of a stem ("2007_000032"), or of "/JPEGImages/x.jpg /SegmentationClassAug/x.png"."""
     items: dict[str, Item] = {}
     problems: list[Problem] = []
     for number, words in list_lines(path):
         if len(words) > 2:
             problems.append(Problem("list", path, f"line {number} holds {len(words)} names", "a stem, or two files"))
             continue
-        item = _item(root, words, with_masks)
+        item = _item(root, words, with_masks=with_masks)
         files = [file for file in (item.image, item.mask) if file is not None]
         missing = [file for file in files if not file.is_file()]
         for file in missing:
@@ -112,7 +125,7 @@ def _from_list(root: Path, path: Path, with_masks: bool) -> tuple[tuple[Item, ..
     return tuple(items[name] for name in sorted(items)), problems
 
 
-def _item(root: Path, words: list[str], with_masks: bool) -> Item:
+def _item(root: Path, words: list[str], *, with_masks: bool) -> Item:
     name = PurePosixPath(words[0]).stem
     image = root / "JPEGImages" / f"{name}.jpg"
     if not with_masks:
@@ -124,8 +137,9 @@ def _item(root: Path, words: list[str], with_masks: bool) -> Item:
     return Item(name, image, extra if extra.is_file() and not own.is_file() else own)
 
 
-def _keep_apart(splits: dict[str, tuple[Item, ...]], notes: list[str]) -> None:
-    """Some lists of SBD hold VOC validation pictures: training on them would make the scores worthless."""
+def _drop_val_from_train(splits: dict[str, tuple[Item, ...]], notes: list[str]) -> None:
+    """Take validation pictures out of the training list: some lists of SBD hold them, and training on them would make
+    the scores worthless."""
     val = {item.name for item in splits.get("val", ())}
     both = sorted(item.name for item in splits.get("train", ()) if item.name in val)
     if both:

@@ -1,0 +1,44 @@
+"""atonce recipes: what there is by name, one in full, every knob explained, the JSON schema for editors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Annotated
+
+import typer
+
+from atonce.cli.app import app
+
+
+@app.command()
+def recipes(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="Show this recipe in full, as YAML with comments.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show every knob: value, default, type and range, meaning.")
+    ] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Write the JSON schema, for editors.")] = False,
+) -> None:
+    """Names for --recipe; one recipe in full; what every knob means."""
+    from atonce.errors import UserError, option
+    from atonce.recipes import Recipe, load_recipe, shipped_recipes, to_yaml
+    from atonce.recipes.reference import explain as explain_recipe
+    from atonce.recipes.reference import json_schema
+
+    if schema:
+        if name or explain:
+            other = name or option("explain", True)
+            raise UserError(f"{option('schema', True)} with {other}", remedy="leave one of them out")
+        typer.echo(json.dumps(json_schema(), indent=2))
+    elif explain:
+        about = shipped_recipes().get(name, "") if name else "the defaults, which hold for what a recipe leaves out"
+        title = f"{name}{': ' * bool(about)}{about}" if name else about
+        recipe = load_recipe(name) if name else Recipe()
+        typer.echo(explain_recipe(recipe, title, shutil.get_terminal_size().columns), nl=False)
+    elif name:
+        typer.echo(to_yaml(load_recipe(name)), nl=False)
+    else:
+        for recipe_name, about in shipped_recipes().items():
+            typer.echo(f"{recipe_name:14} {about}")
