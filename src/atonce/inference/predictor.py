@@ -57,7 +57,7 @@ class Predictor:
         in_torch = self.engine in ("torch", "torch-bf16")
         self.device = usable_device(device if in_torch else "cpu")
         self.model = bundle.model.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self._multiplied = self.model.rounded() if self.engine == "torch-bf16" else self.model
+        self._multiplied = self.model.bf16_copy() if self.engine == "torch-bf16" else self.model
         self._network = self._torch if in_torch else accelerated(self.model, self.engine)
 
     @classmethod
@@ -170,7 +170,7 @@ class Predictor:
         def network(pixels: torch.Tensor) -> torch.Tensor:
             return self._network(pixels.to(self.device)).cpu()
 
-        yield from tiles.blocks(network, image, self.bundle.input_size, core, margin, progress)
+        yield from tiles.blocks(network, image, self.bundle.input_size, core=core, margin=margin, progress=progress)
 
     def _torch(self, pixels: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self._multiplied(pixels.contiguous(memory_format=torch.channels_last))

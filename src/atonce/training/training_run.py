@@ -81,7 +81,9 @@ class Run:
         """The network as it stands, as a model file would hold it."""
         size = InputSize(self.recipe.data.scale, self.recipe.data.max_side)
         recipe = self.recipe.model_dump(mode="json")
-        return ModelFile(self.model, self.dataset.labels, size, self.about_data, recipe, scores)
+        return ModelFile(
+            self.model, self.dataset.labels, size, training_data=self.about_data, recipe=recipe, scores=scores
+        )
 
     def agree(self, value: float) -> float:
         """The first process's number, so that all processes decide alike."""
@@ -115,7 +117,7 @@ def build_optimizer_and_average(
 ) -> tuple[torch.optim.Optimizer, MovingAverage | None]:
     """Bring a network to its device; its optimiser and, where there is to be one, the average of its weights."""
     model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model.recompute(recipe.train.checkpoint)
+    model.set_activation_checkpointing(enabled=recipe.train.checkpoint)
     average = MovingAverage(model, recipe.optim.ema_decay) if recipe.optim.ema_decay else None
     return build_optimizer(model, recipe.optim), average
 
