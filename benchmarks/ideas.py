@@ -70,7 +70,7 @@ def frozen(model: FCN, example: Tensor) -> Callable[[Tensor], Tensor]:
 
 def all_bf16(model: FCN, _: Tensor) -> Callable[[Tensor], Tensor]:
     """Weights kept in bf16: nothing is converted in each pass."""
-    return model.rounded()
+    return model.bf16_copy()
 
 
 def autocast(model: FCN, _: Tensor) -> Callable[[Tensor], Tensor]:
@@ -111,7 +111,7 @@ class CheckpointedStep(OurStep):
 
     def __init__(self, setting: Setting, alignment: str) -> None:
         super().__init__(setting, alignment)
-        self.network.recompute(True)
+        self.network.set_activation_checkpointing(enabled=True)
 
 
 class ContiguousStep(OurStep):

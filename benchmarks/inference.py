@@ -159,7 +159,8 @@ def export(setting: Setting, target: Target, path: Path, int8: bool) -> None:
 
 def _export(setting: Setting, target: Target, path: Path, int8: bool) -> None:
     count = CALIBRATION_PICTURES if int8 else 0
-    write_graph(bundle(setting), target, path, calibration=[partial(_scene, setting.seed + i) for i in range(count)])
+    images = [partial(_scene, setting.seed + i) for i in range(count)]
+    write_graph(bundle(setting), target, path, calibration_images=images)
     gc.collect()
 
 

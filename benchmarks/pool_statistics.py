@@ -14,7 +14,7 @@ from atonce.data import open_dataset
 from atonce.data.input_size import InputSize
 from atonce.inference.network_predictor import network_input
 from atonce.model import FCN, initialise
-from atonce.model.skip_scaling import calibrate, head_energy, pool_statistics
+from atonce.model.skip_scaling import calibrate, head_mean_squared_norm, pool_statistics
 from atonce.recipes import FCNConfig
 from atonce.weights import load_weights
 
@@ -37,11 +37,16 @@ def main(data: str, weights: str) -> None:
         if width == 512:
             for pool in (3, 4, 5):
                 m = statistics.pools[pool]
-                numbers = m.total / m.values, m.deviation, math.sqrt(m.mean_square), math.sqrt(m.energy)
+                numbers = (
+                    m.total / m.values,
+                    m.standard_deviation,
+                    math.sqrt(m.mean_square),
+                    math.sqrt(m.mean_squared_norm),
+                )
                 print(f"| pool{pool} | " + " | ".join(f"{number:.4g}" for number in numbers) + " |")
             print("\n| head | sqrt mean |h|² | pool4 x | pool3 x | pool5 x |\n|---|---:|---:|---:|---:|")
         found = calibrate(model, images)
-        head = math.sqrt(head_energy(model, statistics.last, model.head_scale))
+        head = math.sqrt(head_mean_squared_norm(model, statistics.pool5, model.head_scale))
         print(f"| {width} | {head:.4g} | {model.scales[4]:.3g} | {model.scales[3]:.3g} | {found.head_scale:.3g} |")
 
 

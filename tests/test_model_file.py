@@ -17,7 +17,7 @@ from atonce.inference import load
 from atonce.labels import KITTI_ROAD, LabelSpec
 from atonce.model import FCN, initialise
 from atonce.model.preprocessing import CAFFE_VGG
-from atonce.model_file import ModelFile, load_model_file, read_metadata
+from atonce.model_file import ModelFile, find_model_file, load_model_file, read_metadata
 from atonce.recipes import FCNConfig, Recipe
 
 VARIANTS = (
@@ -36,8 +36,18 @@ def tiny(**config: object) -> FCN:
 def bundle_of(model: FCN) -> ModelFile:
     about = {"format": "kitti-road", "fingerprint": "abc"}
     return ModelFile(
-        model, KITTI_ROAD, InputSize(0.5, 320), about, {"train": {"seed": 3}}, {"mean_iou": 0.5, "absent": None}
+        model,
+        KITTI_ROAD,
+        InputSize(0.5, 320),
+        training_data=about,
+        recipe={"train": {"seed": 3}},
+        scores={"mean_iou": 0.5, "absent": None},
     )
+
+
+def test_a_run_folder_stands_for_its_model_file(tmp_path: Path) -> None:
+    assert find_model_file(str(tmp_path)) == tmp_path / "model.safetensors"
+    assert find_model_file(tmp_path / "other.safetensors") == tmp_path / "other.safetensors"
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=str)

@@ -14,7 +14,7 @@ import shlex
 _OPEN, _VALUE, _CLOSE = "\ue000", "\ue001", "\ue002"
 _OPTION = re.compile(f"{_OPEN}(.*?){_VALUE}(.*?){_CLOSE}", re.DOTALL)
 
-_PYTHON_NAMES = {"set": "overrides"}
+_PYTHON_NAMES = {"set": "overrides", "from": "layout"}
 """Options whose parameter has another name in Python than on the command line."""
 
 

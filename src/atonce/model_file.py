@@ -1,9 +1,13 @@
-"""The model file: one .safetensors that describes itself. Nothing is inferred from its name."""
+"""The model file (model.safetensors): tensors, and metadata that say all that is needed to use the network.
+
+Nothing is inferred from its name.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,9 @@ from atonce.text import listing
 from atonce.version import __version__
 
 FORMAT_VERSION = 1
+FILE_NAME = "model.safetensors"
+"""The model file in a run folder, the best one on validation."""
+
 _KEY = "atonce"
 
 
@@ -30,20 +37,25 @@ class ModelFile:
     """A network with all that is needed to use it and to know where it comes from.
 
     Attributes:
-        training_data: format, fingerprint and split of the data it learned from; sha256 of its teacher, if it had one.
-        recipe: the full resolved recipe.
+        model: the network; its preprocessing is a part of it.
+        labels: names and colours of its classes.
+        input_size: the size at which it takes pictures.
+        training_data: format, fingerprint and split of the data it was trained on; sha256 of its teacher, if it had
+            one; the file it was converted from, if it was.
+        recipe: the full resolved recipe; empty where it was not trained by atonce.
         scores: measured on the validation split at the pictures' own size.
     """
 
     model: FCN
     labels: LabelSpec
     input_size: InputSize = field(default_factory=InputSize)
+    _: KW_ONLY
     training_data: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Any] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
-        """The metadata as it stands in the file."""
+        """Describe the network as it stands in the file's metadata, ready for JSON."""
         normalise = self.model.normalise
         return {
             "format_version": FORMAT_VERSION,
@@ -64,14 +76,37 @@ class ModelFile:
         }
 
     def save(self, path: Path) -> None:
-        """Write the model file atomically. Raises StorageError."""
+        """Write the model file atomically.
+
+        Raises:
+            StorageError: `path` cannot be written; it is then as it was before.
+        """
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
         metadata = {"format": "pt", _KEY: json.dumps(self.describe())}
         write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
 
 
+def find_model_file(path: str | PathLike[str]) -> Path:
+    """Find the model file that a path stands for: the model.safetensors of a run folder; any other path is itself.
+
+    Raises:
+        WeightsError: a folder without a model.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    if (path / FILE_NAME).is_file():
+        return path / FILE_NAME
+    began = "; its run has not come to a validation yet" if (path / "recipe.yaml").is_file() else ""
+    raise WeightsError(f"{path} holds no {FILE_NAME}{began}", "a run folder, or a model file")
+
+
 def read_metadata(path: Path) -> dict[str, Any]:
-    """What a model file says of itself. Raises WeightsError: missing, damaged, not atonce's, of a later format."""
+    """Read the description in a model file, as `ModelFile.describe` gives it, without its tensors.
+
+    Raises:
+        WeightsError: the file is missing, damaged, not atonce's, or of a later format.
+    """
     if not path.is_file():
         raise WeightsError(f"{path} does not exist", "a model file (model.safetensors)")
     try:
@@ -97,7 +132,12 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def load_model_file(path: Path) -> ModelFile:
-    """Read a model file. Raises WeightsError as `read_metadata`, or when tensors and description disagree."""
+    """Read a model file; its network is on the CPU, in evaluation mode.
+
+    Raises:
+        WeightsError: the file is missing, damaged, not atonce's, or of a later format; its tensors are not those of the
+            network that it describes.
+    """
     data = read_metadata(path)
     try:
         labels = LabelSpec.from_json(data["labels"])
@@ -108,11 +148,11 @@ def load_model_file(path: Path) -> ModelFile:
     except (ValidationError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} describes a network unknown here: {reason}", "a model file of atonce") from None
-    return ModelFile(_filled(model, path).eval(), labels, size, **about)
+    return ModelFile(_with_tensors(model, path).eval(), labels, size, **about)
 
 
-def _filled(model: FCN, path: Path) -> FCN:
-    """A network without memory -> with the tensors of a model file, after checking names and shapes all at once."""
+def _with_tensors(model: FCN, path: Path) -> FCN:
+    """Give a network that has no memory yet the tensors of a model file, after checking all names and shapes."""
     target = model.state_dict()
     with safe_open(path, "pt") as file:
         found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118

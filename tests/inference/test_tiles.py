@@ -51,7 +51,7 @@ def picture(height: int, width: int) -> np.ndarray:
 def assembled(model: FCN, image: np.ndarray, policy: InputSize, core: int, margin: int) -> torch.Tensor:
     whole = torch.full((4, *image.shape[:2]), math.nan, dtype=torch.float64)
     with torch.inference_mode():
-        for block in tiles.blocks(lambda x: model(x.double()), image, policy, core, margin):
+        for block in tiles.blocks(lambda x: model(x.double()), image, policy, core=core, margin=margin):
             assert torch.isnan(whole[:, block.rows, block.columns]).all(), "parts overlap"
             whole[:, block.rows, block.columns] = block.logits
     return whole
@@ -90,13 +90,13 @@ def test_tiles_equal_the_whole_picture_at_another_input_size(policy: InputSize) 
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=lambda c: f"{c.stride}-{c.alignment}-{c.upsampling}")
-def test_reach_is_what_gradients_find(config: FCNConfig) -> None:
+def test_receptive_field_is_what_gradients_find(config: FCNConfig) -> None:
     # With positive weights no path is switched off by a ReLU; pooling passes only its largest input, so the picture
-    # is constant, where the first of equals wins: gradients may stop short of the reach by the windows' width.
+    # is constant, where the first of equals wins: gradients may stop short of it by the windows' width.
     model = network(config).double()
     for parameter in model.parameters():
         parameter.data.abs_()
-    expected, found = tiles.reach(config), 0
+    expected, found = tiles.receptive_field_radius(config), 0
     for pixel in (512, 531):
         image = torch.full((1, 3, 64, 1056), 200.0, dtype=torch.float64, requires_grad=True)
         model(image)[0, 0, 32, pixel].backward()
@@ -144,7 +144,7 @@ def test_large_pictures_give_the_same_result(predictor: Predictor, monkeypatch: 
 def test_thin_pictures_do_not_fill_the_memory_with_their_border(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A row of a megapixel is 32 when it has grown to the network's 32 rows: gigabytes of activations.
+    # A row of a megapixel is 32 when it has been padded to the network's 32 rows: gigabytes of activations.
     image = picture(1, 3200)
     whole = predictor(image)
     widths: list[int] = []

@@ -82,7 +82,7 @@ def score_gradients(model: FCN, images: Tensor, labels: Tensor) -> list[float]:
 
 
 def steps_of_logits(model: FCN, images: Tensor, labels: Tensor, adam: bool) -> Sequence[float]:
-    """How far the logits move (root mean square) when each score layer alone makes one step of rate 1e-4."""
+    """The root mean square by which the logits move when each score layer alone makes one step of rate 1e-4."""
     with torch.no_grad():
         before = model(images)
     moved = []

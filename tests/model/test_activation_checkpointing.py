@@ -1,4 +1,4 @@
-"""Recomputing instead of keeping: the same bits, less memory."""
+"""Activation checkpointing: the same bits, less memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_logits_gradients_and_dropout_masks_are_the_same_bits(
 ) -> None:
     model, images = network(**config), torch.rand(2, 3, 64, 96) * 255
     kept, gradients = passes(model, images, seeds, autocast)
-    model.recompute(True)
+    model.set_activation_checkpointing(enabled=True)
     again, again_gradients = passes(model, images, seeds, autocast)
     assert torch.equal(kept, again)
     assert len(gradients) == len(again_gradients) == sum(p.requires_grad for p in model.parameters())
@@ -47,7 +47,7 @@ def test_logits_gradients_and_dropout_masks_are_the_same_bits(
 
 
 def kept_bytes(model: FCN, images: Tensor) -> int:
-    """What the forward pass keeps for the backward pass, but for the weights."""
+    """The bytes that the forward pass keeps for the backward pass, but for the weights."""
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
 
@@ -67,13 +67,13 @@ def kept_bytes(model: FCN, images: Tensor) -> int:
 def test_much_less_is_kept_for_the_backward_pass() -> None:
     model, images = network(), torch.rand(2, 3, 128, 160) * 255
     before = kept_bytes(model, images)
-    model.recompute(True)
+    model.set_activation_checkpointing(enabled=True)
     assert kept_bytes(model, images) < before / 4
 
 
 def test_without_a_backward_pass_nothing_is_computed_twice() -> None:
     model, images = network().eval(), torch.rand(1, 3, 64, 64) * 255
-    model.recompute(True)
+    model.set_activation_checkpointing(enabled=True)
     calls = []
     model.trunk.conv1_1.register_forward_hook(lambda *_: calls.append(1))  # type: ignore[union-attr]
     with torch.no_grad():
@@ -98,4 +98,4 @@ def test_the_recipe_decides_for_every_stage(street_data: Path, tmp_path: Path) -
     run = set_up(recipe, street_data, tmp_path / "run", resume=False, callback=Callback())
     assert run.model.trunk.recompute
     run.next_stage()
-    assert run.model.trunk.recompute
+    assert run.model.trunk.activation_checkpointing

@@ -7,20 +7,20 @@ import torch
 from torch import nn
 
 from atonce.model import FCN, initialise
-from atonce.model.vgg import by_windows, prefers_windows
+from atonce.model.vgg import im2col_conv2d, im2col_is_faster
 from atonce.recipes import FCNConfig
 
 
-def test_windows_in_one_product_are_the_convolution() -> None:
+def test_im2col_is_the_convolution() -> None:
     layer = nn.Conv2d(5, 30, 7).to(memory_format=torch.channels_last)
     x = torch.rand(2, 5, 9, 11).contiguous(memory_format=torch.channels_last).requires_grad_()
     y = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
-    assert prefers_windows(layer, x)
+    assert im2col_is_faster(layer, x)
     expected = layer(x)
     expected.square().sum().backward()
     gradients = [p.grad for p in layer.parameters()]
     layer.zero_grad()
-    found = by_windows(layer, y)
+    found = im2col_conv2d(layer, y)
     found.square().sum().backward()
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(y.grad, x.grad)
@@ -37,12 +37,12 @@ def test_windows_in_one_product_are_the_convolution() -> None:
     ],
 )
 def test_other_layers_are_left_to_the_convolution(layer: nn.Conv2d, size: tuple[int, int, int]) -> None:
-    assert not prefers_windows(layer, torch.rand(size[0], 5, *size[1:]))
+    assert not im2col_is_faster(layer, torch.rand(size[0], 5, *size[1:]))
 
 
 @pytest.mark.parametrize("upsampling", ["fixed", "learned"])
 @pytest.mark.parametrize("alignment", ["caffe", "same"])
-def test_rounded_copy_is_nearly_the_same_and_leaves_the_original_alone(upsampling: str, alignment: str) -> None:
+def test_bf16_copy_is_nearly_the_same_and_leaves_the_original_alone(upsampling: str, alignment: str) -> None:
     torch.manual_seed(0)
     config = FCNConfig.model_validate(
         {"width": 0.125, "head_width": 16, "upsampling": upsampling, "alignment": alignment}
@@ -51,7 +51,7 @@ def test_rounded_copy_is_nearly_the_same_and_leaves_the_original_alone(upsamplin
     images = torch.randint(256, (1, 3, 50, 70), dtype=torch.uint8)
     model(images).sum().backward()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    copy = model.rounded()
+    copy = model.bf16_copy()
     with torch.no_grad():
         exact, rounded = model(images), copy(images)
     assert rounded.dtype == torch.float32

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 
 from atonce.model import FCN, Preprocessing, initialise
 from atonce.model.initialization import data_dependent_init
-from atonce.model.skip_scaling import pool_deviations
-from atonce.model.skips import FixedUpsample, LearnedUpsample, bilinear_kernel
-from atonce.model.vgg import TRUNK_LAYERS
+from atonce.model.skip_scaling import pool_standard_deviations
+from atonce.model.upsampling import FixedUpsample, LearnedUpsample, bilinear_kernel
+from atonce.model.vgg import TRUNK_LAYERS, VGG16_CHANNELS, Trunk
 from atonce.recipes import FCNConfig
 from tests.model.torchfcn_peer import randomise
 
@@ -100,22 +100,35 @@ def test_scales_are_the_authors_constants() -> None:
     assert FCN(FCNConfig(width=0.125, head_width=8, stride=32), 2).scales == {}
 
 
+def test_the_trunk_names_its_convolutions_block_by_block() -> None:
+    trunk = FCN(FCNConfig(width=0.125, head_width=8), 2).trunk
+    blocks = trunk.convolutions()
+    assert [len(block) for block in blocks] == [2, 2, 3, 3, 3]
+    assert {name: layer for block in blocks for name, layer in block.items()} == dict(trunk.named_children())
+    wide = {
+        name: (layer.out_channels, layer.in_channels)
+        for block in Trunk().convolutions()
+        for name, layer in block.items()
+    }
+    assert wide == VGG16_CHANNELS and tuple(wide) == TRUNK_LAYERS
+
+
 @pytest.mark.parametrize("factor", [2, 8, 16, 32])
 def test_fixed_kernel_is_bilinear_interpolation(factor: int) -> None:
     x = torch.rand(1, 3, 6, 9)
-    ours = FixedUpsample(factor, exact=True)(x)
+    ours = FixedUpsample(factor, keep_border=True)(x)
     half = factor // 2
     cropped = ours[..., half : half + 6 * factor, half : half + 9 * factor]
     torch_ = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
     inner = slice(half, -half)
     torch.testing.assert_close(cropped[..., inner, inner], torch_[..., inner, inner])
-    torch.testing.assert_close(FixedUpsample(factor, exact=False)(x), torch_)
+    torch.testing.assert_close(FixedUpsample(factor, keep_border=False)(x), torch_)
 
 
-@pytest.mark.parametrize("exact", [True, False])
-def test_learned_upsampling_starts_as_the_fixed_one(exact: bool) -> None:
+@pytest.mark.parametrize("keep_border", [True, False])
+def test_learned_upsampling_starts_as_the_fixed_one(keep_border: bool) -> None:
     x = torch.rand(1, 3, 6, 9)
-    learned, fixed = LearnedUpsample(3, 4, exact)(x), FixedUpsample(4, exact)(x)
+    learned, fixed = LearnedUpsample(3, 4, keep_border=keep_border)(x), FixedUpsample(4, keep_border=keep_border)(x)
     inner = slice(4, -4)
     assert learned.shape == fixed.shape
     torch.testing.assert_close(learned[..., inner, inner], fixed[..., inner, inner])
@@ -144,11 +157,11 @@ def test_initialisers() -> None:
     limit = (6 / (512 + 21)) ** 0.5
     assert float(glorot.score_fc7.weight.detach().abs().max()) == pytest.approx(limit, rel=0.02)
     # He: the activations neither vanish nor explode through the trunk.
-    deviations = pool_deviations(glorot.eval(), [torch.rand(1, 3, 64, 64) * 255])
+    deviations = pool_standard_deviations(glorot.eval(), [torch.rand(1, 3, 64, 64) * 255])
     assert 0.05 < deviations[5] < 20
 
 
-def test_standardised_trunk_has_zero_mean_and_unit_variance_in_every_channel() -> None:
+def test_data_dependent_trunk_has_zero_mean_and_unit_variance_in_every_channel() -> None:
     torch.manual_seed(3)
     model = initialise(FCN(FCNConfig(width=0.125, head_width=8), 2))
     images = [torch.rand(1, 3, 64, 96) * 255, torch.rand(1, 3, 96, 64) * 120]
@@ -222,7 +235,7 @@ def test_calibration_uses_the_original_statistics(real_data) -> None:  # type: i
     load_weights(model, real_data / "weights" / "vgg16_features.pth")
     pictures = sorted((real_data / "data" / "camvid" / "train").glob("*.png"))[::60]
     images = [torch.from_numpy(read_image(p).copy()).permute(2, 0, 1)[None] for p in pictures]
-    deviations = pool_deviations(model.eval(), images)
+    deviations = pool_standard_deviations(model.eval(), images)
     assert deviations[3] == pytest.approx(538, rel=0.1)
     assert deviations[4] == pytest.approx(111, rel=0.1)
     assert deviations[5] == pytest.approx(7.4, rel=0.15)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from atonce.errors import TrainingError
 from atonce.model import FCN, initialise
-from atonce.model.skip_scaling import calibrate, head_energy, pool_statistics
+from atonce.model.skip_scaling import calibrate, head_mean_squared_norm, pool_statistics
 from atonce.recipes import FCNConfig
 from tests.model.rescaled import network, score_gradients, steps_of_logits, streets, train
 
@@ -22,21 +22,21 @@ def scenes() -> tuple[Tensor, Tensor]:
     return streets()
 
 
-def spread(values: list[float]) -> float:
+def ratio_of_extremes(values: list[float]) -> float:
     return max(values) / min(values)
 
 
 @pytest.mark.parametrize("gain", [1.0, 300.0])
-def test_each_score_layer_is_given_the_same_energy(gain: float) -> None:
+def test_each_score_layer_is_given_the_same_mean_squared_norm(gain: float) -> None:
     images = [torch.rand(2, 3, 64, 96) * 255 for _ in range(3)]
     model = initialise(FCN(FCNConfig(**SMALL, head_scale="calibrate"), 2)).train()
     with torch.no_grad():
         model.trunk.get_submodule("conv3_3").weight.mul_(gain)  # type: ignore[operator]
     resolved = calibrate(model, images)
     statistics = pool_statistics(model, images)
-    head = head_energy(model, statistics.last, model.head_scale)
+    head = head_mean_squared_norm(model, statistics.pool5, model.head_scale)
     for pool, scale in model.scales.items():
-        assert statistics.pools[pool].energy * scale**2 == pytest.approx(head, rel=1e-6)
+        assert statistics.pools[pool].mean_squared_norm * scale**2 == pytest.approx(head, rel=1e-6)
     assert statistics.pools[5].mean_square * model.head_scale**2 == pytest.approx(1.0, rel=1e-6)
     assert resolved.skip_scales == (model.scales[4], model.scales[3])
     assert model.head.training, "calibration leaves the network as it was"
@@ -48,8 +48,8 @@ def test_the_order_and_grouping_of_the_pictures_do_not_matter() -> None:
     whole = pool_statistics(model, [images])
     parts = pool_statistics(model, [images[2:], images[:2]])
     for pool, moments in whole.pools.items():
-        assert parts.pools[pool].energy == pytest.approx(moments.energy, rel=1e-6)
-        assert moments.energy == pytest.approx(moments.mean_square * model.trunk.channels[pool - 1])
+        assert parts.pools[pool].mean_squared_norm == pytest.approx(moments.mean_squared_norm, rel=1e-6)
+        assert moments.mean_squared_norm == pytest.approx(moments.mean_square * model.trunk.channels[pool - 1])
 
 
 def test_numbers_that_are_given_are_left_alone() -> None:
@@ -72,14 +72,14 @@ def test_nothing_to_calibrate_on() -> None:
 def test_gradients_and_steps_of_the_three_branches_are_of_one_size(scenes: tuple[Tensor, Tensor]) -> None:
     """The measure of the rule. The constants and no scales miss it by orders of magnitude on the same network."""
     calibrated = network("calibrate", scenes[0])
-    assert spread(score_gradients(calibrated, *scenes)) < 1.5
-    assert spread(steps_of_logits(calibrated, *scenes, adam=False)) < 2
-    assert spread(steps_of_logits(calibrated, *scenes, adam=True)) < 2
+    assert ratio_of_extremes(score_gradients(calibrated, *scenes)) < 1.5
+    assert ratio_of_extremes(steps_of_logits(calibrated, *scenes, adam=False)) < 2
+    assert ratio_of_extremes(steps_of_logits(calibrated, *scenes, adam=True)) < 2
     for scales in ("at-once", "unit"):
         other = network(scales, scenes[0])
-        assert spread(score_gradients(other, *scenes)) > 20
-        assert spread(steps_of_logits(other, *scenes, adam=False)) > 400
-        assert spread(steps_of_logits(other, *scenes, adam=True)) > 25
+        assert ratio_of_extremes(score_gradients(other, *scenes)) > 20
+        assert ratio_of_extremes(steps_of_logits(other, *scenes, adam=False)) > 400
+        assert ratio_of_extremes(steps_of_logits(other, *scenes, adam=True)) > 25
 
 
 @pytest.mark.parametrize(("pool3", "pool4"), [(128.0, 128.0), (1 / 128, 1 / 128), (128.0, 1 / 128)])
@@ -120,7 +120,7 @@ def test_in_a_rescaled_trunk_the_constants_fail_and_calibration_does_not(scenes:
 
 @torch.inference_mode()
 def skip_share(model: FCN, images: Tensor) -> float:
-    """How much of the spread of the logits over the places is gone without the skips' kernels."""
+    """The share of the variance of the logits over the pixels that is gone without the skips' kernels."""
     full = model(images)
     for layer in model.score_pools.values():
         layer.weight.zero_()  # type: ignore[operator, union-attr]

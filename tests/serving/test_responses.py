@@ -162,7 +162,7 @@ def test_exported_files_are_served(engine: str, probabilities: bool, tmp_path: P
     from atonce.exporting.graph_files import Target, write_graph
 
     path = tmp_path / "model.onnx"
-    write_graph(bundle(), Target.ONNX, path, probabilities)
+    write_graph(bundle(), Target.ONNX, path, probabilities=probabilities)
     expected = atonce.load(path, engine=engine)(noise(40, 70))
     with serving(path, engine=engine) as live:
         np.testing.assert_array_equal(live.post(saved(noise(40, 70)), "format=labels").labels, expected.labels)

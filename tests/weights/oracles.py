@@ -83,7 +83,7 @@ def keras_arrays(seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def keras_vgg(arrays: dict[str, np.ndarray], image: np.ndarray) -> tuple[Tensor, Tensor | None]:
-    """What Keras computes of one RGB picture (H, W, 3), 0..255: pool5 (h, w, 512), and fc2 for 224x224.
+    """Compute as Keras does, of one RGB picture (H, W, 3), 0..255: pool5 (h, w, 512), and fc2 for 224x224.
 
     Channels last, and blue first: keras.applications.vgg16.preprocess_input (mode "caffe").
     """
@@ -106,17 +106,17 @@ def keras_vgg(arrays: dict[str, np.ndarray], image: np.ndarray) -> tuple[Tensor,
 
 
 def older(name: str, part: str) -> str:
-    """How the published files name an array."""
+    """An array's name in the published files."""
     return f"{name}/{name}_{'W' if part == 'kernel' else 'b'}_1:0"
 
 
 def newer(name: str, part: str) -> str:
-    """How Keras 2 names an array."""
+    """An array's name in the files of Keras 2."""
     return f"{name}/{name}/{part}:0"
 
 
 def whole_model(name: str, part: str) -> str:
-    """How Keras 2 names an array of a VGG-16 inside a model saved as a whole."""
+    """An array's name in a model that Keras 2 saved as a whole, with a VGG-16 inside."""
     return f"model_weights/vgg16/{name}/{part}:0"
 
 

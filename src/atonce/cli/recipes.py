@@ -29,8 +29,8 @@ def recipes(
 
     if schema:
         if name or explain:
-            other = name or option("explain", True)
-            raise UserError(f"{option('schema', True)} with {other}", remedy="leave one of them out")
+            other = name or option("explain", value=True)
+            raise UserError(f"{option('schema', value=True)} with {other}", remedy="leave one of them out")
         typer.echo(json.dumps(json_schema(), indent=2))
     elif explain:
         about = shipped_recipes().get(name, "") if name else "the defaults, which hold for what a recipe leaves out"

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from atonce.cli.app import app
-
-if TYPE_CHECKING:
-    from atonce.labels import LabelSpec
-    from atonce.weights import ImportedWeights
 
 weights_app = typer.Typer(help="Pretrained weights: names, checks, conversion.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
@@ -41,26 +37,23 @@ def verify(
     ] = None,
 ) -> None:
     """Check downloaded files against their published sha256, or look into a file."""
-    from atonce.errors import UserError, WeightsError
     from atonce.weights import REGISTRY
-    from atonce.weights import registry as published
+    from atonce.weights.verification import verify_downloads, verify_file
 
     if source is not None and source not in REGISTRY:
-        _verify_file(source)
+        file = verify_file(source)
+        typer.echo(f"{file.weights.summary()}\nsha256   {file.sha256}")
+        if file.published_as:
+            typer.echo(f"         as published: {file.published_as}")
         return
     failed = False
-    for entry in REGISTRY.values() if source is None else [REGISTRY[source]]:
-        path = published.cache_folder() / entry.file_name
-        if not path.is_file():
-            if source is not None:
-                raise WeightsError(f"{entry.name} is not at {path}", remedy=f"fetch {entry.url} and put it there")
-            typer.echo(f"{entry.name}: not downloaded")
-            continue
-        try:
-            typer.echo(f"{entry.name}: sha256 {published.verify(path, entry)} as published")
-        except UserError as error:
-            typer.echo(f"atonce: {error.for_command_line()}", err=True)
+    for check in verify_downloads(source):
+        if check.error:
+            typer.echo(f"atonce: {check.error.for_command_line()}", err=True)
             failed = True
+        else:
+            state = f"sha256 {check.sha256} as published" if check.sha256 else "not downloaded"
+            typer.echo(f"{check.entry.name}: {state}")
     if failed:
         raise typer.Exit(2)
 
@@ -80,86 +73,12 @@ def convert(
     ] = None,
 ) -> None:
     """Turn a VGG-16 into a file for --weights, or an FCN checkpoint into a model for `atonce predict`."""
-    from atonce.errors import WeightsError
-    from atonce.progress import console
-    from atonce.progress import progress_bar as progress_of
-    from atonce.storage import make_folder, sha256_of
-    from atonce.weights import find_weights, read_weights, trained_at_once, write_trunk
+    from atonce.errors import as_command_line
+    from atonce.exporting.convert_weights import convert_weights
+    from atonce.progress import console, progress_bar
 
-    if out.suffix != ".safetensors":
-        raise WeightsError(f"--out {out}", "a name that ends in .safetensors")
-    with progress_of("reading weights") as progress:
-        path = find_weights(source, progress)
-        if out.exists() and path.exists() and out.samefile(path):
-            raise WeightsError(f"--out {out} is the file to convert", "another name")
-        imported = read_weights(source, progress, from_)
-    if imported.layout == "atonce":
-        raise WeightsError(f"{path} is a file of atonce already", "weights from elsewhere", "use it as it is")
-    if at_once:
-        imported = trained_at_once(imported)
-    elif imported.network and imported.network.stride == 8:
-        note = "taken for a staged FCN-8s; add --at-once if it was trained at once"
-        console.print(note, highlight=False, soft_wrap=True)
-    origin = {"file": path.name, "sha256": sha256_of(path), "layout": imported.layout}
-    make_folder(out.parent)
-    if imported.network is None:
-        if classes is not None:
-            raise WeightsError(f"--classes with a VGG-16 ({imported.layout})", "an FCN checkpoint", "leave it out")
-        write_trunk(imported, out, origin)
-    else:
-        _write_model(imported, classes, out, origin)
-    typer.echo(f"{_describe(imported)}\nwritten  {out}")
-
-
-def _verify_file(source: str) -> None:
-    """Reading it is the check: names, shapes and finite values."""
-    from atonce.storage import sha256_of
-    from atonce.weights import REGISTRY, find_weights, read_weights
-
-    path = find_weights(source)
-    imported = read_weights(path)
-    digest = sha256_of(path)
-    names = [entry.name for entry in REGISTRY.values() if digest.startswith(entry.sha256)]
-    typer.echo(f"{_describe(imported)}\nsha256   {digest}" + (f"\n         as published: {names[0]}" if names else ""))
-
-
-def _write_model(imported: ImportedWeights, classes: Path | None, out: Path, origin: dict[str, Any]) -> None:
-    from atonce.model_file import ModelFile
-    from atonce.weights import build_network
-
-    labels = _labels(len(imported.tensors["score_fc7.bias"]), classes)
-    ModelFile(build_network(imported), labels, training_data={"converted_from": origin}).save(out)
-
-
-def _labels(count: int, classes: Path | None) -> LabelSpec:
-    """Names and colours for the classes of a checkpoint, which holds neither."""
-    from atonce.data.classes_file import read_classes
-    from atonce.data.formats.voc import LABELS
-    from atonce.errors import WeightsError
-    from atonce.labels import LabelSpec
-
-    if classes is not None:
-        labels = read_classes(classes).labels
-        if labels.num_classes != count:
-            raise WeightsError(f"{classes} names {labels.num_classes} classes", f"the checkpoint's {count}")
-        return labels
-    if count == LABELS.num_classes:
-        return LABELS
-    try:
-        return LabelSpec.from_names([f"class {i}" for i in range(count)])
-    except ValueError as error:
-        raise WeightsError(str(error)) from None
-
-
-def _describe(imported: ImportedWeights) -> str:
-    """What a file turned out to hold, a line for each thing to know."""
-    network, means = imported.network, imported.preprocessing
-    convolutions = sum(layer.startswith("trunk.") for layer in imported.layers)
-    head = f"fc6 and fc7 of {imported.head_width}" if imported.head_width else "no fc6 and fc7"
-    lines = [f"layout   {imported.layout}", f"layers   {convolutions} convolutions, {head}; all values finite"]
-    if network is not None:
-        count = len(imported.tensors["score_fc7.bias"])
-        trained = f", skip scales {network.skip_scales}" if network.stride == 8 else ""
-        lines.append(f"network  FCN-{network.stride}s, {count} classes, {network.upsampling} upsampling{trained}")
-    mean, std = (", ".join(f"{value:g}" for value in values) for values in (means.mean, means.std))
-    return "\n".join([*lines, f"input    RGB 0..255, minus ({mean}), divided by ({std})"])
+    with progress_bar("reading weights") as progress:
+        done = convert_weights(source, out, layout=from_, at_once=at_once, classes=classes, progress=progress)
+    for note in done.notes:
+        console.print(as_command_line(note), highlight=False, soft_wrap=True)
+    typer.echo(f"{done.weights.summary()}\nwritten  {done.path}")

@@ -68,7 +68,7 @@ def _classes(labels: LabelSpec, statistics: Mapping[str, DataStatistics]) -> lis
     if rare:
         found = f"rare in training, under {_RARE:.1%} of the pixels: {_several(rare)}".replace("%", " %")
         findings.append(
-            Finding("note", "rare-class", found, f"weigh the classes: {option('class_weights', True)} prints how")
+            Finding("note", "rare-class", found, f"weigh the classes: {option('class_weights', value=True)} prints how")
         )
     return findings
 

@@ -71,11 +71,13 @@ def evaluate(
         DataError: a picture without a mask, or one that cannot be read.
     """
     if birdseye and metric != "road":
-        found = f"{option('birdseye', True)} with {option('metric', metric)}"
+        found = f"{option('birdseye', value=True)} with {option('metric', metric)}"
         raise UserError(found, option("metric", "road"), "only roads are seen from above")
     if quick and boundary is not None:
-        found = f"{option('quick', True)} and {option('boundary')}"
-        raise UserError(found, "one of them", f"{option('quick', True)} leaves out what {option('boundary')} is about")
+        found = f"{option('quick', value=True)} and {option('boundary')}"
+        raise UserError(
+            found, "one of them", f"{option('quick', value=True)} leaves out what {option('boundary')} is about"
+        )
     session = provenance.begin_session()
     predictor = load(model, device=device, engine=engine)
     dataset = open_as_trained(predictor.model_file, data, format=format, ground_truth=ground_truth)

@@ -1,4 +1,5 @@
-"""Ship a network: one graph from picture to labels, checked against torch before anybody gets it."""
+"""Export: a network as one graph from picture to labels, checked against torch before it is put in place; and weights
+from elsewhere as files of atonce (`convert_weights.py`)."""
 
 from atonce.exporting.export_model import Export, export
 from atonce.exporting.graph_files import Target

@@ -1,4 +1,4 @@
-"""The pictures that an export is calibrated on and checked with."""
+"""The pictures that an export is checked with, and those for INT8 calibration."""
 
 from __future__ import annotations
 
@@ -10,64 +10,109 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from atonce.data import open_dataset
 from atonce.data.dataset import Dataset, Item
-from atonce.data.images import read_image
+from atonce.data.images import IMAGE_SUFFIXES, read_image
 from atonce.data.sampling import evenly_spaced
-from atonce.exporting.graph_files import Loader
+from atonce.exporting.graph_files import ImageLoader
 from atonce.exporting.parity import ODD_SIZES, Check
+from atonce.inference.inputs import find_pictures
 from atonce.labels import LabelSpec
+from atonce.model_file import ModelFile
 from atonce.streets import render_scene
 
 MOST_CALIBRATION, MOST_CHECKS = 128, 100
+"""The largest numbers of pictures that are taken for INT8 calibration and for the check."""
 
 _SCENES = 4
 
 
 @dataclass(frozen=True)
 class CheckImages:
-    """Pictures to calibrate on and pictures to check with, each read when it is its turn."""
+    """Pictures for INT8 calibration and pictures to check an export with, each read when it is its turn.
 
-    calibration: Sequence[Loader]
-    pictures: Sequence[Callable[[], Check]]
+    Attributes:
+        calibration_images: INT8 takes the ranges of the activations from them.
+        check_images: the exported file and torch are compared on them; on those with masks, by their mean IoU, too.
+    """
+
+    calibration_images: Sequence[ImageLoader]
+    check_images: Sequence[Callable[[], Check]]
+
+    @classmethod
+    def from_scenes(cls) -> CheckImages:
+        """Take generated streets, for checks without any data; INT8 cannot be calibrated on them."""
+        scenes = [partial(_scene, seed) for seed in range(_SCENES)]
+        return cls([], [partial(_unlabelled, load) for load in scenes])
+
+    @classmethod
+    def from_pictures(cls, paths: Sequence[Path]) -> CheckImages:
+        """Take pictures without masks, for both purposes."""
+        loaders: list[ImageLoader] = [partial(read_image, path) for path in evenly_spaced(paths, MOST_CALIBRATION)]
+        return cls(loaders, [partial(_unlabelled, load) for load in loaders[:MOST_CHECKS]])
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset, labels: LabelSpec) -> CheckImages:
+        """Take the training split for INT8 calibration and the validation split for the check.
+
+        Args:
+            labels: the network's; masks count where the data set has the same classes.
+        """
+        split = "val" if dataset.splits.get("val") else "train"
+        training = dataset.splits.get("train") or dataset.split(split)
+        same = dataset.labels.names == labels.names
+        return cls(
+            [partial(read_image, item.image) for item in evenly_spaced(training, MOST_CALIBRATION)],
+            [
+                partial(_labelled, dataset, item, same_classes=same)
+                for item in evenly_spaced(dataset.split(split), MOST_CHECKS)
+            ],
+        )
 
     def checks(self) -> Iterator[Check]:
-        """Cuts of odd sizes out of the first picture, then whole pictures."""
-        first = self.pictures[0]().image
+        """Yield cuts of odd sizes out of the first picture, then whole pictures."""
+        first = self.check_images[0]().image
         yield from (Check(cut(first, size)) for size in ODD_SIZES)
-        for load in self.pictures:
+        for load in self.check_images:
             yield load()
 
     @property
     def count(self) -> int:
-        """Of the checks."""
-        return len(self.pictures) + len(ODD_SIZES)
+        """The number of checks."""
+        return len(self.check_images) + len(ODD_SIZES)
 
 
-def from_scenes() -> CheckImages:
-    """Generated streets: for checks without any data."""
-    scenes = [partial(_scene, seed) for seed in range(_SCENES)]
-    return CheckImages([], [partial(_unlabelled, load) for load in scenes])
+def find_check_images(source: Path | None, model_file: ModelFile, *, format: str | None = None) -> CheckImages:
+    """Find the pictures for an export.
 
+    Args:
+        source: a picture, or a folder with pictures in it, is taken as it is, whatever lies below it included; anything
+            else is a data set, split as the network's recipe splits; None takes generated streets.
+        format: the data set's, which makes a data set of any folder; None recognises it.
 
-def from_pictures(paths: Sequence[Path]) -> CheckImages:
-    """Pictures without masks, for both purposes."""
-    loaders: list[Loader] = [partial(read_image, path) for path in evenly_spaced(paths, MOST_CALIBRATION)]
-    return CheckImages(loaders, [partial(_unlabelled, load) for load in loaders[:MOST_CHECKS]])
-
-
-def from_dataset(dataset: Dataset, labels: LabelSpec) -> CheckImages:
-    """Calibration on the training split, checks on the validation split; masks count where the classes are `labels`."""
-    split = "val" if dataset.splits.get("val") else "train"
-    training = dataset.splits.get("train") or dataset.split(split)
-    same = dataset.labels.names == labels.names
-    return CheckImages(
-        [partial(read_image, item.image) for item in evenly_spaced(training, MOST_CALIBRATION)],
-        [partial(_labelled, dataset, item, same) for item in evenly_spaced(dataset.split(split), MOST_CHECKS)],
+    Raises:
+        DataError: there is nothing at `source`, or no data set.
+    """
+    if source is None:
+        return CheckImages.from_scenes()
+    if format is None and _holds_pictures(source):
+        return CheckImages.from_pictures([picture.source for picture in find_pictures([source])])
+    trained = model_file.recipe.get("data", {})
+    dataset = open_dataset(
+        source, format, seed=trained.get("split_seed", 0), val_fraction=trained.get("val_fraction", 0.2)
     )
+    return CheckImages.from_dataset(dataset, model_file.labels)
+
+
+def _holds_pictures(path: Path) -> bool:
+    """Tell whether a path is a file, or a folder that has pictures in it and not only below it."""
+    if path.is_file():
+        return True
+    return path.is_dir() and any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir())
 
 
 def cut(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A part of this size around the middle; smaller pictures are repeated to it."""
+    """Cut a part (height, width) out of the middle; smaller pictures are repeated to that size."""
     height, width = size
     rows, columns = (-(-want // have) for want, have in zip(size, image.shape, strict=False))
     image = np.tile(image, (rows, columns, 1))
@@ -79,10 +124,10 @@ def _scene(seed: int) -> NDArray[np.uint8]:
     return render_scene(seed).image
 
 
-def _unlabelled(load: Loader) -> Check:
+def _unlabelled(load: ImageLoader) -> Check:
     return Check(load())
 
 
-def _labelled(dataset: Dataset, item: Item, same_classes: bool) -> Check:
+def _labelled(dataset: Dataset, item: Item, *, same_classes: bool) -> Check:
     sample = dataset.load(item)
     return Check(sample.image, sample.mask if same_classes else None)

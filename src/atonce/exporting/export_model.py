@@ -1,24 +1,32 @@
-"""Write, check, and only then put in place."""
+"""The export of a model: written, checked, and only then put in place."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 
-from atonce.errors import StorageError, option
-from atonce.exporting.check_images import CheckImages
+from atonce.errors import StorageError, UserError, option
+from atonce.exporting.check_images import CheckImages, find_check_images
 from atonce.exporting.graph_files import Target, write_graph
 from atonce.exporting.parity import Parity, compare, require_parity
-from atonce.inference import NetworkPredictor
-from atonce.model_file import ModelFile
+from atonce.inference import NetworkPredictor, Predictor
+from atonce.model_file import ModelFile, find_model_file, load_model_file
+from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, storage_errors
 
 
 @dataclass(frozen=True)
 class Export:
-    """A file that has passed its check."""
+    """A file that has passed its check.
+
+    Attributes:
+        path: the file; OpenVINO's weights lie beside it, as .bin.
+        megabytes: its size, that of the .bin included.
+        parity: how far it differs from torch.
+    """
 
     path: Path
     megabytes: float
@@ -26,41 +34,113 @@ class Export:
 
 
 def export(
-    bundle: ModelFile,
-    target: Target,
-    out: Path,
-    material: CheckImages,
+    model: str | PathLike[str] | ModelFile | Predictor,
+    *,
+    to: str,
+    out: str | PathLike[str] | None = None,
     probabilities: bool = False,
     int8: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    calibration: str | PathLike[str] | None = None,
+    format: str | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Export:
-    """Export a network to `out`; OpenVINO's weights go beside it, as .bin.
+    """Export a model as one graph from picture to labels, and check that it is the same network.
+
+    >>> export("runs/mine", to="onnx").path  # doctest: +SKIP
+    PosixPath('runs/mine/model.onnx')
 
     Args:
-        material: what INT8 is calibrated on, and what the file is checked with.
+        model: a model file, a run folder (its model.safetensors), or what has been loaded from one.
+        to: "onnx", one .onnx file; or "openvino", an .xml file and a .bin beside it.
+        out: the file to write. By default it lies beside the model file and is called as that is, with -int8 where the
+            export is; a model that was not given as a path needs it.
+        probabilities: give float32 probabilities (N, C, H, W) as well as labels.
+        int8: quantize to eight bits; needs `calibration`.
+        calibration: a data set, a folder of pictures or a picture: INT8 calibration takes the ranges of the activations
+            from them, and the file is checked with them. Without, it is checked with generated streets.
+        format: the format of that data set; None recognises it.
+        progress: called with the pictures checked and all of them.
+
+    Raises:
+        WeightsError: the model is no model file.
+        StorageError: `out` has another suffix than the format's, or cannot be written.
+        DataError: `calibration` holds neither a data set nor pictures.
+        UserError: no such format, INT8 without data to calibrate on, or a package of the extra `export` is missing.
+        AccuracyError: the INT8 file differs from torch by more than is allowed; `out` is as it was before.
+        ParityError: the float32 file does, by a fault of atonce or of an engine; `out` is as it was before.
+    """
+    try:
+        target = Target(to)
+    except ValueError:
+        known = ", ".join(target.value for target in Target)
+        raise UserError(f"there is no format '{to}' to export to", f"one of {known}") from None
+    if int8 and calibration is None:
+        raise UserError(
+            f"{option('int8', value=True)} without {option('calibration')}",
+            "a data set or a folder of typical pictures",
+        )
+    if isinstance(model, (ModelFile, Predictor)):
+        if out is None:
+            raise UserError(f"a model without a file, and no {option('out')}", "the file to write")
+        model_file = _loaded(model)
+    else:
+        path = find_model_file(model)
+        model_file = load_model_file(path)
+        out = out or path.with_name(f"{path.stem}{'-int8' if int8 else ''}{target.suffix}")
+    images = find_check_images(None if calibration is None else Path(calibration), model_file, format=format)
+    return export_checked(
+        model_file, target, Path(out), images, probabilities=probabilities, int8=int8, progress=progress
+    )
+
+
+def export_checked(
+    model_file: ModelFile,
+    target: Target,
+    out: Path,
+    images: CheckImages,
+    *,
+    probabilities: bool = False,
+    int8: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Export:
+    """Export a network to `out`, checked with the given pictures; OpenVINO's weights go beside it, as .bin.
+
+    Args:
+        model_file: its network is brought to the CPU and into evaluation mode.
+        images: those for INT8 calibration, and those that the file is checked with.
         progress: called with the checks done and all checks.
 
     Raises:
-        StorageError: `out` has another suffix than the format's, or cannot be written.
-        UserError: a package of the extra `export` is missing.
-        ParityError, AccuracyError: the file differs by more than is allowed; `out` is as it was before.
+        StorageError, UserError, AccuracyError, ParityError: as `export`.
     """
     if out.suffix.lower() != target.suffix:
         raise StorageError(
             option("out", out), f"a file name that ends in {target.suffix} for {option('to', target.value)}"
         )
     make_folder(out.parent)
-    reference = NetworkPredictor(bundle, device="cpu")
+    reference = NetworkPredictor(model_file, device="cpu")
     # Beside the target, so that moving into place is a rename.
     with storage_errors(out), tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as folder:
         made = Path(folder) / out.name
-        write_graph(reference.model_file, target, made, probabilities, material.calibration if int8 else ())
-        report = (lambda done: progress(done, material.count)) if progress else None
-        parity = compare(reference, made, target, material.checks(), report)
-        require_parity(parity, int8)
+        calibration_images = images.calibration_images if int8 else ()
+        write_graph(model_file, target, made, probabilities=probabilities, calibration_images=calibration_images)
+        report = (lambda done: progress(done, images.count)) if progress else None
+        parity = compare(reference, made, target, images.checks(), progress=report)
+        require_parity(parity, int8=int8)
         files = sorted(Path(folder).iterdir(), reverse=True)
         size = sum(file.stat().st_size for file in files)
         # The weights first: where the .xml is, the export is complete.
         for file in sorted(files, key=lambda file: file.name == out.name):
             file.replace(out.parent / file.name)
     return Export(out, size / 1e6, parity)
+
+
+def _loaded(model: ModelFile | Predictor) -> ModelFile:
+    """The model file of a loaded model; a copy where the export would move its network or change its mode."""
+    model_file = model.model_file if isinstance(model, Predictor) else model
+    devices = {parameter.device.type for parameter in model_file.model.parameters()}
+    if "meta" in devices:
+        raise UserError("a model that has been exported already", "a model file (model.safetensors)")
+    if devices == {"cpu"} and not model_file.model.training:
+        return model_file
+    return replace(model_file, model=deepcopy(model_file.model))

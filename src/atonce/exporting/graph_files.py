@@ -1,4 +1,4 @@
-"""Writing the graph as an .onnx file or as OpenVINO's pair of .xml and .bin, in float32 or INT8."""
+"""Files of an export: an .onnx file, or OpenVINO's pair of .xml and .bin, in float32 or INT8."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from atonce.inference.engines import EngineName
 from atonce.model_file import ModelFile
 from atonce.onnx_graph import METADATA_KEY
 
-Loader = Callable[[], NDArray[np.uint8]]
+ImageLoader = Callable[[], NDArray[np.uint8]]
 """Reads one picture, uint8 (H, W, 3) RGB."""
 
 
@@ -33,6 +33,7 @@ class Target(str, Enum):
 
     @property
     def suffix(self) -> str:
+        """The suffix of the file that is opened; OpenVINO's .bin lies beside it."""
         return ".onnx" if self is Target.ONNX else ".xml"
 
     @property
@@ -42,12 +43,19 @@ class Target(str, Enum):
 
 
 def write_graph(
-    bundle: ModelFile, target: Target, path: Path, probabilities: bool = False, calibration: Sequence[Loader] = ()
+    model_file: ModelFile,
+    target: Target,
+    path: Path,
+    *,
+    probabilities: bool = False,
+    calibration_images: Sequence[ImageLoader] = (),
 ) -> None:
-    """Write `path` and, for OpenVINO, the .bin beside it.
+    """Write the graph from picture to labels to `path` and, for OpenVINO, the .bin beside it.
 
     Args:
-        calibration: pictures from which INT8 takes the ranges of the activations; none gives float32.
+        probabilities: give float32 probabilities (N, C, H, W) as well.
+        calibration_images: pictures for INT8 calibration, from which it takes the ranges of the activations; none
+            gives float32.
 
     Raises:
         UserError: a package of the extra `export` is missing.
@@ -56,33 +64,34 @@ def write_graph(
     onnx = require_extra("onnx", what, "export")
     from atonce.onnx_graph.whole_graphs import picture_graph
 
-    description = json.dumps(bundle.describe())
-    model: Any = picture_graph(bundle, probabilities)
+    description = json.dumps(model_file.describe())
+    model: Any = picture_graph(model_file, probabilities=probabilities)
     if target is Target.ONNX:
-        if calibration:
-            model = _quantized(model, calibration, lambda batch: {"image": batch})
+        if calibration_images:
+            model = _quantized(model, calibration_images, lambda batch: {"image": batch})
             onnx.helper.set_model_props(model, {METADATA_KEY: description})
         onnx.save(model, str(path))
         return
     openvino = require_extra("openvino", what, "export")
     model = openvino.Core().read_model(model.SerializeToString())
-    if calibration:
-        model = _quantized(model, calibration, lambda batch: batch)
+    if calibration_images:
+        model = _quantized(model, calibration_images, lambda batch: batch)
     model.set_rt_info(description, [METADATA_KEY])
     # By default it would round the weights to fp16.
     openvino.save_model(model, str(path), compress_to_fp16=False)
 
 
-def _quantized(model: Any, pictures: Sequence[Loader], to_input: Callable[[NDArray[np.uint8]], Any]) -> Any:
-    """Weights and activations of all convolutions in eight bits.
+def _quantized(model: Any, pictures: Sequence[ImageLoader], to_input: Callable[[NDArray[np.uint8]], Any]) -> Any:
+    """Quantize the weights and activations of all convolutions to eight bits, by post-training quantization of NNCF.
 
     Args:
+        pictures: for INT8 calibration.
         to_input: a batch (1, H, W, 3) -> what the model's engine is called with.
     """
     # NNCF reports each use to Google Analytics unless this is set before it is imported. What is done with a user's
     # pictures is nobody else's business.
     os.environ.setdefault("NNCF_CI", "1")
-    nncf = require_extra("nncf", option("int8", True), "export")
+    nncf = require_extra("nncf", option("int8", value=True), "export")
     nncf.set_log_level(logging.ERROR)
     dataset = nncf.Dataset(pictures, lambda load: to_input(load()[None]))
     # Mixed: activations may be asymmetric, which the normalised picture needs; ReLU's are anyway.

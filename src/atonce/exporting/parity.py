@@ -1,4 +1,4 @@
-"""Is the exported file the same network? Logits, labels and mean IoU beside torch's, picture by picture."""
+"""The parity check: is the exported file the same network? Logits, labels and mean IoU beside torch's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ ODD_SIZES = ((1, 1), (7, 200), (33, 47), (97, 31), (64, 96), (131, 163))
 
 @dataclass(frozen=True)
 class Check:
-    """A picture uint8 (H, W, 3), and its mask (H, W) where there is one."""
+    """A picture to check with.
+
+    Attributes:
+        image: uint8 (H, W, 3) RGB.
+        mask: uint8 (H, W), 255 is void; None where there is none.
+    """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8] | None = None
@@ -29,32 +34,33 @@ class Check:
 
 @dataclass(frozen=True)
 class Limits:
-    """What an export may differ by.
+    """The differences from torch that an export may have.
 
     Attributes:
-        logits: largest difference, as a share of the largest logit; None does not ask.
-        labels: least share of pixels with the same label.
-        mean_iou: largest loss, where there are masks.
+        logit_difference: the largest, as a share of the largest logit; None does not ask.
+        agreement: the least share of pixels with the same label.
+        mean_iou_loss: the largest, where there are masks.
     """
 
-    logits: float | None
-    labels: float
-    mean_iou: float
+    logit_difference: float | None
+    agreement: float
+    mean_iou_loss: float
 
 
 # Engines add in another order than torch: their logits agree to about 1e-6, pixels on the edge between two classes
 # may go to the other one. Eight bits move more of them; what counts there is the mean IoU.
-FLOAT = Limits(logits=1e-4, labels=0.9995, mean_iou=0.0005)
-INT8 = Limits(logits=None, labels=0.9, mean_iou=0.005)
+FLOAT = Limits(logit_difference=1e-4, agreement=0.9995, mean_iou_loss=0.0005)
+INT8 = Limits(logit_difference=None, agreement=0.9, mean_iou_loss=0.005)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parity:
-    """What was found.
+    """The result of a parity check.
 
     Attributes:
-        logit_difference, largest_logit: over all pictures.
-        agreement: share of all pixels with the same label.
+        pictures: the number of pictures that were compared.
+        logit_difference, largest_logit: absolute values, over all pictures.
+        agreement: the share of all pixels with the same label.
         mean_iou: torch's and the export's, of the labelled pictures; None without.
     """
 
@@ -64,24 +70,25 @@ class Parity:
     agreement: float
     mean_iou: tuple[float, float] | None
 
-    def complaints(self, limits: Limits) -> list[str]:
-        """What is out of bounds, and by how much."""
+    def violations(self, limits: Limits) -> list[str]:
+        """Say what is out of bounds, and by how much; nothing where all is well."""
         found = []
         share = self.logit_difference / max(self.largest_logit, 1e-6)
         # Written so that NaN is out of bounds.
-        if limits.logits is not None and not share <= limits.logits:
+        if limits.logit_difference is not None and not share <= limits.logit_difference:
             found.append(
-                f"logits differ by {self.logit_difference:.3g}, {share:.2g} of the largest (limit {limits.logits:g})"
+                f"logits differ by {self.logit_difference:.3g}, {share:.2g} of the largest "
+                f"(limit {limits.logit_difference:g})"
             )
-        if not self.agreement >= limits.labels:
-            found.append(f"{self.agreement:.3%} of the labels agree (limit {limits.labels:.3%})")
-        if self.mean_iou and not self.mean_iou[0] - self.mean_iou[1] <= limits.mean_iou:
+        if not self.agreement >= limits.agreement:
+            found.append(f"{self.agreement:.3%} of the labels agree (limit {limits.agreement:.3%})")
+        if self.mean_iou and not self.mean_iou[0] - self.mean_iou[1] <= limits.mean_iou_loss:
             before, after = self.mean_iou
-            found.append(f"mean IoU falls from {before:.4f} to {after:.4f} (limit {limits.mean_iou:g})")
+            found.append(f"mean IoU falls from {before:.4f} to {after:.4f} (limit {limits.mean_iou_loss:g})")
         return found
 
     def summary(self) -> str:
-        """One line."""
+        """Say in one line how far the export differs."""
         line = (
             f"{self.pictures} pictures: logits differ by at most {self.logit_difference:.3g} "
             f"(largest {self.largest_logit:.3g}), {self.agreement:.4%} of the labels agree"
@@ -104,11 +111,14 @@ def compare(
     path: Path,
     target: Target,
     checks: Iterable[Check],
+    *,
     progress: Callable[[int], None] | None = None,
 ) -> Parity:
     """Run torch and the exported file over pictures.
 
     Args:
+        reference: the network in torch, on the CPU.
+        path: the exported file.
         progress: called with the number of checks done.
     """
     exported = ExportedPredictor(path, engine=target.engine, logits=True)
@@ -132,14 +142,25 @@ def compare(
         if progress:
             progress(done)
     scores = (before.mean_iou, after.mean_iou) if labelled else None
-    return Parity(pictures, difference, largest, equal / max(pixels, 1), scores)
+    return Parity(
+        pictures=pictures,
+        logit_difference=difference,
+        largest_logit=largest,
+        agreement=equal / max(pixels, 1),
+        mean_iou=scores,
+    )
 
 
-def require_parity(parity: Parity, int8: bool) -> None:
-    """Raises ParityError (float32) or AccuracyError (INT8), saying what is out of bounds and by how much."""
-    complaints = parity.complaints(INT8 if int8 else FLOAT)
-    if complaints and int8:
-        remedy = f"calibrate with more and more typical pictures, or leave out {option('int8', True)}"
-        raise AccuracyError(f"INT8 loses too much: {'; '.join(complaints)}", remedy=remedy)
-    if complaints:
-        raise ParityError(f"the exported graph is not the network: {'; '.join(complaints)}")
+def require_parity(parity: Parity, *, int8: bool) -> None:
+    """Refuse an export that differs by more than FLOAT or INT8 allow.
+
+    Raises:
+        ParityError: a float32 export does; the message says what is out of bounds and by how much.
+        AccuracyError: an INT8 export does.
+    """
+    violations = parity.violations(INT8 if int8 else FLOAT)
+    if violations and int8:
+        remedy = f"calibrate with more and more typical pictures, or leave out {option('int8', value=True)}"
+        raise AccuracyError(f"INT8 loses too much: {'; '.join(violations)}", remedy=remedy)
+    if violations:
+        raise ParityError(f"the exported graph is not the network: {'; '.join(violations)}")

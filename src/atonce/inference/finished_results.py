@@ -96,7 +96,7 @@ def is_finished(tag: ResultTag, tagged: Path, others: Sequence[Path]) -> bool:
         raise UserError(
             f"{tagged} was made by another model or with other options",
             "results to go on with, or none",
-            f"choose another {option('out')}, or replace them with {option('overwrite', True)}",
+            f"choose another {option('out')}, or replace them with {option('overwrite', value=True)}",
         )
     return found.source == tag.source and all(path.exists() for path in others)
 

@@ -15,11 +15,12 @@ from PIL.PngImagePlugin import PngInfo
 from atonce.errors import DataError
 from atonce.inference import finished_results
 from atonce.inference.inputs import Job, find_jobs
-from atonce.inference.load import Model, find_model, load
+from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result
 from atonce.inference.video.container import frames_stated
 from atonce.inference.video.overlay import VideoReport, overlay_suffix, predict_video
+from atonce.model_file import find_model_file
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, write_atomically
 
@@ -112,7 +113,7 @@ def predict(
     paths = [inputs] if isinstance(inputs, (str, PathLike)) else inputs
     jobs, folder = find_jobs([Path(path) for path in paths]), make_folder(Path(out))
     predictor = load(model, device=device, engine=engine)
-    fingerprint = "" if isinstance(model, Predictor) else finished_results.model_fingerprint(find_model(model))
+    fingerprint = "" if isinstance(model, Predictor) else finished_results.model_fingerprint(find_model_file(model))
     options = OutputOptions(opacity=opacity, probabilities=probabilities, label_video=label_video, audio=audio)
     return predict_files(
         predictor,

@@ -44,7 +44,7 @@ class NetworkPredictor(Predictor):
         self.device = usable_device(device if in_torch else "cpu")
         network = model_file.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = network.eval()
-        self._torch_network = self.model.rounded() if self.engine == "torch-bf16" else self.model
+        self._torch_network = self.model.bf16_copy() if self.engine == "torch-bf16" else self.model
         self._network = self._run_torch if in_torch else accelerated(self.model, self.engine)
 
     def __call__(self, picture: Picture, progress: ProgressCallback | None = None) -> Result:
@@ -99,7 +99,7 @@ class NetworkPredictor(Predictor):
         def network(pixels: torch.Tensor) -> torch.Tensor:
             return self._network(pixels.to(self.device)).cpu()
 
-        yield from tiles.blocks(network, image, self.model_file.input_size, core, margin, progress)
+        yield from tiles.blocks(network, image, self.model_file.input_size, core=core, margin=margin, progress=progress)
 
     def _computed_pixels(self, size: tuple[int, ...]) -> int:
         return computed_pixels(self.model_file, size)

@@ -97,7 +97,7 @@ class Result:
 
 def no_probabilities(shape: tuple[int, ...]) -> UserError:
     """Build the error for a picture of (H, W, 3) of which only the labels are known."""
-    asked = option("probabilities", True)
+    asked = option("probabilities", value=True)
     return UserError(
         f"of this picture ({shape[1]}x{shape[0]}) there are labels but no probabilities",
         remedy=f"export the model with {asked}; for huge pictures use `atonce predict` with {asked}",

@@ -2,7 +2,7 @@
 
 Every tile is cut at multiples of 32 pixels of the network's input, so that its pooling windows are the whole
 picture's, and reaches as far beyond the part that is kept as any score there can depend on. What is kept is
-therefore what the network says of the whole picture, up to the rounding of floats.
+therefore what the network gives for the whole picture, up to the rounding of floats.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from atonce.data.input_size import InputSize
 from atonce.model import FCN
 from atonce.model.fcn import CAFFE_OUTPUT_CROP
 from atonce.model.vgg import BLOCKS
+from atonce.progress import ProgressCallback
 from atonce.recipes import FCNConfig
 
 WHOLE_PIXELS = 4_000_000
@@ -32,15 +33,22 @@ _TILE_BYTES = 480_000_000
 _ALIVE = 3
 _SMALLEST_CORE, _LARGEST_CORE = 512, 2048
 
-# Logits that are enlarged to the picture's size at once, in values.
+# Logits that are upsampled to the picture's size at once, in values.
 _BLOCK_VALUES = 1 << 24
 
 Floats = NDArray[np.float32]
+Taps = tuple[NDArray[np.int64], Floats]
+"""Inputs along an axis, and their weights."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """Along one axis: the part that is kept, and the part that the network has to see for it."""
+    """A tile along one axis, in pixels of the network's input.
+
+    Attributes:
+        start, stop: the core, the part whose logits are kept.
+        first, last: the part that goes through the network, the core and a margin on either side within the picture.
+    """
 
     start: int
     stop: int
@@ -50,33 +58,39 @@ class Span:
 
 @dataclass(frozen=True)
 class Block:
-    """Logits float32 (C, h, w) of a part of the picture."""
+    """The logits of a part of the picture.
+
+    Attributes:
+        rows, columns: where the part lies in the picture.
+        logits: float32 (C, h, w).
+    """
 
     rows: slice
     columns: slice
     logits: torch.Tensor
 
 
-def reach(config: FCNConfig) -> int:
-    """How far from a pixel, along an axis, the inputs lie that its score depends on: 245 pixels for FCN-8s.
+def receptive_field_radius(config: FCNConfig) -> int:
+    """Compute how far from a pixel, along an axis, the inputs lie that its score depends on: 245 pixels for FCN-8s.
 
-    fc6 sees 404 pixels (212 at pool5 and six more strides of 32); interpolation between the scores adds to that.
+    fc6 has a receptive field of 404 pixels (212 at pool5 and six more strides of 32); interpolation between the scores
+    adds to that.
     """
     furthest = 0
     for pixel in range(32):
-        first, last = _inputs_of(pixel, config)
+        first, last = _receptive_field(pixel, config)
         furthest = max(furthest, pixel - first, last - pixel)
     return furthest
 
 
-def _inputs_of(pixel: int, config: FCNConfig) -> tuple[int, int]:
+def _receptive_field(pixel: int, config: FCNConfig) -> tuple[int, int]:
     """First and last input along an axis that reach an output through fc7, from the output back to the picture."""
-    caffe = config.alignment == "caffe"
+    caffe = config.caffe_geometry
     low = high = pixel + (CAFFE_OUTPUT_CROP[config.stride] if caffe else 0)
-    factors = [config.stride] + [2] * {8: 2, 16: 1, 32: 0}[config.stride]
-    for factor in factors:
+    for factor in (config.stride, *(2 for _ in config.skips)):
         # Two scores make an interpolated one: those on either side of it.
-        low, high = (_left(low, factor, caffe), _left(high, factor, caffe) + 1)
+        low = _left_neighbour(low, factor, caffe_geometry=caffe)
+        high = _left_neighbour(high, factor, caffe_geometry=caffe) + 1
     low, high = (low, high + 6) if caffe else (low - 3, high + 3)
     for block, (_, count) in reversed(list(enumerate(BLOCKS, 1))):
         low, high = 2 * low - count, 2 * high + 1 + count
@@ -85,31 +99,35 @@ def _inputs_of(pixel: int, config: FCNConfig) -> tuple[int, int]:
     return low, high
 
 
-def _left(position: int, factor: int, exact: bool) -> int:
-    return position // factor - 1 if exact else (2 * position + 1 - factor) // (2 * factor)
+def _left_neighbour(position: int, factor: int, *, caffe_geometry: bool) -> int:
+    """The left one of the two scores between which a position of the upsampled scores lies."""
+    return position // factor - 1 if caffe_geometry else (2 * position + 1 - factor) // (2 * factor)
 
 
 def computed_pixels(config: FCNConfig, height: int, width: int) -> int:
-    """Pixels that the first layer computes for a picture of the network's input size: of thin ones mostly border."""
-    if config.alignment == "caffe":
+    """The number of pixels that the first layer computes for a picture of the network's input size.
+
+    Those of thin pictures are mostly border.
+    """
+    if config.caffe_geometry:
         return (height + 200) * (width + 200)
     return (height + -height % 32) * (width + -width % 32)
 
 
 def margin(config: FCNConfig) -> int:
-    """`reach`, and one pixel for the enlargement to the picture's size, up to a multiple of 32."""
-    return -(-(reach(config) + 1) // 32) * 32
+    """The radius of the receptive field and one pixel for the upsampling to the picture's size, as a multiple of 32."""
+    return -(-(receptive_field_radius(config) + 1) // 32) * 32
 
 
 def core_side(model: FCN) -> int:
-    """Side of the part of a tile that is kept, so that the tile's activations take about half a gigabyte."""
+    """The side of the core of a tile, such that the tile's activations take about half a gigabyte."""
     side = (_TILE_BYTES / (4 * _ALIVE * model.trunk.channels[0])) ** 0.5
     core = int(side - 2 * margin(model.config)) // 32 * 32
     return min(max(core, _SMALLEST_CORE), _LARGEST_CORE)
 
 
 def spans(length: int, core: int, margin: int) -> list[Span]:
-    """Cut an axis; `core` and `margin` are multiples of 32."""
+    """Cut an axis of `length` pixels into tiles; `core` and `margin` are multiples of 32."""
     starts = range(0, length, core)
     return [Span(s, min(s + core, length), max(s - margin, 0), min(s + core + margin, length)) for s in starts]
 
@@ -117,12 +135,13 @@ def spans(length: int, core: int, margin: int) -> list[Span]:
 def blocks(
     network: Callable[[torch.Tensor], torch.Tensor],
     image: NDArray[np.uint8],
-    policy: InputSize,
+    input_size: InputSize,
+    *,
     core: int,
     margin: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Iterator[Block]:
-    """Logits of a picture uint8 (H, W, 3), part by part; together the parts cover it once.
+    """Yield the logits of a picture uint8 (H, W, 3), part by part; together the parts cover it once.
 
     Args:
         network: (1, 3, h, w) RGB 0..255, uint8 or float32 -> logits float32 (1, C, h, w) on the CPU.
@@ -130,41 +149,37 @@ def blocks(
         progress: called with the tiles done and all tiles.
     """
     height, width = image.shape[:2]
-    seen = policy.apply(height, width)
-    vertical, horizontal = (spans(length, core, margin) for length in seen)
-    row_taps, column_taps = bilinear_taps(seen[0], height), bilinear_taps(seen[1], width)
+    size = input_size.apply(height, width)
+    vertical, horizontal = (spans(length, core, margin) for length in size)
+    row_taps, column_taps = bilinear_taps(size[0], height), bilinear_taps(size[1], width)
     total = len(vertical) * len(horizontal)
     for done in range(total):
         y, x = vertical[done // len(horizontal)], horizontal[done % len(horizontal)]
-        tile = _see(image, seen, y, x)
-        # One row and column more than is kept: enlarging interpolates towards them.
-        bottom, right = min(y.stop + 1, seen[0]), min(x.stop + 1, seen[1])
+        tile = _network_input(image, size, y, x)
+        # One row and column more than is kept: upsampling interpolates towards them.
+        bottom, right = min(y.stop + 1, size[0]), min(x.stop + 1, size[1])
         logits = network(tile)[0, :, y.start - y.first : bottom - y.first, x.start - x.first : right - x.first]
-        if seen == (height, width):
+        if size == (height, width):
             kept = logits[:, : y.stop - y.start, : x.stop - x.start]
             yield Block(slice(y.start, y.stop), slice(x.start, x.stop), kept)
         else:
-            yield from _enlarged(logits, row_taps, column_taps, y, x)
+            yield from _upsampled(logits, (row_taps, column_taps), y, x)
         if progress:
             progress(done + 1, total)
 
 
-def bilinear_taps(before: int, after: int) -> tuple[NDArray[np.int64], Floats]:
-    """Where along an axis enlarged pixels come from: the left one of two neighbours, and the right one's share."""
+def bilinear_taps(before: int, after: int) -> Taps:
+    """Compute the inputs along an axis, from `before` to `after` pixels, that bilinear interpolation makes pixels of:
+    the left one of two neighbours, int64 (after,), and the right one's weight, float32 (after,)."""
     position = (np.arange(after, dtype=np.float32) + np.float32(0.5)) * np.float32(before / after) - np.float32(0.5)
     position = np.maximum(position, 0)
     left = position.astype(np.int64)
     return left, position - left.astype(np.float32)
 
 
-def _enlarged(
-    logits: torch.Tensor,
-    row_taps: tuple[NDArray[np.int64], Floats],
-    column_taps: tuple[NDArray[np.int64], Floats],
-    y: Span,
-    x: Span,
-) -> Iterator[Block]:
-    """The pixels of the picture whose left upper neighbour lies in the core, in bands of rows."""
+def _upsampled(logits: torch.Tensor, taps: tuple[Taps, Taps], y: Span, x: Span) -> Iterator[Block]:
+    """Yield the pixels of the picture whose left upper neighbour lies in the core, in bands of rows."""
+    row_taps, column_taps = taps
     top, bottom = np.searchsorted(row_taps[0], (y.start, y.stop)).tolist()
     start, stop = np.searchsorted(column_taps[0], (x.start, x.stop)).tolist()
     band = max(1, _BLOCK_VALUES // max(1, (stop - start) * len(logits)))
@@ -182,12 +197,12 @@ def _lerp(values: torch.Tensor, axis: int, left: NDArray[np.int64], share: Float
     return torch.lerp(values.index_select(axis, torch.from_numpy(left)), values.index_select(axis, right), weight)
 
 
-def _see(image: NDArray[np.uint8], seen: tuple[int, int], y: Span, x: Span) -> torch.Tensor:
-    """A tile of what `network_input` makes of the whole picture: (1, 3, h, w)."""
-    if seen == image.shape[:2]:
+def _network_input(image: NDArray[np.uint8], size: tuple[int, int], y: Span, x: Span) -> torch.Tensor:
+    """Compute a tile (1, 3, h, w) of what `predictor.network_input` makes of the whole picture, which has that size."""
+    if size == image.shape[:2]:
         return torch.tensor(image[y.first : y.last, x.first : x.last]).permute(2, 0, 1)[None]
-    rows, row_weights = filter_taps(image.shape[0], seen[0], y.first, y.last)
-    columns, column_weights = filter_taps(image.shape[1], seen[1], x.first, x.last)
+    rows, row_weights = filter_taps(image.shape[0], size[0], y.first, y.last)
+    columns, column_weights = filter_taps(image.shape[1], size[1], x.first, x.last)
     left = int(columns.min())
     part = image[:, left : int(columns.max()) + 1]
     narrow = np.zeros((len(rows), *part.shape[1:]), np.float32)
@@ -199,8 +214,9 @@ def _see(image: NDArray[np.uint8], seen: tuple[int, int], y: Span, x: Span) -> t
     return torch.from_numpy(tile).permute(2, 0, 1)[None]
 
 
-def filter_taps(before: int, after: int, start: int, stop: int) -> tuple[NDArray[np.int64], Floats]:
-    """Inputs (n, k) and their weights for outputs start..stop of torch's antialiased bilinear interpolation."""
+def filter_taps(before: int, after: int, start: int, stop: int) -> Taps:
+    """Compute the inputs (n, k) and their weights (n, k) for outputs start..stop of torch's antialiased bilinear
+    interpolation along an axis, from `before` pixels to `after`."""
     ratio = np.float32(before / after)
     support = max(ratio, np.float32(1))
     centre = (np.arange(start, stop, dtype=np.float32) + np.float32(0.5)) * ratio

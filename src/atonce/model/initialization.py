@@ -1,4 +1,4 @@
-"""How layers start that no pretrained weights fill."""
+"""Initialisation of the layers that no pretrained weights fill."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atonce.model.fcn import FCN
-from atonce.model.vgg import BLOCKS
 
 
 def initialise(model: FCN) -> FCN:
-    """Fill every layer of a new network, from torch's global generator; returns the model.
+    """Fill every layer of a new network from torch's global generator; returns the network.
 
-    Trunk and head: He's normal for ReLU (ICCV 2015), zero biases. Score layers: as the config says;
-    zeros are what the authors' solver has, a truncated normal of 0.01 or 0.001 is the common alternative.
+    Trunk and head: He's normal for ReLU (ICCV 2015), zero biases. Score layers: `config.score_init`; zeros
+    are what the authors' solver has, a truncated normal of 0.01 or 0.001 is the common alternative. A learned
+    upsampling stays bilinear, as it was built. `config.freeze_trunk` takes the trunk's gradients away.
     """
     config = model.config
     for part in (model.trunk, model.head):
@@ -39,27 +39,27 @@ def initialise(model: FCN) -> FCN:
 
 @torch.no_grad()
 def data_dependent_init(model: FCN, images: Iterable[Tensor]) -> None:
-    """Rescale the trunk's fresh layers, one after the other, so that each channel has zero mean and unit variance
-    before its ReLU on these pictures: He's rule keeps the variance of a layer, but not its mean.
+    """Rescale the trunk's fresh layers, one after the other, in place, by their activations on some images.
 
-    Krähenbühl et al., "Data-dependent initializations of convolutional neural networks", ICLR 2016, section 3.1.
+    Each channel then has zero mean and unit variance before its ReLU on these images: He's rule keeps the variance of
+    a layer, but not its mean. Krähenbühl et al., "Data-dependent initializations of convolutional neural networks",
+    ICLR 2016, section 3.1.
 
     Args:
         images: (1, 3, H, W) RGB 0..255 each, any size.
     """
     device = model.normalise.mean.device
     features = [model.pad(model.normalise(image.to(device))) for image in images]
-    for block, (_, count) in enumerate(BLOCKS, 1):
-        for index in range(1, count + 1):
-            layer = model.trunk.get_submodule(f"conv{block}_{index}")
-            assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+    for layers in model.trunk.convolutions():
+        for layer in layers.values():
+            assert layer.bias is not None
             values = torch.cat([layer(x).transpose(0, 1).flatten(1) for x in features], dim=1)
-            # A channel that says nothing of these pictures stays as it is.
+            # A channel that is constant on these images stays as it is.
             deviation = torch.where(values.std(1) > 0, values.std(1), 1.0)
             layer.weight.div_(deviation.view(-1, 1, 1, 1))
             layer.bias.sub_(values.mean(1)).div_(deviation)
             features = [F.relu(layer(x)) for x in features]
-        features = [F.max_pool2d(x, 2, 2, ceil_mode=model.caffe) for x in features]
+        features = [F.max_pool2d(x, 2, 2, ceil_mode=model.trunk.ceil_pooling) for x in features]
 
 
 def _zero_bias(layer: nn.Conv2d) -> None:

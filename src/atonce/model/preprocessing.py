@@ -1,4 +1,5 @@
-"""What a set of weights expects of its input; a part of the model, so that nobody can get it wrong."""
+"""Preprocessing: the mean and standard deviation that a set of weights expects; a part of the model, so that nobody
+can get it wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +13,12 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """(value - mean) / std per channel; RGB order, values and both constants on the scale 0..255."""
+    """The constants of (value - mean) / std for each channel.
+
+    Attributes:
+        mean: of red, green and blue, on the scale 0..255.
+        std: standard deviation of red, green and blue, on the same scale; 1 where weights want the mean alone.
+    """
 
     mean: Triple
     std: Triple = (1.0, 1.0, 1.0)
@@ -32,7 +38,8 @@ FROM_SCRATCH = Preprocessing(mean=(127.5, 127.5, 127.5), std=(64.0, 64.0, 64.0))
 
 
 class Normalise(nn.Module):
-    """Preprocessing as buffers of the model: they travel with its file, its exports and its device."""
+    """The model's first layer: preprocessing with its constants as buffers, so that they travel with the model's file,
+    its exports and its device."""
 
     mean: Tensor
     std: Tensor
@@ -43,7 +50,7 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(preprocessing.std).view(1, 3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """uint8 or float (N, 3, H, W), RGB 0..255 -> float of the model's dtype."""
+        """Normalise images (N, 3, H, W), RGB 0..255, uint8 or float; the result has the dtype of the buffers."""
         return (images.to(self.mean.dtype) - self.mean) / self.std
 
     def set(self, preprocessing: Preprocessing) -> None:

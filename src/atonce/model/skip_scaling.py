@@ -1,8 +1,9 @@
-"""Scales for weights whose statistics the authors' constants do not fit. The derivation is in docs/calibration.md.
+"""Calibrated skip scales, for weights whose statistics the authors' constants do not fit (docs/calibration.md derives
+the rule).
 
-A score layer that is given x at a place moves its score, in one step of gradient descent, by |x|² times the learning
-rate and the error there: |x|², summed over the channels, is the branch's share of all that is learned. The scales on
-pool4 and pool3 make the mean of |x|² what it is at the third score layer, the one on the head:
+A score layer that is given x at a position moves its score there, in one step of gradient descent, by |x|² times the
+learning rate and the error there: |x|², the squared norm over the channels, is the branch's share of all that is
+learned. The scales on pool4 and pool3 make the mean of |x|² what it is at the third score layer, the one on the head:
 
     scale_k = sqrt(mean |fc7|² / mean |pool_k|²)
 
@@ -28,113 +29,127 @@ _REMEDY = "look at the weights and the training pictures, or give the scales as 
 
 @dataclass
 class Moments:
-    """Sums over all places, channels and pictures of a feature map; float64, since squares of VGG's pools are large."""
+    """First and second moment of a feature map over all positions, channels and images, as sums that grow with `add`.
+
+    The sums are float64, since squares of VGG's pools are large.
+
+    Attributes:
+        values: the number of values, positions times channels.
+        positions: the number of positions, over all images.
+        total: the sum of the values.
+        squares: the sum of their squares.
+    """
 
     values: int = 0
-    places: int = 0
+    positions: int = 0
     total: float = 0.0
     squares: float = 0.0
 
     def add(self, features: Tensor) -> None:
-        """Features (N, C, h, w), any float type."""
+        """Add feature maps (N, C, h, w) of any float type."""
         features = features.double()
         self.values += features.numel()
-        self.places += features.numel() // features.shape[1]
+        self.positions += features.numel() // features.shape[1]
         self.total += float(features.sum())
         self.squares += float(features.square().sum())
 
     @property
     def mean_square(self) -> float:
-        """Of one value."""
+        """The mean of one value's square."""
         return self.squares / self.values
 
     @property
-    def deviation(self) -> float:
-        """Standard deviation of the values."""
+    def standard_deviation(self) -> float:
+        """The standard deviation of the values."""
         return math.sqrt(max(0.0, self.mean_square - (self.total / self.values) ** 2))
 
     @property
-    def energy(self) -> float:
-        """Mean squared length of the vector of all channels at a place: channels times `mean_square`."""
-        return self.squares / self.places
+    def mean_squared_norm(self) -> float:
+        """The mean over positions of the squared norm of the vector of all channels: channels times `mean_square`."""
+        return self.squares / self.positions
 
 
 @dataclass
-class Statistics:
-    """What the trunk says of some pictures.
+class PoolStatistics:
+    """The trunk's activations on some images.
 
     Attributes:
-        pools: pool 1..5 -> its moments.
-        last: pool5 (1, C, h, w) of each picture, unscaled.
+        pools: the moments of pool 1..5.
+        pool5: pool5 of each batch, (N, C, h, w), unscaled.
     """
 
     pools: dict[int, Moments]
-    last: list[Tensor]
+    pool5: list[Tensor]
 
 
 @torch.inference_mode()
-def pool_statistics(model: FCN, images: Iterable[Tensor]) -> Statistics:
-    """Moments of the activations at pool1..pool5, before any scale.
+def pool_statistics(model: FCN, images: Iterable[Tensor]) -> PoolStatistics:
+    """Compute the moments of the activations at pool1..pool5, before any scale.
 
     Args:
         images: (N, 3, H, W) RGB 0..255 each, any size.
 
     Raises:
-        TrainingError: no picture, or activations that are constant or not finite.
+        TrainingError: no image, or activations that are constant or not finite.
     """
-    statistics = Statistics({pool: Moments() for pool in range(1, 6)}, [])
+    statistics = PoolStatistics({pool: Moments() for pool in range(1, 6)}, [])
     for batch in images:
         pools = model.trunk(model.pad(model.normalise(batch.to(model.normalise.mean.device))))
         for pool, moments in statistics.pools.items():
             moments.add(pools[pool])
-        statistics.last.append(pools[5])
+        statistics.pool5.append(pools[5])
     for pool, moments in statistics.pools.items():
-        spread = moments.deviation if moments.values else math.nan
-        if not 0 < spread < math.inf:
+        deviation = moments.standard_deviation if moments.values else math.nan
+        if not 0 < deviation < math.inf:
             raise TrainingError(
-                f"the activations at pool{pool} have a standard deviation of {spread}",
+                f"the activations at pool{pool} have a standard deviation of {deviation}",
                 "varying activations to calibrate on",
                 _REMEDY,
             )
     return statistics
 
 
-def pool_deviations(model: FCN, images: Iterable[Tensor]) -> dict[int, float]:
-    """Standard deviation of the activations at pool1..pool5, over all values; see `pool_statistics`."""
-    return {pool: moments.deviation for pool, moments in pool_statistics(model, images).pools.items()}
+def pool_standard_deviations(model: FCN, images: Iterable[Tensor]) -> dict[int, float]:
+    """Compute the standard deviation of the activations at pool1..pool5, over all values; see `pool_statistics`."""
+    return {pool: moments.standard_deviation for pool, moments in pool_statistics(model, images).pools.items()}
 
 
 @torch.inference_mode()
-def head_energy(model: FCN, last: Iterable[Tensor], head_scale: float) -> float:
-    """Mean squared length of fc7's output, without dropout: what score_fc7 is given.
+def head_mean_squared_norm(model: FCN, pool5: Iterable[Tensor], head_scale: float) -> float:
+    """Compute the mean squared norm of fc7's output, without dropout: the vector that score_fc7 is given.
 
     Args:
-        last: pool5 (N, C, h, w) each, unscaled.
+        pool5: (N, C, h, w) each, unscaled.
 
     Raises:
-        TrainingError: the head is dead, or not finite.
+        TrainingError: the head gives zeros only, or is not finite.
     """
     training, moments = model.head.training, Moments()
     model.head.eval()
     try:
-        for pool5 in last:
-            moments.add(model.head(pool5 * head_scale))
+        for features in pool5:
+            moments.add(model.head(features * head_scale))
     finally:
         model.head.train(training)
-    if not 0 < moments.energy < math.inf:
+    if not 0 < moments.mean_squared_norm < math.inf:
         raise TrainingError(
             f"the activations of fc7 have a mean square of {moments.mean_square}", "a head that is alive", _REMEDY
         )
-    return moments.energy
+    return moments.mean_squared_norm
 
 
 def calibrate(model: FCN, images: Iterable[Tensor]) -> FCNConfig:
     """Put numbers in place of every `calibrate` of the network's config; returns the config that it then has.
 
-    skip_scales: as the module says. head_scale: 1 / (root mean square of pool5), the input for which He's initial
-    weights of fc6 and fc7 keep the mean square at 1 (ICCV 2015, equation 8: it is E[x²] that a layer hands on).
+    skip_scales: the rule at the top of this file. head_scale: 1 / (root mean square of pool5), the input for which
+    He's initial weights of fc6 and fc7 keep the mean square at 1 (ICCV 2015, equation 8: it is E[x²] that a layer
+    hands on).
 
-    Raises TrainingError as `pool_statistics` and `head_energy` do.
+    Args:
+        images: (N, 3, H, W) RGB 0..255 each, any size.
+
+    Raises:
+        TrainingError: no image, or activations that are constant or not finite.
     """
     config = model.config
     statistics = pool_statistics(model, images)
@@ -143,7 +158,8 @@ def calibrate(model: FCN, images: Iterable[Tensor]) -> FCNConfig:
     if config.head_scale == "calibrate":
         head_scale = found["head_scale"] = 1 / math.sqrt(statistics.pools[5].mean_square)
     if config.skip_scales == "calibrate":
-        wanted = head_energy(model, statistics.last, head_scale)
-        found["skip_scales"] = tuple(math.sqrt(wanted / statistics.pools[pool].energy) for pool in (4, 3))
+        head = head_mean_squared_norm(model, statistics.pool5, head_scale)
+        # Both pools, whatever the variant scores: in a staged training the coarser one comes first.
+        found["skip_scales"] = tuple(math.sqrt(head / statistics.pools[pool].mean_squared_norm) for pool in (4, 3))
     model.set_scales(config.model_copy(update=found))
     return model.config

@@ -1,4 +1,4 @@
-"""A list of ONNX nodes that grows by function calls: `b.add("Relu", x)` is the name of the result."""
+"""Building an ONNX graph by function calls: `b.add("Relu", x)` adds a node and returns the name of its result."""
 
 from __future__ import annotations
 
@@ -17,42 +17,48 @@ from atonce.version import __version__
 OPSET, IR_VERSION = 18, 9
 
 Axis = int | str
-"""Length of a tensor's axis; a name where it is free."""
+"""The length of a tensor's axis; a name where it is free."""
 
 
-class Builder:
-    """Collects nodes and constants; `finish` makes them a checked model."""
+class GraphBuilder:
+    """Collects the nodes and constants of a graph; `finish` makes them a checked model.
+
+    Attributes:
+        nodes: in the order in which they were added.
+        constants: the weights and numbers that the nodes use.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[TensorProto] = []
 
     def add(self, op: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        """A node with one result; returns the result's name, which is also the node's."""
+        """Add a node with one result; returns the result's name, which is also the node's."""
         name = name or f"{op.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
         return name
 
     def constant(self, values: NDArray[Any] | Tensor, name: str = "") -> str:
-        """Weights, or numbers with a dtype."""
+        """Add weights, or numbers with a dtype; returns their name."""
         array = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
         name = name or f"constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
         return name
 
     def integers(self, *values: int) -> str:
-        """int64 (n,)"""
+        """Add a constant int64 (n,); returns its name."""
         return self.constant(np.array(values, np.int64))
 
     def number(self, value: float) -> str:
-        """float32 ()"""
+        """Add a constant float32 (); returns its name."""
         return self.constant(np.array(value, np.float32))
 
     def as_float(self, x: str) -> str:
+        """Add a conversion to float32."""
         return self.add("Cast", x, to=TensorProto.FLOAT)
 
     def height_width(self, x: str) -> str:
-        """(N, C, H, W) -> int64 (2,): H and W."""
+        """Add the height and width of (N, C, H, W), int64 (2,)."""
         return self.add("Shape", x, start=2, end=4)
 
     def finish(
@@ -61,7 +67,15 @@ class Builder:
         outputs: Sequence[tuple[str, int, Sequence[Axis]]],
         metadata: dict[str, str] | None = None,
     ) -> onnx.ModelProto:
-        """Inputs and outputs are (name, TensorProto type, axes)."""
+        """Make the nodes a model and check it.
+
+        Args:
+            inputs, outputs: (name, TensorProto type, axes) each.
+            metadata: texts for ONNX's metadata_props.
+
+        Raises:
+            onnx.checker.ValidationError: the nodes do not make a graph, which is a fault here.
+        """
         taken, given = ([helper.make_tensor_value_info(*value) for value in side] for side in (inputs, outputs))
         graph = helper.make_graph(self.nodes, "atonce", taken, given, initializer=self.constants)
         model = helper.make_model(

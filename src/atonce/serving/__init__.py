@@ -45,7 +45,7 @@ def serve(
         require_extra(package, "atonce serve", "serve")
     import torch
 
-    from atonce.inference.load import find_model
+    from atonce.model_file import find_model_file
     from atonce.serving.http_app import create_app
     from atonce.serving.server import address_of, is_wildcard_address, listen, run
     from atonce.serving.service import Service
@@ -53,7 +53,7 @@ def serve(
     if threads:
         torch.set_num_threads(threads)
     with listen(host, port) as listener:
-        service = Service.from_file(find_model(model), device=device, engine=engine, limits=limits)
+        service = Service.from_file(find_model_file(model), device=device, engine=engine, limits=limits)
         service.warm_up()
         application = create_app(service, [*allow_host, *([] if is_wildcard_address(host) else [host])])
         if on_ready:

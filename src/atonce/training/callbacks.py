@@ -55,7 +55,12 @@ class Callback:
     ...             run.stop("good enough")
 
     Over several processes, every process calls its own callbacks; a run stops where the first process's say so.
+
+    Attributes:
+        may_stop: whether it may ever stop a run; where no callback may, processes need not agree on it at each step.
     """
+
+    may_stop: bool = True
 
     def on_data_check(self, done: int, total: int) -> None:
         """Hear how many pictures of the data set have been read before training, of how many."""
@@ -95,6 +100,7 @@ class CallbackList(Callback):
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
         self.callbacks = tuple(callbacks)
+        self.may_stop = any(callback.may_stop for callback in callbacks)
 
     def on_data_check(self, done: int, total: int) -> None:
         for callback in self.callbacks:

@@ -34,6 +34,7 @@ def fit(run: TrainingRun, callback: Callback) -> None:
     knobs, progress = run.recipe.train, run.progress
     step_log = StepLog(run, callback)
     began = time.monotonic() - progress.seconds
+    run.may_stop = callback.may_stop
     callback.on_train_start(run)
     run.wrapped.train()
     with deferred_interrupt(callback) as interrupt:
@@ -159,12 +160,11 @@ def require_finite(run: TrainingRun, losses: Losses) -> None:
     if math.isfinite(total) and (scaled or math.isfinite(losses.grad_norm)):
         return
     what = "gradient" if math.isfinite(total) else "loss"
+    lower = f"{option('resume', value=True)} {option('set', f'optim.lr={run.recipe.optim.lr / 4:g}')}"
     raise TrainingError(
         f"the {what} is {losses.grad_norm if what == 'gradient' else total} at step {run.progress.step + 1}",
         "a finite number",
-        f"the state before it is kept in {run.folder.path}; "
-        f"go on with a lower rate: {option('resume', True)} {option('set', f'optim.lr={run.recipe.optim.lr / 4:g}')}, "
-        "or set optim.clip_norm",
+        f"the state before it is kept in {run.folder.path}; go on with a lower rate: {lower}, or set optim.clip_norm",
     )
 
 

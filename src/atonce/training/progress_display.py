@@ -19,6 +19,8 @@ from atonce.training.training_run import TrainingRun
 class ProgressDisplay(Callback):
     """Draws a bar for the steps, one for whatever else takes time, and lines for results."""
 
+    may_stop = False
+
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.tasks: dict[str, TaskID] = {}

@@ -46,7 +46,7 @@ class RunFolder:
             raise TrainingError(
                 f"{self.path} already holds a run",
                 "a new folder",
-                f"add {option('resume', True)} to go on with it, or choose another {option('out')}",
+                f"add {option('resume', value=True)} to go on with it, or choose another {option('out')}",
             )
 
     def create(self, recipe: Recipe) -> None:

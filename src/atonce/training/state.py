@@ -99,7 +99,7 @@ def load_state(path: Path, model: FCN, optimizer: torch.optim.Optimizer, average
 def _read(path: Path, *, with_tensors: bool) -> tuple[RunProgress, dict[str, str], dict[str, Tensor]]:
     if not path.is_file():
         raise TrainingError(
-            f"{path} does not exist", "the state of a run to resume", f"start it without {option('resume', True)}"
+            f"{path} does not exist", "the state of a run to resume", f"start it without {option('resume', value=True)}"
         )
     try:
         with safe_open(path, "pt") as file:

@@ -175,7 +175,7 @@ def choose_run(
     if resume and out and (out / "recipe.yaml").is_file():
         if recipe is not None:
             name = "a Recipe" if isinstance(recipe, Recipe) else fspath(recipe)
-            found = f"{option('resume', True)} with {option('recipe', name)}"
+            found = f"{option('resume', value=True)} with {option('recipe', name)}"
             remedy = f"leave out {option('recipe')}"
             raise TrainingError(found, f"the recipe of the run, {out / 'recipe.yaml'}", remedy)
         return out, load_recipe(out / "recipe.yaml", overrides)

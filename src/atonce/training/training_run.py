@@ -153,7 +153,7 @@ def build_optimizer_and_average(
 ) -> tuple[torch.optim.Optimizer, MovingAverage | None]:
     """Bring a network to its device; build its optimiser and, where there is to be one, the average of its weights."""
     model.to(accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model.recompute(recipe.train.activation_checkpointing)
+    model.set_activation_checkpointing(enabled=recipe.train.activation_checkpointing)
     average = MovingAverage(model, recipe.optim.ema_decay) if recipe.optim.ema_decay else None
     return build_optimizer(model, recipe.optim), average
 

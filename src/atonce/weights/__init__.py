@@ -1,4 +1,8 @@
-"""Pretrained weights: by name or from a file, into a network."""
+"""Pretrained weights: by name or from a file, into a network.
+
+`registry` holds the names and downloads, `tensor_files` opens files, `layouts` knows the tools that wrote them,
+`loading` fills a network, `verification` checks files.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,14 @@ from pathlib import Path
 
 from atonce.errors import WeightsError
 from atonce.model.fcn import FCN
+from atonce.progress import ProgressCallback
 from atonce.text import did_you_mean
 from atonce.weights.imported import ImportedWeights
 from atonce.weights.layouts import LAYOUTS, import_weights
 from atonce.weights.layouts.atonce_files import write_trunk
 from atonce.weights.layouts.pytorch_fcn import trained_at_once
 from atonce.weights.loading import LoadReport, build_network, load_into
-from atonce.weights.registry import REGISTRY, Progress, fetch
+from atonce.weights.registry import REGISTRY, fetch
 from atonce.weights.tensor_files import open_weights
 
 __all__ = [
@@ -30,8 +35,15 @@ __all__ = [
 ]
 
 
-def find_weights(source: str | Path, progress: Progress | None = None) -> Path:
-    """A registry name or a file -> the file, downloaded where need be. Raises WeightsError."""
+def find_weights(source: str | Path, progress: ProgressCallback | None = None) -> Path:
+    """Find the file of a registry name, downloaded where need be, or of a path.
+
+    Args:
+        progress: called with the bytes downloaded and all bytes.
+
+    Raises:
+        WeightsError: no such name, or it cannot be downloaded. A path need not exist.
+    """
     entry = REGISTRY.get(str(source))
     if entry:
         return fetch(entry, progress)
@@ -42,17 +54,26 @@ def find_weights(source: str | Path, progress: Progress | None = None) -> Path:
     return path
 
 
-def read_weights(source: str | Path, progress: Progress | None = None, layout: str | None = None) -> ImportedWeights:
-    """A registry name or a file -> tensors under atonce's names. Raises WeightsError.
+def read_weights(
+    source: str | Path, progress: ProgressCallback | None = None, layout: str | None = None
+) -> ImportedWeights:
+    """Read the tensors of a registry name or a file, under atonce's names.
 
     Args:
         layout: one of LAYOUTS; None takes what the registry says, or recognises it.
+
+    Raises:
+        WeightsError: no such name or file, of an unknown layout, damaged, or not a VGG-16.
     """
     entry = REGISTRY.get(str(source))
     file = open_weights(find_weights(source, progress))
     return import_weights(file, layout or (entry.layout if entry else None))
 
 
-def load_weights(model: FCN, source: str | Path, progress: Progress | None = None) -> LoadReport:
-    """Fill a network from pretrained weights, preprocessing included. Raises WeightsError."""
+def load_weights(model: FCN, source: str | Path, progress: ProgressCallback | None = None) -> LoadReport:
+    """Fill a network from pretrained weights, preprocessing included; see `load_into` for what is taken.
+
+    Raises:
+        WeightsError: as `read_weights`, or the shapes are not the network's.
+    """
     return load_into(model, read_weights(source, progress))

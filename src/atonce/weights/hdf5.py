@@ -1,36 +1,30 @@
-"""Reading the arrays of an HDF5 file, Keras' format, with h5py where it is installed."""
+"""HDF5 files (.h5, .hdf5), the format of Keras, read with h5py where it is installed."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from atonce.errors import WeightsError
-
-if TYPE_CHECKING:
-    import h5py
+from atonce.extras import require_extra
 
 _LARGEST = 1 << 30
-"""Bytes; fc1, the largest array of VGG-16, has 411 million."""
+"""The largest array that is read, in bytes; fc1, the largest of VGG-16, has 411 million."""
 
 
 def read_hdf5(path: Path) -> dict[str, Tensor]:
-    """Arrays of floating point numbers -> path inside the file and tensor; an optimiser's arrays are left out.
+    """Read the arrays of floating point numbers, by their paths inside the file; an optimiser's arrays are left out.
 
     Raises:
-        WeightsError: h5py is not installed, or the file is damaged, refers to other files, or claims to hold
-            arrays that are larger than any of VGG-16.
+        WeightsError: the file is damaged, refers to other files, or claims to hold arrays that are larger than any of
+            VGG-16.
+        UserError: h5py is not installed.
     """
-    try:
-        import h5py
-    except ImportError:
-        raise WeightsError(
-            f"{path} is an HDF5 file of Keras", "the package h5py to read it", "pip install 'atonce[keras]'"
-        ) from None
-    found: dict[str, h5py.Dataset] = {}
+    h5py = require_extra("h5py", f"{path}, an HDF5 file of Keras,", "keras")
+    found: dict[str, Any] = {}
 
     def visit(name: str, item: object) -> None:
         wanted = isinstance(item, h5py.Dataset) and item.dtype.kind == "f"
@@ -46,7 +40,7 @@ def read_hdf5(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path} is damaged", "an HDF5 file of Keras", "fetch it again") from None
 
 
-def _read(path: Path, name: str, dataset: h5py.Dataset) -> Tensor:
+def _read(path: Path, name: str, dataset: Any) -> Tensor:
     if dataset.external or dataset.is_virtual:
         raise WeightsError(f"{path}: {name} lies in another file", "arrays in the file itself")
     if dataset.nbytes > _LARGEST:

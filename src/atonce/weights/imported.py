@@ -1,4 +1,4 @@
-"""What every importer gives, and the checks that they share."""
+"""Imported weights: tensors from elsewhere under atonce's names, and the checks that all importers share."""
 
 from __future__ import annotations
 
@@ -9,27 +9,21 @@ from torch import Tensor
 
 from atonce.errors import WeightsError
 from atonce.model.preprocessing import Preprocessing
-from atonce.model.vgg import BLOCKS, TRUNK_LAYERS
 from atonce.recipes import FCNConfig
 from atonce.weights.tensor_files import WeightsFile
 
-_OUTPUTS = tuple(channels for channels, count in BLOCKS for _ in range(count))
-
-VGG16_CHANNELS = dict(zip(TRUNK_LAYERS, zip(_OUTPUTS, (3, *_OUTPUTS[:-1]), strict=True), strict=True))
-"""(outputs, inputs) of each convolution of VGG-16."""
-
 POOL5 = (512, 7, 7)
-"""What VGG-16's first fully connected layer sees of a 224x224 picture: pool5, (C, H, W)."""
+"""The input of VGG-16's first fully connected layer: pool5 of a 224x224 picture, (C, H, W)."""
 
 
 @dataclass(frozen=True)
 class ImportedWeights:
-    """Weights from elsewhere under atonce's names and shapes, and what they expect.
+    """Weights from elsewhere under atonce's names and shapes, and the preprocessing that they expect.
 
     Attributes:
         tensors: `trunk.conv1_1.weight` ...; `head.fc6.weight` ... where there is a head;
             score and upsampling layers where it is a complete network.
-        preprocessing: what the weights expect of RGB values 0..255.
+        preprocessing: the mean and standard deviation that they expect to be applied to RGB values 0..255.
         layout: the importer that read them.
         head_scale: the factor on pool5 that fc6 was trained with.
         network: the variant that the tensors are, where they make a complete one.
@@ -43,68 +37,93 @@ class ImportedWeights:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the layers, in the order of the network."""
+        """The names of the layers, in the order of the network."""
         return tuple(dict.fromkeys(key.rpartition(".")[0] for key in self.tensors))
 
     @property
     def head_width(self) -> int | None:
-        """Channels of fc6 and fc7; None without them."""
+        """The channels of fc6 and fc7; None without them."""
         bias = self.tensors.get("head.fc6.bias")
         return None if bias is None else len(bias)
 
+    @property
+    def num_classes(self) -> int | None:
+        """The channels of the scores; None where the weights are no complete network."""
+        return None if self.network is None else len(self.tensors["score_fc7.bias"])
 
-def as_it_is(tensor: Tensor) -> Tensor:
+    def summary(self) -> str:
+        """Say in lines of text what the weights are: layout, layers, network, and the input that they expect."""
+        convolutions = sum(layer.startswith("trunk.") for layer in self.layers)
+        head = f"fc6 and fc7 of {self.head_width}" if self.head_width else "no fc6 and fc7"
+        lines = [f"layout   {self.layout}", f"layers   {convolutions} convolutions, {head}; all values finite"]
+        if network := self.network:
+            trained = f", skip scales {network.skip_scales}" if network.stride == 8 else ""
+            lines.append(
+                f"network  FCN-{network.stride}s, {self.num_classes} classes, {network.upsampling} upsampling{trained}"
+            )
+        expects = self.preprocessing
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (expects.mean, expects.std))
+        return "\n".join([*lines, f"input    RGB 0..255, minus ({mean}), divided by ({std})"])
+
+
+def unchanged(tensor: Tensor) -> Tensor:
+    """The conversion of a tensor that is arranged as atonce's."""
     return tensor
 
 
 @dataclass(frozen=True)
-class Take:
-    """One tensor to take from a file.
+class TensorSpec:
+    """A tensor to be taken from a file.
 
     Attributes:
-        target: its name here.
+        name: atonce's name for it.
         key: its name in the file.
-        shape: in the file; None where the network that it goes into decides.
-        convert: from the file's arrangement to ours.
+        shape: its shape in the file; None where the network that it goes into decides.
+        convert: from the file's arrangement to atonce's.
     """
 
-    target: str
+    name: str
     key: str
     shape: tuple[int, ...] | None
-    convert: Callable[[Tensor], Tensor] = as_it_is
+    convert: Callable[[Tensor], Tensor] = unchanged
 
 
-def take_all(
-    file: WeightsFile, takes: Iterable[Take], ignored: Callable[[str], bool], what: str, remedy: str = ""
+def take_tensors(
+    file: WeightsFile,
+    specs: Iterable[TensorSpec],
+    *,
+    ignored: Callable[[str], bool],
+    network: str,
+    remedy: str = "",
 ) -> dict[str, Tensor]:
-    """Tensors of a file under atonce's names, after all checks.
+    """Take tensors from a file, float32 under atonce's names, after all checks.
 
     Args:
-        ignored: whether a key that is not taken may be there.
-        what: the network that the file should hold, for messages.
-        remedy: what to do about shapes that are wrong.
+        ignored: tells of a key that is not taken whether it may be there.
+        network: the network that the file should hold, for messages.
+        remedy: what to do about shapes that are wrong, for messages.
 
     Raises:
         WeightsError: keys missing or unexpected, shapes wrong, values not finite; all of them are named.
     """
-    takes = list(takes)
-    wanted = {take.key for take in takes}
-    missing = [take.key for take in takes if take.key not in file.tensors]
+    specs = list(specs)
+    wanted = {spec.key for spec in specs}
+    missing = [spec.key for spec in specs if spec.key not in file.tensors]
     unexpected = [key for key in file.tensors if key not in wanted and not ignored(key)]
     if missing or unexpected:
         parts = [f"lacks {', '.join(missing)}"] if missing else []
         parts += [f"holds the unexpected {', '.join(unexpected)}"] if unexpected else []
-        raise WeightsError(f"{file.path} {' and '.join(parts)}", f"the tensors of {what}")
-    shapes = {take.key: tuple(file.tensors[take.key].shape) for take in takes}
-    wrong = [f"{t.key} is {shapes[t.key]} instead of {t.shape}" for t in takes if t.shape not in (None, shapes[t.key])]
+        raise WeightsError(f"{file.path} {' and '.join(parts)}", f"the tensors of {network}")
+    shapes = {spec.key: tuple(file.tensors[spec.key].shape) for spec in specs}
+    wrong = [f"{s.key} is {shapes[s.key]} instead of {s.shape}" for s in specs if s.shape not in (None, shapes[s.key])]
     if wrong:
-        raise WeightsError(f"{file.path}: {'; '.join(wrong)}", f"the shapes of {what}", remedy)
-    broken = [take.key for take in takes if not file.tensors[take.key].isfinite().all()]
+        raise WeightsError(f"{file.path}: {'; '.join(wrong)}", f"the shapes of {network}", remedy)
+    broken = [spec.key for spec in specs if not file.tensors[spec.key].isfinite().all()]
     if broken:
         raise WeightsError(f"{file.path} holds NaN or infinity in {', '.join(broken)}", "finite weights")
-    return {take.target: take.convert(file.tensors[take.key]).float().contiguous() for take in takes}
+    return {spec.name: spec.convert(file.tensors[spec.key]).float().contiguous() for spec in specs}
 
 
 def reverse_inputs(kernel: Tensor) -> Tensor:
-    """(O, 3, H, W) kernel over BGR -> the same kernel over RGB."""
+    """Turn a kernel (O, 3, H, W) over BGR into the same kernel over RGB."""
     return kernel.flip(1)

@@ -1,4 +1,4 @@
-"""Imported weights into a network."""
+"""Filling a network with imported weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from atonce.weights.imported import ImportedWeights
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Which layers of a network came from the weights and which start fresh."""
+    """The layers of a network that came from the weights, and those that start fresh.
+
+    Attributes:
+        layout: the importer that read the weights.
+        loaded, fresh: names of layers (trunk.conv1_1, head.fc6, score_fc7 ...), in the order of the network.
+    """
 
     layout: str
     loaded: tuple[str, ...]
@@ -55,7 +60,7 @@ def load_into(model: FCN, imported: ImportedWeights) -> LoadReport:
 
 
 def build_network(imported: ImportedWeights) -> FCN:
-    """The complete network that imported weights are, in evaluation mode, on the CPU.
+    """Build the complete network that imported weights are, in evaluation mode, on the CPU.
 
     Raises:
         ValueError: they are not a complete one (`imported.network` is None).
@@ -74,7 +79,7 @@ def build_network(imported: ImportedWeights) -> FCN:
 
 
 def _rescaled(model: FCN, imported: ImportedWeights) -> Tensor:
-    """fc6 for the network's factor on pool5: a convolution of s x is s times that of x."""
+    """Rescale fc6 to the network's factor on pool5: a convolution of s x is s times that of x."""
     kernel = imported.tensors["head.fc6.weight"]
     if model.config.head_scale == "calibrate":
         model.set_scales(model.config.model_copy(update={"head_scale": imported.head_scale}))

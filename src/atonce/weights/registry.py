@@ -1,11 +1,10 @@
-"""Pretrained weights by name: where they are, what their bytes hash to, where they are kept."""
+"""Pretrained weights by name: their addresses, their sha256, the folder in which downloads are kept."""
 
 from __future__ import annotations
 
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
@@ -14,10 +13,8 @@ from pathlib import Path
 import torch
 
 from atonce.errors import StorageError, WeightsError
+from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, sha256_of, storage_errors
-
-Progress = Callable[[int, int], None]
-"""Called with bytes done and bytes in all (0 where the server does not say)."""
 
 _BLOCK = 1 << 20
 _TIMEOUT = 30  # seconds without a byte
@@ -25,11 +22,13 @@ _TIMEOUT = 30  # seconds without a byte
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """A published file.
+    """A published file of pretrained weights.
 
     Attributes:
+        name: what users call it.
         sha256: of the file; or, where its publisher states only that much, the first 8 digits.
-        layout: which importer reads it, see weights/importers.py.
+        layout: the importer that reads it, one of `weights.layouts.LAYOUTS`.
+        about: a line for `atonce weights list`.
     """
 
     name: str
@@ -40,6 +39,7 @@ class PretrainedWeights:
 
     @property
     def file_name(self) -> str:
+        """The last part of the address, which is the name in the cache, too."""
         return self.url.rpartition("/")[2]
 
 
@@ -66,12 +66,15 @@ REGISTRY = {
 
 
 def cache_folder() -> Path:
-    """torch's own: $TORCH_HOME/hub/checkpoints, by default ~/.cache/torch/hub/checkpoints."""
+    """The folder of downloads: torch's, $TORCH_HOME/hub/checkpoints, by default ~/.cache/torch/hub/checkpoints."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def fetch(entry: PretrainedWeights, progress: Progress | None = None) -> Path:
-    """The file of a registry entry, downloaded once.
+def fetch(entry: PretrainedWeights, progress: ProgressCallback | None = None) -> Path:
+    """Find the file of a registry entry in the cache, or download it.
+
+    Args:
+        progress: called with the bytes done and all bytes (0 where the server does not say).
 
     Raises:
         WeightsError: offline, a broken connection, or other bytes than expected.
@@ -79,25 +82,31 @@ def fetch(entry: PretrainedWeights, progress: Progress | None = None) -> Path:
     """
     path = cache_folder() / entry.file_name
     if path.is_file():
-        verify(path, entry)
+        verify_sha256(path, entry)
         return path
     try:
         make_folder(path.parent)
         _download(entry, path, progress)
     except StorageError as error:
-        raise StorageError(error.found, remedy="set TORCH_HOME to a folder with room that you may write") from None
+        raise StorageError(
+            error.found, remedy="set TORCH_HOME to a folder with free space that you may write"
+        ) from None
     return path
 
 
-def verify(path: Path, entry: PretrainedWeights) -> str:
-    """The sha256 of a file. Raises WeightsError when it is not the published one."""
+def verify_sha256(path: Path, entry: PretrainedWeights) -> str:
+    """Compute the sha256 of a file.
+
+    Raises:
+        WeightsError: it is not the published one.
+    """
     found = sha256_of(path)
     if not found.startswith(entry.sha256):
         raise WeightsError(f"{path} has sha256 {found[:16]}...", f"{entry.sha256[:16]}...", "delete it and try again")
     return found
 
 
-def _download(entry: PretrainedWeights, path: Path, progress: Progress | None) -> None:
+def _download(entry: PretrainedWeights, path: Path, progress: ProgressCallback | None) -> None:
     """Fetch, check, and only then give the file its name: whoever finds it there may trust it."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -138,7 +147,7 @@ def _open(entry: PretrainedWeights, path: Path) -> HTTPResponse:
 
 
 def _read(response: HTTPResponse, entry: PretrainedWeights, path: Path) -> bytes:
-    """A block of the download. A broken line is the network's fault, not the disk's."""
+    """Read a block of the download. A broken line is the network's fault, not the disk's."""
     try:
         return response.read(_BLOCK)
     except (OSError, HTTPException) as error:

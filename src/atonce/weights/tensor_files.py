@@ -1,4 +1,4 @@
-"""Opening files of tensors: safetensors, HDF5, and pickles that are never allowed to run code."""
+"""Files of tensors: safetensors, HDF5, and pickles that are never allowed to run code."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ _NUMBERS: list[Any] = [
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What a file holds.
+    """The content of a file of tensors.
 
     Attributes:
+        path: the file.
         tensors: by the names that the file gives them, on the CPU.
         metadata: texts of a safetensors file; empty for other formats.
     """
@@ -104,7 +105,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_pickle(path: Path) -> Any:
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_NUMBERS):
-            # What torch would warn of is an error below.
+            # Whatever torch would warn of is an error below.
             warnings.simplefilter("ignore")
             return torch.load(path, "cpu", weights_only=True)
     except MemoryError:

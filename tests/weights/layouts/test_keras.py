@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from atonce.errors import WeightsError
+from atonce.errors import UserError, WeightsError
 from atonce.model import FCN, initialise
 from atonce.recipes import FCNConfig
 from atonce.weights import load_weights, read_weights
@@ -120,5 +120,5 @@ def test_other_files_are_not_opened(notop: Arrays, tmp_path: Path) -> None:
 def test_without_h5py(notop: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_keras(tmp_path / "w.h5", notop)
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
-    with pytest.raises(WeightsError, match=r"h5py to read it; pip install 'atonce\[keras\]'"):
+    with pytest.raises(UserError, match=r"HDF5 file of Keras, needs the package h5py, .*pip install 'atonce\[keras\]'"):
         read_weights(path)

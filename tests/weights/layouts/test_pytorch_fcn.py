@@ -69,13 +69,13 @@ def build(name: str, path: Path, classes: int = CLASSES, learned: bool = False) 
 
 @pytest.fixture(scope="module", params=["FCN32s", "FCN16s", "FCN8s", "FCN8sAtOnce"])
 def published(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkpoint]:
-    """With fixed bilinear upsampling."""
+    """A checkpoint of each variant, with fixed bilinear upsampling."""
     yield build(request.param, tmp_path_factory.mktemp("fcn") / "fcn.pth")
 
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    """With learned upsampling, as many classes as VOC has."""
+    """An FCN-8s with learned upsampling and as many classes as VOC has."""
     return build("FCN8s", tmp_path_factory.mktemp("fcn") / "fcn8s.pth", classes=21, learned=True)
 
 
@@ -158,5 +158,6 @@ def test_keys_that_are_not_its_are_all_named(staged: Checkpoint, tmp_path: Path)
 def test_at_once_is_for_fcn8s(published: Checkpoint) -> None:
     imported = read_weights(published.path)
     if published.name in ("FCN32s", "FCN16s"):
-        with pytest.raises(WeightsError, match=r"--at-once with FCN-(32|16)s; expected an FCN-8s"):
+        with pytest.raises(WeightsError, match=r"at_once=True with FCN-(32|16)s; expected an FCN-8s") as caught:
             trained_at_once(imported)
+        assert caught.value.for_command_line().startswith("--at-once with FCN-")

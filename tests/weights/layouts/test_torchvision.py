@@ -18,18 +18,18 @@ from tests.weights.oracles import HEAD, VGG19, TorchvisionVGG
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 ORIGINAL_MEAN = torch.tensor([123.68, 116.779, 103.939]).view(3, 1, 1)
 ORIGINAL = torch.tensor([[0.4800, 0.4085, -0.0651], [0.5504, 0.4401, -0.0814], [0.4295, 0.3735, -0.0614]])
-"""The published conv1_1.weight[0, :, 0], from /work/shared/weights/vgg16_features.pth."""
+"""The published conv1_1.weight[0, :, 0], of vgg16_features.pth."""
 
 
 @pytest.fixture(scope="module")
 def trained() -> TorchvisionVGG:
-    """For values 0..1, mean and deviation."""
+    """A network for values 0..1, mean and deviation."""
     return TorchvisionVGG().randomise(first=1.0)
 
 
 @pytest.fixture(scope="module")
 def original() -> TorchvisionVGG:
-    """For values 0..255 minus the mean, with the first numbers of the published file."""
+    """A network for values 0..255 minus the mean, with the first numbers of the published file."""
     vgg = TorchvisionVGG().randomise(first=0.01, seed=1)
     with torch.no_grad():
         vgg.features[0].weight[0, :, 0] = ORIGINAL
@@ -81,7 +81,7 @@ def test_its_own_training_with_head(trained: TorchvisionVGG, tmp_path: Path, suf
 
 @torch.inference_mode()
 def test_original_convolutions_with_nan_classifier(original: TorchvisionVGG, tmp_path: Path) -> None:
-    """As IMAGENET1K_FEATURES is published."""
+    """IMAGENET1K_FEATURES is published like this."""
     state = original.state_dict()
     state |= {key: torch.full_like(value, torch.nan) for key, value in state.items() if "classifier" in key}
     torch.save(state, tmp_path / "f.pth")
@@ -135,7 +135,9 @@ def test_published_v1_is_known_without_its_classifier(trained: TorchvisionVGG, t
 def test_unknown_convolutions_are_not_guessed_at(trained: TorchvisionVGG, tmp_path: Path) -> None:
     """Wrong preprocessing would not fail, it would only be worse; so the user is asked."""
     torch.save(features(trained), tmp_path / "f.pth")
-    with pytest.raises(WeightsError, match=r"preprocessing is unknown.*--from torchvision-v1.*--from torchvision-feat"):
+    with pytest.raises(
+        WeightsError, match=r"preprocessing is unknown.*layout='torchvision-v1'.*layout='torchvision-feat"
+    ):
         read_weights(tmp_path / "f.pth")
     assert read_weights(tmp_path / "f.pth", layout="torchvision-v1").preprocessing.mean == (123.675, 116.28, 103.53)
     with pytest.raises(WeightsError, match=r"no layout 'torchvision-1'.*did you mean 'torchvision-v1'"):

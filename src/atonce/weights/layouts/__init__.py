@@ -1,4 +1,18 @@
-"""The layouts that weights come in, and which of them a file has."""
+"""Layouts of weights files: one file here for each tool whose files are read, and the list of them all.
+
+To add a layout, write `layouts/NAME.py` with
+
+- a docstring whose first line names the tool and its files in the words that people search for;
+- `LAYOUT`, its name for users;
+- `recognise(file) -> str | None`: the name where the file's keys are this tool's, None where they are not. It looks at
+  keys that no other layout has;
+- `read(file) -> ImportedWeights`: a `TensorSpec` for each tensor of the network (atonce's name, the file's key and
+  shape, the conversion to PyTorch's arrangement over RGB), all taken by one call of `take_tensors`, which checks
+  them; and the preprocessing that the weights expect, without which they are worthless.
+
+Then put it into LAYOUTS and its `recognise` into _RECOGNISERS below, and write `tests/weights/layouts/test_NAME.py`: it
+compares outputs with those of the tool's own network.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +29,11 @@ from atonce.weights.tensor_files import WeightsFile
 
 @dataclass(frozen=True)
 class Layout:
-    """How to read files of one kind.
+    """A kind of files that is read.
 
     Attributes:
-        about: for `atonce weights list`.
-        read: raises WeightsError.
+        about: a line for `atonce weights list`.
+        read: gives the weights in a file; raises WeightsError.
     """
 
     about: str
@@ -48,7 +62,11 @@ _RECOGNISERS = (atonce_files.recognise, pytorch_fcn.recognise, torchvision.recog
 
 
 def recognise(file: WeightsFile) -> str:
-    """The layout of a file. Raises WeightsError, which shows what was found."""
+    """Recognise the layout of a file, a name in LAYOUTS.
+
+    Raises:
+        WeightsError: it is none of them; the message shows some of the file's keys.
+    """
     for find in _RECOGNISERS:
         if name := find(file):
             return name
@@ -59,10 +77,13 @@ def recognise(file: WeightsFile) -> str:
 
 
 def import_weights(file: WeightsFile, layout: str | None = None) -> ImportedWeights:
-    """Tensors of a file under atonce's names. Raises WeightsError.
+    """Import the tensors of a file under atonce's names.
 
     Args:
         layout: one of LAYOUTS; None recognises it.
+
+    Raises:
+        WeightsError: there is no such layout, or the file is not of it, damaged, or not a VGG-16.
     """
     name = recognise(file) if layout is None else layout
     if name not in LAYOUTS:

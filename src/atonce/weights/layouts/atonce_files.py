@@ -1,4 +1,4 @@
-"""atonce's own files: a model file gives its trunk and head, a converted VGG-16 is nothing else."""
+"""atonce .safetensors files as weights: a model file gives its trunk and head, a converted VGG-16 is nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from atonce.errors import WeightsError
 from atonce.model.preprocessing import Preprocessing
 from atonce.model.vgg import TRUNK_LAYERS
 from atonce.storage import write_atomically
-from atonce.weights.imported import ImportedWeights, Take, take_all
+from atonce.weights.imported import ImportedWeights, TensorSpec, take_tensors
 from atonce.weights.tensor_files import WeightsFile
 
 LAYOUT = "atonce"
@@ -26,12 +26,12 @@ _NORMALISE = {"mean": "normalise.mean", "std": "normalise.std"}
 
 
 def recognise(file: WeightsFile) -> str | None:
-    """The layout's name where the trunk and the preprocessing have the names of atonce's network."""
+    """The layout's name where the trunk and the preprocessing have the names of atonce's network; None otherwise."""
     return LAYOUT if {"trunk.conv1_1.weight", *_NORMALISE.values()} <= file.tensors.keys() else None
 
 
 def read(file: WeightsFile) -> ImportedWeights:
-    """Trunk, head and preprocessing. Score layers belong to the classes of their training and are left out.
+    """Read trunk, head and preprocessing. Score layers belong to the classes of their training and are left out.
 
     Raises:
         WeightsError: tensors missing, unexpected or not finite.
@@ -40,17 +40,22 @@ def read(file: WeightsFile) -> ImportedWeights:
     if any(key.startswith("head.") for key in file.tensors):
         layers += ["head.fc6", "head.fc7"]
     keys = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")] + list(_NORMALISE.values())
-    takes = [Take(key, key, (1, 3, 1, 1) if key in _NORMALISE.values() else None) for key in keys]
-    tensors = take_all(file, takes, lambda key: key.startswith(("score_", "up_")), "a network of atonce")
+    specs = [TensorSpec(key, key, (1, 3, 1, 1) if key in _NORMALISE.values() else None) for key in keys]
+    tensors = take_tensors(
+        file, specs, ignored=lambda key: key.startswith(("score_", "up_")), network="a network of atonce"
+    )
     mean, std = (_triple(tensors.pop(key)) for key in _NORMALISE.values())
     return ImportedWeights(tensors, Preprocessing(mean, std), LAYOUT, head_scale=_head_scale(file))
 
 
 def write_trunk(imported: ImportedWeights, path: Path, source: Mapping[str, Any]) -> None:
-    """Write trunk and head with their preprocessing as a file that `read` reads. Raises StorageError.
+    """Write trunk and head with their preprocessing as a file that `read` reads.
 
     Args:
-        source: where they come from, kept in the metadata for readers.
+        source: the file that they come from, kept in the metadata for readers.
+
+    Raises:
+        StorageError: `path` cannot be written.
     """
     preprocessing = imported.preprocessing
     tensors: dict[str, Tensor] = {k: v for k, v in imported.tensors.items() if k.startswith(("trunk.", "head."))}
@@ -71,7 +76,7 @@ def write_trunk(imported: ImportedWeights, path: Path, source: Mapping[str, Any]
 
 
 def _head_scale(file: WeightsFile) -> float:
-    """The factor on pool5 in a model file's description; 1 where there is none."""
+    """Read the factor on pool5 from a model file's description; 1 where there is none."""
     if _MODEL_KEY not in file.metadata:
         return 1.0
     try:

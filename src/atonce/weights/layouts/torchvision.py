@@ -1,4 +1,4 @@
-"""torchvision's vgg16: `features.N`, and `classifier.0` and `.3` as fc6 and fc7.
+"""torchvision vgg16 state dicts (.pth): `features.N`, and `classifier.0` and `.3` as fc6 and fc7.
 
 Three sets of weights go by these names and want different input, so they are told apart by conv1_1:
 torchvision's own training; the original convolutions of Simonyan and Zisserman (IMAGENET1K_FEATURES);
@@ -14,8 +14,8 @@ from torch import Tensor
 
 from atonce.errors import WeightsError, option
 from atonce.model.preprocessing import CAFFE_VGG, TORCHVISION
-from atonce.model.vgg import BLOCKS, TRUNK_LAYERS
-from atonce.weights.imported import POOL5, VGG16_CHANNELS, ImportedWeights, Take, as_it_is, reverse_inputs, take_all
+from atonce.model.vgg import BLOCKS, TRUNK_LAYERS, VGG16_CHANNELS
+from atonce.weights.imported import POOL5, ImportedWeights, TensorSpec, reverse_inputs, take_tensors, unchanged
 from atonce.weights.tensor_files import WeightsFile
 
 V1, FEATURES, CAFFE = "torchvision-v1", "torchvision-features", "torchvision-caffe"
@@ -30,17 +30,21 @@ _ROWS = {V1: _V1_ROWS, FEATURES: _ORIGINAL_ROWS, CAFFE: _ORIGINAL_ROWS[::-1]}
 _TOLERANCE = 0.05
 
 
-def positions(counts: Sequence[int], batch_norm: bool = False) -> Iterator[int]:
-    """Index of each convolution in `features`; normalisation, ReLU and pooling take the numbers between."""
+def convolution_indices(counts: Sequence[int]) -> Iterator[int]:
+    """Yield the index in `features` of each convolution; ReLU and pooling take the numbers between.
+
+    Args:
+        counts: convolutions in each block.
+    """
     index = 0
     for count in counts:
         for _ in range(count):
             yield index
-            index += 3 if batch_norm else 2
+            index += 2
         index += 1
 
 
-_POSITIONS = dict(zip(TRUNK_LAYERS, positions([count for _, count in BLOCKS]), strict=True))
+_INDICES = dict(zip(TRUNK_LAYERS, convolution_indices([count for _, count in BLOCKS]), strict=True))
 
 
 def recognise(file: WeightsFile) -> str | None:
@@ -74,37 +78,37 @@ def recognise(file: WeightsFile) -> str | None:
 
 
 def read(file: WeightsFile, layout: str) -> ImportedWeights:
-    """Weights of one of the three layouts. A classifier of the file's owner's own design is left out.
+    """Read weights of one of the three layouts. A classifier of the file's owner's own design is left out.
 
     Raises:
         WeightsError: another VGG, or tensors missing, unexpected, of wrong shape or not finite.
     """
     _refuse_variants(file)
-    takes = list(_trunk(layout))
+    specs = list(_trunk(layout))
     if _has_head(file.tensors, layout):
-        takes += _head(len(file.tensors["classifier.0.bias"]))
-    tensors = take_all(file, takes, lambda key: key.startswith("classifier."), "VGG-16")
+        specs += _head(len(file.tensors["classifier.0.bias"]))
+    tensors = take_tensors(file, specs, ignored=lambda key: key.startswith("classifier."), network="VGG-16")
     return ImportedWeights(tensors, TORCHVISION if layout == V1 else CAFFE_VGG, layout)
 
 
-def _trunk(layout: str) -> Iterator[Take]:
-    for name, index in _POSITIONS.items():
+def _trunk(layout: str) -> Iterator[TensorSpec]:
+    for name, index in _INDICES.items():
         outputs, inputs = VGG16_CHANNELS[name]
-        convert = reverse_inputs if layout == CAFFE and name == "conv1_1" else as_it_is
-        yield Take(f"trunk.{name}.weight", f"features.{index}.weight", (outputs, inputs, 3, 3), convert)
-        yield Take(f"trunk.{name}.bias", f"features.{index}.bias", (outputs,))
+        convert = reverse_inputs if layout == CAFFE and name == "conv1_1" else unchanged
+        yield TensorSpec(f"trunk.{name}.weight", f"features.{index}.weight", (outputs, inputs, 3, 3), convert)
+        yield TensorSpec(f"trunk.{name}.bias", f"features.{index}.bias", (outputs,))
 
 
-def _head(width: int) -> Iterator[Take]:
+def _head(width: int) -> Iterator[TensorSpec]:
     # A row of classifier.0 is a (512, 7, 7) patch of pool5 laid flat: the same numbers are a 7x7 kernel.
-    yield Take("head.fc6.weight", "classifier.0.weight", (width, 25088), lambda rows: rows.reshape(-1, *POOL5))
-    yield Take("head.fc6.bias", "classifier.0.bias", (width,))
-    yield Take("head.fc7.weight", "classifier.3.weight", (width, width), lambda rows: rows[:, :, None, None])
-    yield Take("head.fc7.bias", "classifier.3.bias", (width,))
+    yield TensorSpec("head.fc6.weight", "classifier.0.weight", (width, 25088), lambda rows: rows.reshape(-1, *POOL5))
+    yield TensorSpec("head.fc6.bias", "classifier.0.bias", (width,))
+    yield TensorSpec("head.fc7.weight", "classifier.3.weight", (width, width), lambda rows: rows[:, :, None, None])
+    yield TensorSpec("head.fc7.bias", "classifier.3.bias", (width,))
 
 
 def _has_head(tensors: Mapping[str, Tensor], layout: str) -> bool:
-    """Whether the classifier begins as VGG-16's does, and is not the NaN that FEATURES is published with."""
+    """Tell whether the classifier begins as VGG-16's does, and is not the NaN that FEATURES is published with."""
     first, second = tensors.get("classifier.0.weight"), tensors.get("classifier.3.weight")
     if first is None or second is None:
         return False
@@ -114,10 +118,10 @@ def _has_head(tensors: Mapping[str, Tensor], layout: str) -> bool:
 
 
 def _refuse_variants(file: WeightsFile) -> None:
-    """The file of another VGG is a mistake that deserves more than a list of keys."""
+    """Refuse the file of another VGG, a mistake that deserves more than a list of keys."""
     found = {key for key, tensor in file.tensors.items() if key.startswith("features.") and tensor.ndim == 4}
     if any(key.startswith("features.") and key.endswith("running_mean") for key in file.tensors):
         raise WeightsError(f"{file.path} holds a VGG with batch normalisation", "VGG-16 without (vgg16, not vgg16_bn)")
     for name, counts in _COUNTS.items():
-        if found == {f"features.{index}.weight" for index in positions(counts)}:
+        if found == {f"features.{index}.weight" for index in convolution_indices(counts)}:
             raise WeightsError(f"{file.path} holds {name}", "VGG-16")

@@ -1,0 +1,97 @@
+"""Conversion of weights from elsewhere: an FCN checkpoint into a model file, a VGG-16 into a file of trunk and head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from atonce.data.classes_file import read_classes
+from atonce.data.formats.voc import LABELS as VOC
+from atonce.errors import WeightsError, option
+from atonce.labels import LabelSpec
+from atonce.model_file import ModelFile
+from atonce.progress import ProgressCallback
+from atonce.storage import make_folder, sha256_of
+from atonce.weights import ImportedWeights, build_network, find_weights, read_weights, trained_at_once, write_trunk
+
+
+@dataclass(frozen=True)
+class ConvertedWeights:
+    """A file that has been written from weights from elsewhere.
+
+    Attributes:
+        path: the file: a model file where the weights are a complete FCN, else a file for `atonce.train(weights=...)`.
+        weights: the tensors, the network that they make, and the layout that they came in.
+        notes: assumptions that were made; options stand in them as `errors.option` writes them.
+    """
+
+    path: Path
+    weights: ImportedWeights
+    notes: tuple[str, ...] = ()
+
+
+def convert_weights(
+    source: str | Path,
+    out: str | Path,
+    *,
+    layout: str | None = None,
+    at_once: bool = False,
+    classes: str | Path | None = None,
+    progress: ProgressCallback | None = None,
+) -> ConvertedWeights:
+    """Write weights from elsewhere as a file of atonce; its metadata says where they come from.
+
+    Args:
+        source: a file (.pth, .h5, .safetensors), or a name of `atonce weights list`, downloaded where need be.
+        out: the .safetensors file to write, whose folder is created.
+        layout: one of `atonce.weights.LAYOUTS`; None recognises it.
+        at_once: an FCN-8s was trained at once, so that its pools were scaled; by default it counts as staged.
+        classes: classes.yaml or .csv with the names of an FCN's classes; without, 21 of them are VOC's.
+        progress: called with the bytes downloaded and all bytes.
+
+    Raises:
+        WeightsError: the source is missing, damaged, of an unknown layout, or atonce's own; `out` has another suffix or
+            is the source; `at_once` or `classes` are given for weights that they do not fit.
+        DataError: the file of classes cannot be read.
+        StorageError: `out` cannot be written.
+    """
+    out = Path(out)
+    if out.suffix != ".safetensors":
+        raise WeightsError(option("out", out), "a name that ends in .safetensors")
+    path = find_weights(source, progress)
+    if out.exists() and path.exists() and out.samefile(path):
+        raise WeightsError(f"{option('out', out)} is the file to convert", "another name")
+    imported = read_weights(source, progress, layout)
+    notes: tuple[str, ...] = ()
+    if imported.layout == "atonce":
+        raise WeightsError(f"{path} is a file of atonce already", "weights from elsewhere", "use it as it is")
+    if at_once:
+        imported = trained_at_once(imported)
+    elif imported.network and imported.network.stride == 8:
+        notes = (f"taken for a staged FCN-8s; add {option('at_once', value=True)} if it was trained at once",)
+    origin = {"file": path.name, "sha256": sha256_of(path), "layout": imported.layout}
+    make_folder(out.parent)
+    if imported.network is None:
+        if classes is not None:
+            found = f"{option('classes')} with a VGG-16 ({imported.layout})"
+            raise WeightsError(found, "an FCN checkpoint", "leave it out")
+        write_trunk(imported, out, origin)
+    else:
+        labels = _labels(len(imported.tensors["score_fc7.bias"]), None if classes is None else Path(classes))
+        ModelFile(build_network(imported), labels, training_data={"converted_from": origin}).save(out)
+    return ConvertedWeights(out, imported, notes)
+
+
+def _labels(count: int, classes: Path | None) -> LabelSpec:
+    """Names and colours for the classes of a checkpoint, which holds neither."""
+    if classes is not None:
+        labels = read_classes(classes).labels
+        if labels.num_classes != count:
+            raise WeightsError(f"{classes} names {labels.num_classes} classes", f"the checkpoint's {count}")
+        return labels
+    if count == VOC.num_classes:
+        return VOC
+    try:
+        return LabelSpec.from_names([f"class {i}" for i in range(count)])
+    except ValueError as error:
+        raise WeightsError(str(error)) from None

@@ -1,0 +1,77 @@
+"""Verification of weights: published files against their sha256, any file by reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from atonce.errors import WeightsError
+from atonce.storage import sha256_of
+from atonce.weights import REGISTRY, find_weights, read_weights
+from atonce.weights.imported import ImportedWeights
+from atonce.weights.registry import PretrainedWeights, cache_folder, verify_sha256
+
+
+@dataclass(frozen=True)
+class DownloadCheck:
+    """The state of a registry entry's file in the cache.
+
+    Attributes:
+        entry: the registry entry.
+        sha256: the file's, which is the published one; None where there is no such file.
+        error: says that the file is another one than was published, where it is.
+    """
+
+    entry: PretrainedWeights
+    sha256: str | None = None
+    error: WeightsError | None = None
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """A weights file that could be read: names, shapes and values have been checked.
+
+    Attributes:
+        weights: the tensors.
+        sha256: the file's.
+        published_as: the registry entry with that sha256, where there is one.
+    """
+
+    weights: ImportedWeights
+    sha256: str
+    published_as: str | None
+
+
+def verify_downloads(name: str | None = None) -> Iterator[DownloadCheck]:
+    """Check files that have been downloaded against their published sha256, one after the other.
+
+    Args:
+        name: of one registry entry; None checks them all.
+
+    Raises:
+        WeightsError: the file that was named has not been downloaded.
+    """
+    for entry in REGISTRY.values() if name is None else [REGISTRY[name]]:
+        path = cache_folder() / entry.file_name
+        if not path.is_file():
+            if name is not None:
+                raise WeightsError(f"{entry.name} is not at {path}", remedy=f"fetch {entry.url} and put it there")
+            yield DownloadCheck(entry)
+            continue
+        try:
+            yield DownloadCheck(entry, verify_sha256(path, entry))
+        except WeightsError as error:
+            yield DownloadCheck(entry, error=error)
+
+
+def verify_file(source: str | Path) -> FileCheck:
+    """Check a weights file by reading it: names, shapes and finite values.
+
+    Raises:
+        WeightsError: it is missing, damaged, of an unknown layout, or not a VGG-16.
+    """
+    path = find_weights(source)
+    weights, digest = read_weights(path), sha256_of(path)
+    names = [entry.name for entry in REGISTRY.values() if digest.startswith(entry.sha256)]
+    return FileCheck(weights, digest, names[0] if names else None)
