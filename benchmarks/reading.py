@@ -97,7 +97,7 @@ def run(
     """Read `data`, or streets that are written into `folder` first, which also takes what is cached on disk."""
     what = f"{streets.count} pictures of {data}"
     if data is None:
-        data = write_streets(folder / "streets", streets.count, 1, seed, streets.size)
+        data = write_streets(folder / "streets", train=streets.count, val=1, seed=seed, size=streets.size)
         what = f"{streets.count} generated streets of {streets.size[0]}x{streets.size[1]} (PNG)"
     section = Section("data", "Data loading alone", NOTE.format(what=what, batch=BATCH))
     ways = {

@@ -46,7 +46,7 @@ def set_options(*overrides: str) -> list[str]:
 
 
 def streets(root: Path, train: int = 6, val: int = 3) -> Path:
-    return write_streets(root, train, val, size=SIZE)
+    return write_streets(root, train=train, val=val, size=SIZE)
 
 
 def make_void(root: Path, share: float = 0.9) -> Path:

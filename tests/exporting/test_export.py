@@ -32,7 +32,7 @@ SUFFIX = {Target.ONNX: ".onnx", Target.OPENVINO: ".xml"}
 
 @pytest.fixture(scope="module")
 def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_streets(tmp_path_factory.mktemp("streets"), 4, 3, size=(60, 90))
+    return write_streets(tmp_path_factory.mktemp("streets"), train=4, val=3, size=(60, 90))
 
 
 @pytest.mark.parametrize("target", list(Target))

@@ -16,7 +16,7 @@ from atonce.errors import DataError, StorageError
 from atonce.labels import CAMVID
 from atonce.streets import render_scene, write_streets
 from atonce.streets.canvas import PEDESTRIAN, ROAD, SKY, VOID
-from atonce.streets.develop import vote
+from atonce.streets.sensor import majority_vote
 
 SMALL = (60, 80)
 
@@ -108,13 +108,13 @@ def test_people_are_several_pixels_wide(scenes: list[Sample]) -> None:
     assert np.mean(runs) > 3
 
 
-def test_vote_takes_the_majority_and_void_where_there_is_none() -> None:
+def test_majority_vote_takes_the_majority_and_void_where_there_is_none() -> None:
     nine = np.array([[2, 2, 2, 0, 1, 2], [2, 2, 0, 3, 4, 5], [0, 0, 0, 6, 7, 8]], np.uint8)
-    assert vote(nine).tolist() == [[2, VOID]]
+    assert majority_vote(nine).tolist() == [[2, VOID]]
 
 
 def write(root: Path, **changes: int) -> Path:
-    return write_streets(root, changes.get("train", 3), changes.get("val", 2), changes.get("seed", 0), SMALL)
+    return write_streets(root, **{"train": 3, "val": 2, **changes}, size=SMALL)
 
 
 def pictures(root: Path) -> dict[str, bytes]:
@@ -123,7 +123,9 @@ def pictures(root: Path) -> dict[str, bytes]:
 
 def test_the_folder(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    root = write_streets(tmp_path / "s", 2, 1, size=SMALL, progress=lambda done, total: calls.append((done, total)))
+    root = write_streets(
+        tmp_path / "s", train=2, val=1, size=SMALL, progress=lambda done, total: calls.append((done, total))
+    )
     assert calls == [(1, 3), (2, 3), (3, 3)]
     assert list(pictures(root)) == [
         f"{split}/{kind}/street_{seed}.png"
@@ -173,8 +175,8 @@ def test_train_and_val_share_no_scene(tmp_path: Path) -> None:
 
 
 def test_processes_do_not_change_the_scenes(tmp_path: Path) -> None:
-    alone = write_streets(tmp_path / "a", 2, 1, size=SMALL)
-    together = write_streets(tmp_path / "b", 2, 1, size=SMALL, workers=2)
+    alone = write_streets(tmp_path / "a", train=2, val=1, size=SMALL)
+    together = write_streets(tmp_path / "b", train=2, val=1, size=SMALL, workers=2)
     assert pictures(alone) == pictures(together)
 
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from atonce.data.batches import Batch
-from atonce.errors import RecipeError
 from atonce.model import FCN, initialise
 from atonce.recipes import FCNConfig
-from atonce.recipes.schema import LossConfig
 from atonce.training import Callback, set_up
 from atonce.training.loop import update
-from atonce.training.losses import class_weights, cross_entropy_sum, kernels, l2_penalty, valid_weight
+from atonce.training.losses import cross_entropy_sum, kernels, l2_penalty, valid_weight
 from atonce.training.step_log import StepLog
 from tests.tiny import tiny_recipe
 
@@ -105,30 +102,6 @@ def test_weights_count_in_the_sum_and_in_what_it_is_divided_by(labels: Tensor) -
     mean = cross_entropy_sum(logits, labels, weights) / valid_weight(labels, weights)
     expected = torch.nn.functional.cross_entropy(logits, labels, weights, ignore_index=255)
     assert float(mean) == pytest.approx(float(expected), rel=1e-6)
-
-
-def test_median_frequency_weights_are_those_of_the_paper() -> None:
-    # Two pictures of 100 pixels; class 2 is in the first alone, class 3 in none.
-    pixels, where_present = np.array([120, 60, 20, 0]), np.array([200, 200, 100, 0])
-    frequency = [0.6, 0.3, 0.2]  # median 0.3
-    weights = class_weights(LossConfig(class_weights="median-frequency"), pixels, where_present)
-    assert weights is not None
-    assert weights.tolist() == pytest.approx([*(0.3 / f for f in frequency), 1.0])
-    rooted = class_weights(
-        LossConfig(class_weights="sqrt-median-frequency", max_class_weight=1.1), pixels, where_present
-    )
-    assert rooted is not None
-    assert rooted.tolist() == pytest.approx([math.sqrt(0.5), 1.0, 1.1, 1.0])
-
-
-def test_given_weights_are_one_per_class() -> None:
-    pixels = np.array([1, 1, 1])
-    assert class_weights(LossConfig(), pixels, pixels) is None
-    given = class_weights(LossConfig(class_weights=(1.0, 2.0, 0.0)), pixels, pixels)
-    assert given is not None
-    assert given.tolist() == [1, 2, 0]
-    with pytest.raises(RecipeError, match="holds 2 weights; expected 3"):
-        class_weights(LossConfig(class_weights=(1.0, 2.0)), pixels, pixels)
 
 
 class TestUpdate:

@@ -29,7 +29,15 @@ def streets(
     from atonce.streets import write_streets
 
     with progress_bar("drawing streets") as progress:
-        write_streets(out, train, val, seed, (height, width), progress, workers=os.cpu_count() or 1)
+        write_streets(
+            out,
+            train=train,
+            val=val,
+            seed=seed,
+            size=(height, width),
+            progress=progress,
+            workers=os.cpu_count() or 1,
+        )
     typer.echo(f"{train} training and {val} validation scenes in {out}")
 
 

@@ -11,7 +11,7 @@ from atonce.doctor.findings import relative
 from atonce.doctor.page_images import alike, samples, suspects
 from atonce.errors import as_command_line
 from atonce.reports.html_document import document
-from atonce.reports.number_format import share
+from atonce.reports.number_format import percent
 from atonce.reports.score_tables import swatch
 from atonce.storage import make_folder, write_text
 
@@ -87,7 +87,7 @@ def _tiles(examination: Examination) -> str:
     tiles = [("pictures", f"{sum(s.pictures for s in statistics.values()):,}")] if statistics else []
     tiles += [(escape(split), f"{s.pictures:,}") for split, s in statistics.items()]
     tiles += [("format", escape(dataset.format) if dataset else "not recognised")]
-    tiles += [("void", share(s.void_share)) for split, s in statistics.items() if split == "train" and s.masks]
+    tiles += [("void", percent(s.void_share)) for split, s in statistics.items() if split == "train" and s.masks]
     sizes = {size for s in statistics.values() for size in s.sizes}
     if sizes:
         width, height = next(iter(sizes))
@@ -125,7 +125,7 @@ def _classes(examination: Examination) -> str:
         for s in counted.values():
             part = float(s.share[i])
             bar = f'<span class="bar" style="--v:{part / highest:.4f}"></span>'
-            told = share(part) if s.pixel_count[i] else "absent"
+            told = percent(part) if s.pixel_count[i] else "absent"
             cells.append(f'<td class="share"><b>{told}</b>{bar}</td><td>{s.pictures_with_class[i]:,}</td>')
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return (

@@ -17,7 +17,7 @@ from atonce.doctor.copies import Seen
 from atonce.doctor.findings import relative
 from atonce.inference.result import blend
 from atonce.labels import IGNORE_INDEX, LabelSpec
-from atonce.reports.panels import figure, row
+from atonce.reports.panels import image_figure, row
 from atonce.reports.score_tables import swatch
 
 _SAMPLES, _PAIRS, _SUSPECTS = 4, 4, 6
@@ -48,8 +48,8 @@ def _sample(dataset: Dataset, split: str, item: Item) -> str:
         return ""
     picture = Image.fromarray(sample.image)
     parts = [
-        figure(picture, "picture", f"{item.name}: picture"),
-        figure(_overlay(sample, dataset.labels), "mask", f"{item.name}: classes"),
+        image_figure(picture, "picture", f"{item.name}: picture"),
+        image_figure(_overlay(sample, dataset.labels), "mask", f"{item.name}: classes"),
     ]
     title = f"<h3>{escape(item.name)} <small>{escape(split)}</small></h3>"
     return f'<div class="case">{title}{row(parts, picture, "steps")}</div>'
@@ -81,7 +81,7 @@ def alike(examination: Examination) -> str:
     cases = []
     for one, other, about in couples[:_PAIRS]:
         shown = [
-            figure(Image.fromarray(read_image(s.item.image)), f"{s.item.name} ({s.split})", s.item.name)
+            image_figure(Image.fromarray(read_image(s.item.image)), f"{s.item.name} ({s.split})", s.item.name)
             for s in (one, other)
         ]
         cases.append(f'<div class="case"><h3>{about}</h3><div class="row steps">{"".join(shown)}</div></div>')
@@ -102,7 +102,7 @@ def suspects(examination: Examination) -> str:
         except FileError:
             continue
         large = Image.fromarray(window).resize((_WINDOW * _ZOOM, _WINDOW * _ZOOM), Image.Resampling.NEAREST)
-        figures.append(figure(large, relative(path, examination.root), path.name))
+        figures.append(image_figure(large, relative(path, examination.root), path.name))
     lead = '<p class="lead">Where most happens in the mask, magnified; each value of an index mask has its shade.</p>'
     return f'{lead}<div class="row">{"".join(figures)}</div>' if figures else ""
 

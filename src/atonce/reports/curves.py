@@ -1,4 +1,4 @@
-"""The figures of a run with their titles and keys around them."""
+"""The curves of a run: validation scores, loss, learning rate and each class's IoU over the steps."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from collections.abc import Sequence
 from html import escape
 
 from atonce.reports.number_format import score
-from atonce.reports.run_files import Source
+from atonce.reports.run_files import RunFiles
 from atonce.reports.score_tables import swatch
-from atonce.reports.svg_figures import Line, curve, sparkline
+from atonce.reports.svg_figures import Line, plot_over_steps, sparkline
 from atonce.storage import none_to_nan
 
 
-def curves_section(source: Source) -> str:
-    """Validation scores, loss, training scores and learning rate over the steps; those that there are."""
-    return "".join((_validation(source), _loss(source), _train_iou(source), _learning_rate(source)))
+def curves_section(files: RunFiles) -> str:
+    """Plot validation scores, loss, training scores and learning rate over the steps; those that there are."""
+    return "".join((_validation(files), _loss(files), _train_iou(files), _learning_rate(files)))
 
 
-def classes_over_steps(source: Source) -> str:
-    """IoU of every class over the validations, small and side by side: many lines in one plot say nothing."""
-    if len(source.validations) < 2:
+def classes_over_steps(files: RunFiles) -> str:
+    """Plot the IoU of every class over the validations, small and side by side: in one plot nobody tells them apart."""
+    if len(files.validations) < 2:
         return ""
-    steps, best = [row["step"] for row in source.validations], source.best
+    steps, best = [row["step"] for row in files.validations], files.best
     figures = []
-    for name in source.class_names:
-        line = Line(steps, [row.get(f"iou {name}", math.nan) for row in source.validations])
-        title = f"{swatch(source.palette, name)}{escape(name)}"
+    for name in files.class_names:
+        line = Line(steps, [row.get(f"iou {name}", math.nan) for row in files.validations])
+        title = f"{swatch(files.palette, name)}{escape(name)}"
         if line.empty:
             figures.append(f'<figure class="small"><figcaption>{title} <b>absent</b></figcaption></figure>')
             continue
@@ -39,58 +39,64 @@ def classes_over_steps(source: Source) -> str:
     return f'<div class="smalls">{"".join(figures)}</div>'
 
 
-def _validation(source: Source) -> str:
-    steps = [row["step"] for row in source.validations]
+def _validation(files: RunFiles) -> str:
+    steps = [row["step"] for row in files.validations]
     lines = [
-        Line(steps, [row.get(key, math.nan) for row in source.validations]) for key in ("mean_iou", "pixel_accuracy")
+        Line(steps, [row.get(key, math.nan) for row in files.validations]) for key in ("mean_iou", "pixel_accuracy")
     ]
-    best = source.best
+    best = files.best
     if best is None:
         return ""
-    told = f"best mean IoU {score(best['mean_iou'])} at step {best['step']:,.0f}"
-    alt = f"Validation scores over {len(steps)} validations; {told}"
-    plot = curve(lines, alt, (best["step"], best["mean_iou"]), top=1.0)
-    return _framed("Validation", plot, ("mean IoU", "pixel accuracy"), f"○ {told}")
+    remark = f"best mean IoU {score(best['mean_iou'])} at step {best['step']:,.0f}"
+    alt = f"Validation scores over {len(steps)} validations; {remark}"
+    plot = plot_over_steps(lines, alt, best=(best["step"], best["mean_iou"]), top=1.0)
+    return _plot_figure("Validation", plot, ("mean IoU", "pixel accuracy"), f"○ {remark}")
 
 
-def _loss(source: Source) -> str:
+def _loss(files: RunFiles) -> str:
     terms = {"distillation": "distillation", "l2": "L2"}
-    there = {key: name for key, name in terms.items() if any(none_to_nan(record.get(key)) > 0 for record in source.log)}
-    keys = {"loss": "loss", "cross_entropy": "cross entropy", **there} if there else {"loss": "cross entropy"}
+    present = {
+        key: name for key, name in terms.items() if any(none_to_nan(record.get(key)) > 0 for record in files.log)
+    }
+    keys = {"loss": "loss", "cross_entropy": "cross entropy", **present} if present else {"loss": "cross entropy"}
     # A figure has three lines; what is left then is the L2 term.
     keys = dict(itertools.islice(keys.items(), 3))
-    lines = [_logged(source, key) for key in keys]
+    lines = [_logged(files, key) for key in keys]
     if lines[0].empty:
         return ""
     last = next(v for v in reversed(lines[0].values) if math.isfinite(v))
     alt = f"Training loss over {len(lines[0].steps)} records; {last:.3g} at the last"
-    return _framed("Training loss", curve(lines, alt), tuple(keys.values()), f"last {last:.3g}")
+    return _plot_figure("Training loss", plot_over_steps(lines, alt), tuple(keys.values()), f"last {last:.3g}")
 
 
-def _train_iou(source: Source) -> str:
-    line = _logged(source, "train_mean_iou")
+def _train_iou(files: RunFiles) -> str:
+    line = _logged(files, "train_mean_iou")
     if line.empty:
         return ""
     last = next(v for v in reversed(line.values) if math.isfinite(v))
-    plot = curve([line], f"Mean IoU on the training crops; {score(last)} at the last record", top=1.0)
-    return _framed("Mean IoU on training crops", plot, (), f"last {score(last)}")
+    plot = plot_over_steps([line], f"Mean IoU on the training crops; {score(last)} at the last record", top=1.0)
+    return _plot_figure("Mean IoU on training crops", plot, (), f"last {score(last)}")
 
 
-def _learning_rate(source: Source) -> str:
-    line = _logged(source, "lr")
+def _learning_rate(files: RunFiles) -> str:
+    line = _logged(files, "lr")
     if line.empty:
         return ""
     high = max(v for v in line.values if math.isfinite(v))
-    return _framed(
-        "Learning rate", curve([line], f"Learning rate over the steps, at most {high:.3g}"), (), f"at most {high:.3g}"
+    return _plot_figure(
+        "Learning rate",
+        plot_over_steps([line], f"Learning rate over the steps, at most {high:.3g}"),
+        (),
+        f"at most {high:.3g}",
     )
 
 
-def _logged(source: Source, key: str) -> Line:
-    return Line([none_to_nan(r["step"]) for r in source.log], [none_to_nan(r.get(key)) for r in source.log])
+def _logged(files: RunFiles, key: str) -> Line:
+    return Line([none_to_nan(r["step"]) for r in files.log], [none_to_nan(r.get(key)) for r in files.log])
 
 
-def _framed(title: str, plot: str, names: Sequence[str], remark: str) -> str:
+def _plot_figure(title: str, plot: str, names: Sequence[str], remark: str) -> str:
+    """Frame a plot with its title, the names of its lines and a remark."""
     keys = "".join(f'<span class="key k{i}">{name}</span>' for i, name in enumerate(names, 1)) if len(names) > 1 else ""
     single = f" <small>{names[0]}</small>" if len(names) == 1 else ""
     return (

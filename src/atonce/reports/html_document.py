@@ -9,10 +9,10 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def document(title: str, header: str, body: str, extra_style: str = "") -> str:
-    """A whole HTML document around what has been escaped already.
+    """Return a whole HTML document around a header and a body that have been escaped already.
 
     Args:
-        title: of the window.
+        title: the window's.
         extra_style: CSS beyond style.css.
     """
     style = (files("atonce.reports") / "style.css").read_text("utf-8")

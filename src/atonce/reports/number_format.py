@@ -6,12 +6,12 @@ import math
 
 
 def score(value: float) -> str:
-    """0.643; a dash where there is no number."""
+    """Write a score: 0.643; a dash where there is no number."""
     return f"{value:.3f}" if math.isfinite(value) else "–"
 
 
-def share(value: float) -> str:
-    """A share of 1 in per cent: 34 %, 3.4 %, <0.1 %."""
+def percent(value: float) -> str:
+    """Write a share of 1 in per cent: 34 %, 3.4 %, <0.1 %."""
     if not math.isfinite(value):
         return "–"
     if 0 < value < 0.001:
@@ -20,7 +20,7 @@ def share(value: float) -> str:
 
 
 def duration(minutes: float) -> str:
-    """42 s, 12 min, 3 h 05 min."""
+    """Write a duration: 42 s, 12 min, 3 h 05 min."""
     if not math.isfinite(minutes):
         return "–"
     if minutes < 2:
@@ -30,6 +30,6 @@ def duration(minutes: float) -> str:
     return f"{int(minutes // 60)} h {int(minutes % 60):02} min"
 
 
-def listing(names: list[str]) -> str:
-    """a, b and c."""
+def join_with_and(names: list[str]) -> str:
+    """Write all names of a list: a, b and c."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,4 +1,4 @@
-"""What a report is made of, read from a run directory or an evaluation folder; whatever is missing is empty."""
+"""Read the files of a run directory or an evaluation folder, for a report; whatever is missing is empty."""
 
 from __future__ import annotations
 
@@ -23,35 +23,36 @@ MEANS = ("mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou"
 _PROGRESS_PICTURE = re.compile(r"(.+)_(\d{6,})\.jpg")
 
 
-@dataclass(frozen=True)
-class Source:
-    """The contents of a folder, checked as far as the report relies on them.
+@dataclass(frozen=True, kw_only=True)
+class RunFiles:
+    """The files of a run directory or an evaluation folder, checked as far as the report relies on them.
 
     Attributes:
-        recipe: as text, word for word; `knobs` is the same, parsed.
+        folder: the directory itself.
+        recipe: recipe.yaml as text, word for word; `settings` is the same, parsed.
         log: records of log.jsonl, oldest first.
         validations: rows of metrics.csv as numbers, NaN where a class was absent.
         evaluation: evaluation.json; empty where there is none.
         gallery: entries of gallery.json.
-        about: run.json, versions and circumstances.
+        run_info: run.json, versions and circumstances.
         palette: class name -> colour; empty where no file tells.
         progress: picture name -> [(step, file), ...], oldest first.
     """
 
     folder: Path
     recipe: str = ""
-    knobs: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     log: Sequence[Mapping[str, Any]] = ()
     validations: Sequence[Mapping[str, float]] = ()
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     gallery: Sequence[Mapping[str, Any]] = ()
-    about: Mapping[str, Any] = field(default_factory=dict)
+    run_info: Mapping[str, Any] = field(default_factory=dict)
     palette: Mapping[str, Colour] = field(default_factory=dict)
     progress: Mapping[str, Sequence[tuple[int, Path]]] = field(default_factory=dict)
 
     @property
     def is_training(self) -> bool:
-        """False for a folder that only holds an evaluation."""
+        """True for a run directory, False for a folder that only holds an evaluation."""
         return bool(self.recipe or self.log or self.validations)
 
     @property
@@ -68,43 +69,47 @@ class Source:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """In the order of the ids."""
+        """The names of the classes, in the order of their ids."""
         if self.evaluation:
             return tuple(c["name"] for c in self.evaluation["classes"])
         return tuple(key[4:] for key in (self.validations[0] if self.validations else ()) if key.startswith("iou "))
 
     @property
     def minutes(self) -> float | None:
-        """How long training took."""
-        if "minutes" in self.about:
-            return none_to_nan(self.about["minutes"])
+        """The minutes that training took; None where no file tells."""
+        if "minutes" in self.run_info:
+            return none_to_nan(self.run_info["minutes"])
         seconds = [none_to_nan(record.get("seconds")) for record in self.log[-1:]]
         return seconds[0] / 60 if seconds else None
 
 
-def read_run_files(folder: Path) -> Source:
-    """Raises DataError: nothing to report, or a damaged file."""
+def read_run_files(folder: Path) -> RunFiles:
+    """Read the files of a run directory or an evaluation folder.
+
+    Raises:
+        DataError: there is nothing to report, or a file is damaged.
+    """
     recipe, evaluation = _text(folder / "recipe.yaml"), _json(folder / "evaluation.json", dict)
     if evaluation:
         _require_evaluation(folder / "evaluation.json", evaluation)
-    source = Source(
-        folder,
-        recipe,
-        _knobs(recipe),
-        _read_log(folder / "log.jsonl"),
-        _read_metrics(folder / "metrics.csv"),
-        evaluation,
-        [entry for entry in _json(folder / "gallery.json", list) if isinstance(entry, dict)],
-        _json(folder / "run.json", dict),
-        _palette(folder, evaluation),
-        _progress(folder / "pictures"),
+    files = RunFiles(
+        folder=folder,
+        recipe=recipe,
+        settings=_settings(recipe),
+        log=_read_log(folder / "log.jsonl"),
+        validations=_read_metrics(folder / "metrics.csv"),
+        evaluation=evaluation,
+        gallery=[entry for entry in _json(folder / "gallery.json", list) if isinstance(entry, dict)],
+        run_info=_json(folder / "run.json", dict),
+        palette=_palette(folder, evaluation),
+        progress=_progress(folder / "pictures"),
     )
-    if not (source.is_training or source.evaluation):
+    if not (files.is_training or files.evaluation):
         raise DataError(
             f"{folder} holds nothing to report",
             "a run directory (recipe.yaml, log.jsonl, metrics.csv) or an evaluation (evaluation.json)",
         )
-    return source
+    return files
 
 
 def _text(path: Path) -> str:
@@ -115,7 +120,7 @@ def _text(path: Path) -> str:
 
 
 def _json(path: Path, kind: type) -> Any:
-    """The parsed file, or an empty `kind` where there is none."""
+    """Return the parsed file, or an empty `kind` where there is none."""
     text = _text(path)
     if not text:
         return kind()
@@ -129,7 +134,7 @@ def _json(path: Path, kind: type) -> Any:
 
 
 def _require_evaluation(path: Path, data: Mapping[str, Any]) -> None:
-    """The report computes with these, so it does not start on others."""
+    """Refuse what is no evaluation: the report computes with classes and confusion matrix."""
     classes, matrix = data.get("classes"), data.get("confusion")
     fine = (
         isinstance(classes, list)
@@ -142,8 +147,8 @@ def _require_evaluation(path: Path, data: Mapping[str, Any]) -> None:
         raise DataError(f"{path} is not an evaluation", "what `atonce evaluate` writes into a folder", "evaluate again")
 
 
-def _knobs(recipe: str) -> Mapping[str, Any]:
-    """Parsed for a few words in the head of the report; one that cannot be parsed is still shown as it is."""
+def _settings(recipe: str) -> Mapping[str, Any]:
+    """Parse the recipe for the head of the report; one that cannot be parsed is still shown as it is."""
     try:
         data = yaml.safe_load(recipe)
     except yaml.YAMLError:
@@ -152,7 +157,7 @@ def _knobs(recipe: str) -> Mapping[str, Any]:
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
-    """Up to the first line that is not whole: the one a run is writing, or left behind when it died."""
+    """Read records up to the first line that is not whole: the one a run is writing, or left when it died."""
     records: list[dict[str, Any]] = []
     for line in _text(path).splitlines():
         try:
@@ -171,7 +176,7 @@ def _read_metrics(path: Path) -> list[dict[str, float]]:
 
 
 def _palette(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, Colour]:
-    """From the evaluation where it says, or else from the model beside it; nothing is guessed."""
+    """Return the palette of the evaluation, or else that of the model beside it; nothing is guessed."""
     labels: Any = {"names": [c["name"] for c in evaluation.get("classes", ())], "palette": evaluation.get("palette")}
     if not labels["palette"]:
         try:
@@ -186,6 +191,7 @@ def _palette(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, Colour]:
 
 
 def _progress(folder: Path) -> dict[str, list[tuple[int, Path]]]:
+    """List the panels that each validation left in pictures/, by picture."""
     found: defaultdict[str, list[tuple[int, Path]]] = defaultdict(list)
     for path in sorted(folder.glob("*.jpg")) if folder.is_dir() else ():
         if match := _PROGRESS_PICTURE.fullmatch(path.name):

@@ -1,4 +1,4 @@
-"""Houses: a facade along the street, the gable that faces us, a roof."""
+"""Houses: a facade along the street, the gable that faces the camera, a roof; and the skyline behind them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atonce.streets.camera import Floats
-from atonce.streets.canvas import BUILDING, TO_US, Canvas
+from atonce.streets.canvas import BUILDING, TOWARDS_CAMERA, Canvas
 from atonce.streets.light import RGB, Vector
 
 WALLS: tuple[RGB, ...] = (
@@ -50,8 +50,8 @@ class House:
     shop: bool
 
 
-def draw_house(rng: np.random.Generator, side: int, front: float, z0: float, z1: float, city: float) -> House:
-    """`city` 0..1: from cottages to office blocks."""
+def draw_house(rng: np.random.Generator, *, side: int, front: float, z0: float, z1: float, city: float) -> House:
+    """Draw a house at random; `city`, 0..1, leads from cottages to office blocks."""
     floors = int(rng.integers(2, 3 + round(3 * city) + 1))
     eaves = floors * rng.uniform(2.7, 3.3) + rng.uniform(0, 0.8)
     pitched = rng.random() > 0.25 + 0.4 * city
@@ -71,6 +71,7 @@ def draw_house(rng: np.random.Generator, side: int, front: float, z0: float, z1:
 
 
 def paint_house(canvas: Canvas, rng: np.random.Generator, house: House) -> None:
+    """Paint a house, the farthest of its faces first."""
     s, x, back = house.side, house.side * house.front, house.side * (house.front + house.depth)
     middle, z0, z1, eaves, ridge = (x + back) / 2, house.z0, house.z1, house.eaves, house.ridge
     roof = ROOFS[rng.integers(len(ROOFS))]
@@ -79,7 +80,7 @@ def paint_house(canvas: Canvas, rng: np.random.Generator, house: House) -> None:
         _chimneys(canvas, rng, house, middle)
         canvas.polygon(slope, roof, (-s * 0.5, 0.86, 0.0), BUILDING)
     gable = ((x, 0.0, z0), (x, eaves, z0), (middle, ridge, z0), (back, eaves, z0), (back, 0.0, z0))
-    canvas.polygon(gable, house.wall, TO_US, BUILDING)
+    canvas.polygon(gable, house.wall, TOWARDS_CAMERA, BUILDING)
     if house.z0 < DETAILED:
         _gable_windows(canvas, rng, house)
     facing: Vector = (-float(s), 0.0, 0.0)
@@ -96,10 +97,10 @@ def _scaled(colour: RGB, gain: float) -> RGB:
     return colour[0] * gain, colour[1] * gain, colour[2] * gain
 
 
-def _on_facade(house: House, rectangles: list[tuple[float, float, float, float]], proud: float = 0.0) -> Floats:
-    """Rectangles (u0, v0, u1, v1) along and up the facade -> quads (N, 4, 3); `proud` of it by so many metres."""
+def _on_facade(house: House, rectangles: list[tuple[float, float, float, float]], offset: float = 0.0) -> Floats:
+    """Rectangles (u0, v0, u1, v1) along and up the facade -> quads (N, 4, 3), `offset` metres before it."""
     r = np.asarray(rectangles, dtype=np.float64).reshape(-1, 4)
-    quads = np.full((len(r), 4, 3), house.side * (house.front - proud))
+    quads = np.full((len(r), 4, 3), house.side * (house.front - offset))
     quads[:, :, 2] = house.z0 + r[:, (0, 2, 2, 0)]
     quads[:, :, 1] = r[:, (1, 1, 3, 3)]
     return quads
@@ -111,11 +112,11 @@ def _courses(canvas: Canvas, house: House, facing: Vector) -> None:
         return
     rows = np.arange(0.4, house.eaves - 0.3, 0.55)
     bands = [(0.0, float(v), house.z1 - house.z0, float(v) + 0.09) for v in rows]
-    canvas.quads(_on_facade(house, bands), [_scaled(house.wall, 0.93)] * len(bands), facing, None, 0.6)
+    canvas.quads(_on_facade(house, bands), [_scaled(house.wall, 0.93)] * len(bands), facing, None, min_pixels=0.6)
 
 
 def _glass(canvas: Canvas, rng: np.random.Generator, count: int) -> list[RGB]:
-    """Panes: dark rooms, curtains, the sky's reflection, lamps at dusk."""
+    """Return colours of panes: dark windows, curtains, the sky's reflection, lamps at dusk."""
     panes: list[RGB] = []
     for kind, amount in rng.random((count, 2)):
         if canvas.light.dark and kind < 0.3:
@@ -142,8 +143,8 @@ def _windows(canvas: Canvas, rng: np.random.Generator, house: House, facing: Vec
         for i in range(across)
     ]
     frame = (232.0, 230.0, 222.0) if rng.random() < 0.6 else _scaled(house.wall, 0.6)
-    grown = [(a - 0.1, b - 0.16, c + 0.1, d + 0.1) for a, b, c, d in panes]
-    canvas.quads(_on_facade(house, grown), [frame] * len(panes), facing, None, 1.5)
+    frames = [(a - 0.1, b - 0.16, c + 0.1, d + 0.1) for a, b, c, d in panes]
+    canvas.quads(_on_facade(house, frames), [frame] * len(panes), facing, None, min_pixels=1.5)
     glass = _glass(canvas, rng, len(panes))
     canvas.quads(_on_facade(house, panes), glass, facing)
     if house.z0 < 18:
@@ -170,7 +171,11 @@ def _ground_floor(canvas: Canvas, rng: np.random.Generator, house: House, facing
     paint = [FASCIAS[i] for i in rng.integers(len(FASCIAS), size=doors)]
     at = [(i + 0.5) * length / doors for i in range(doors)]
     canvas.quads(
-        _on_facade(house, [(u - 0.65, 0.0, u + 0.65, 2.4) for u in at]), [(225, 222, 214)] * doors, facing, None, 1.5
+        _on_facade(house, [(u - 0.65, 0.0, u + 0.65, 2.4) for u in at]),
+        [(225, 222, 214)] * doors,
+        facing,
+        None,
+        min_pixels=1.5,
     )
     canvas.quads(_on_facade(house, [(u - 0.5, 0.0, u + 0.5, 2.2) for u in at]), paint, facing)
     panes = [(u + d - 0.7, 0.9, u + d + 0.7, 2.3) for u in at for d in (-length / doors * 0.3, length / doors * 0.3)]
@@ -187,19 +192,19 @@ def _gable_windows(canvas: Canvas, rng: np.random.Generator, house: House) -> No
             for x, v in floors
         ]
     )
-    canvas.quads(quads.reshape(-1, 4, 3), _glass(canvas, rng, len(floors)), TO_US)
+    canvas.quads(quads.reshape(-1, 4, 3), _glass(canvas, rng, len(floors)), TOWARDS_CAMERA)
 
 
 def _chimneys(canvas: Canvas, rng: np.random.Generator, house: House, middle: float) -> None:
     for at in rng.uniform(house.z0, house.z1, rng.integers(0, 3)):
         low, high = house.ridge - 0.8, house.ridge + rng.uniform(0.7, 1.4)
-        for z, normal in ((at + 0.35, (-float(house.side), 0.0, 0.0)), (at - 0.35, TO_US)):
+        for z, normal in ((at + 0.35, (-float(house.side), 0.0, 0.0)), (at - 0.35, TOWARDS_CAMERA)):
             corners = ((-0.5, low), (0.5, low), (0.5, high), (-0.5, high))
             canvas.polygon([(middle + dx, y, z) for dx, y in corners], (128, 76, 60), normal, BUILDING)
 
 
-def paint_skyline(canvas: Canvas, rng: np.random.Generator, z: float, label: int, albedo: RGB, rough: bool) -> None:
-    """What closes the view, from end to end of the horizon: roofs (stepped) or woods (`rough`)."""
+def paint_skyline(canvas: Canvas, rng: np.random.Generator, *, z: float, label: int, albedo: RGB, rough: bool) -> None:
+    """Paint a silhouette from end to end of the horizon: roofs, which are stepped, or woods (`rough`)."""
     xs = np.cumsum(rng.uniform(2, 4, 90) if rough else rng.uniform(5, 16, 44))
     heights = rng.uniform(5, 11 if rough else 13, len(xs))
     if rough:
@@ -207,9 +212,9 @@ def paint_skyline(canvas: Canvas, rng: np.random.Generator, z: float, label: int
     xs = xs - xs[-1] / 2
     top = [(x, y) for i, y in enumerate(heights) for x in ((xs[i],) if rough else (xs[max(0, i - 1)], xs[i]))]
     points = [(xs[0], -6.0, z), *((x, y, z) for x, y in top), (xs[-1], -6.0, z)]
-    canvas.polygon(points, albedo, (0.0, 0.5, -0.86) if rough else TO_US, label)
+    canvas.polygon(points, albedo, (0.0, 0.5, -0.86) if rough else TOWARDS_CAMERA, label)
     if not rough:
         tints = [_scaled(albedo, g) for g in rng.uniform(0.75, 1.15, len(xs))]
         for i in range(1, len(xs)):
             corners = ((xs[i - 1], -6), (xs[i], -6), (xs[i], heights[i]), (xs[i - 1], heights[i]))
-            canvas.polygon([(x, y, z) for x, y in corners], tints[i], TO_US, label)
+            canvas.polygon([(x, y, z) for x, y in corners], tints[i], TOWARDS_CAMERA, label)

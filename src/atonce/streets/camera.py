@@ -1,4 +1,4 @@
-"""Where a point of the street lands in the picture."""
+"""The pinhole camera: the pixel that a point of the street is projected to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Camera:
     Attributes:
         focal: in pixels of the canvas.
         centre: principal point (column, row).
-        position: (3,) of the lens: x from the road's centre line, y over the road, z = 0.
+        position: (3,), the lens: x from the road's centre line, y over the road, z = 0.
         rotation: (3, 3), world to camera.
         bend, hill: the street leaves its tangent by `bend * z**2` to the right and `hill * z**2` upwards.
     """
@@ -34,7 +34,7 @@ class Camera:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, height: int, width: int, lane: float) -> Camera:
-        """A camera behind some windscreen: `lane` is the x of the middle of its lane."""
+        """Draw a camera behind some windscreen at random; `lane` is the x of the middle of its lane."""
         yaw, pitch, roll = rng.normal(0, (0.045, 0.022, 0.008))
         cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
         turn = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
@@ -49,8 +49,8 @@ class Camera:
             hill=rng.normal(0, 0.00025),
         )
 
-    def view(self, points: Floats) -> Floats:
-        """World (..., 3) -> camera axes (..., 3): right, up, depth."""
+    def to_camera(self, points: Floats) -> Floats:
+        """Transform world coordinates (..., 3) into those of the camera (..., 3): right, up, depth."""
         z = points[..., 2]
         away: Floats = points - self.position
         away[..., 0] += self.bend * z * z
@@ -58,14 +58,14 @@ class Camera:
         turned: Floats = away @ self.rotation.T
         return turned
 
-    def project(self, view: Floats) -> Floats:
-        """Camera axes (..., 3), depth > 0 -> pixels (..., 2): column, row."""
-        pixels: Floats = view[..., :2] / view[..., 2:] * (self.focal, -self.focal) + self.centre
+    def project(self, points: Floats) -> Floats:
+        """Project camera coordinates (..., 3), depth > 0, to pixels (..., 2): column, row."""
+        pixels: Floats = points[..., :2] / points[..., 2:] * (self.focal, -self.focal) + self.centre
         return pixels
 
 
 def clip_near(view: Floats) -> Floats:
-    """The part of a polygon (N, 3) in camera axes that lies beyond the near plane; (0, 3) when there is none."""
+    """Return the part of a polygon (N, 3) in camera coordinates beyond the near plane; (0, 3) when there is none."""
     kept: list[Floats] = []
     for here, there in zip(view, np.roll(view, -1, axis=0), strict=True):
         if here[2] >= NEAR:

@@ -1,4 +1,4 @@
-"""The floor of the street: asphalt and its markings, kerbs, pavements, side streets, shadows."""
+"""The ground: asphalt and its markings, kerbs, pavements, side streets, shadows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from atonce.streets.light import RGB
 FAR = 150.0
 KERB = 0.12
 STATIONS = np.concatenate((np.linspace(0.4, 12, 8), np.geomspace(16, FAR, 14)))
+"""Metres along the road between which it is painted stretch by stretch, so that each gets its share of haze."""
 
 
 @dataclass(frozen=True)
 class Road:
-    """The cross-section: half the road, the pavements (left, right), the materials.
+    """The cross-section of the road.
 
     Attributes:
+        half: metres from the centre line to the kerb.
+        pavements: widths of the left and the right one.
+        asphalt, stone: colours of the road and of the pavements.
         verge: grass beyond the pavements rather than stone.
         side_streets: (side, z0, z1) each.
     """
@@ -35,7 +39,7 @@ class Road:
 
 
 @dataclass(frozen=True)
-class Caster:
+class ShadowCaster:
     """Something solid over the ground: its footprint (x, z), from `bottom` to `top` metres up."""
 
     footprint: tuple[tuple[float, float], ...]
@@ -44,6 +48,7 @@ class Caster:
 
 
 def draw_road(rng: np.random.Generator, side_streets: tuple[tuple[int, float, float], ...]) -> Road:
+    """Draw a road at random."""
     grey = float(rng.uniform(70, 106))
     warm = float(rng.normal(0, 4))
     pale = float(rng.uniform(140, 190))
@@ -60,14 +65,15 @@ def draw_road(rng: np.random.Generator, side_streets: tuple[tuple[int, float, fl
 
 
 def paint_ground(canvas: Canvas, rng: np.random.Generator, road: Road) -> None:
+    """Paint all that lies on the ground, the lowest layer first."""
     turf: RGB = (96, 110, 58)
     beyond, label = (turf, TREE) if road.verge else (road.stone, PAVEMENT)
-    _band(canvas, -120, 120, beyond, label)
+    _band(canvas, x0=-120, x1=120, albedo=beyond, label=label)
     for side, width in zip((-1, 1), road.pavements, strict=True):
         inner, outer = side * road.half, side * (road.half + width)
-        _band(canvas, inner, outer, road.stone, PAVEMENT, KERB)
-        _slabs(canvas, rng, road, min(inner, outer), max(inner, outer))
-    _band(canvas, -road.half, road.half, road.asphalt, ROAD)
+        _band(canvas, x0=inner, x1=outer, albedo=road.stone, label=PAVEMENT, y=KERB)
+        _slabs(canvas, rng, road, inner=min(inner, outer), outer=max(inner, outer))
+    _band(canvas, x0=-road.half, x1=road.half, albedo=road.asphalt, label=ROAD)
     _wear(canvas, rng, road)
     for side, z0, z1 in road.side_streets:
         x0, x1 = side * (road.half - 0.2), side * 90.0
@@ -77,22 +83,22 @@ def paint_ground(canvas: Canvas, rng: np.random.Generator, road: Road) -> None:
     _markings(canvas, rng, road)
 
 
-def _band(canvas: Canvas, x0: float, x1: float, albedo: RGB, label: int | None, y: float = 0.0) -> None:
-    """A strip along the whole street, in stretches so that each gets its share of haze."""
+def _band(canvas: Canvas, *, x0: float, x1: float, albedo: RGB, label: int | None = None, y: float = 0.0) -> None:
+    """Paint a strip along the whole street."""
     for z0, z1 in itertools.pairwise(STATIONS):
         canvas.polygon([(x0, y, z0), (x1, y, z0), (x1, y, z1), (x0, y, z1)], albedo, UP, label)
 
 
 def _rectangles(canvas: Canvas, rectangles: Sequence[tuple[float, ...]], albedos: Sequence[RGB], y: float) -> None:
-    """Details (x0, z0, x1, z1) lying on the ground."""
+    """Paint details (x0, z0, x1, z1) that lie on the ground, `y` metres up."""
     r = np.array(rectangles, dtype=np.float64).reshape(-1, 4)
     quads = np.full((len(r), 4, 3), y)
     quads[:, :, 0], quads[:, :, 2] = r[:, (0, 2, 2, 0)], r[:, (1, 1, 3, 3)]
-    canvas.quads(quads, albedos, UP, None, 0.4)
+    canvas.quads(quads, albedos, UP, None, min_pixels=0.4)
 
 
-def _slabs(canvas: Canvas, rng: np.random.Generator, road: Road, inner: float, outer: float) -> None:
-    """Joints, and slabs of slightly other stone."""
+def _slabs(canvas: Canvas, rng: np.random.Generator, road: Road, *, inner: float, outer: float) -> None:
+    """Paint joints, and slabs of slightly other stone."""
     steps = np.arange(2.2, 17, 0.9)
     odd = [(*sorted(rng.uniform(inner, outer, 2)), z) for z in rng.choice(steps, 8)]
     gains = rng.uniform(0.85, 1.12, len(odd))
@@ -105,12 +111,17 @@ def _slabs(canvas: Canvas, rng: np.random.Generator, road: Road, inner: float, o
 
 
 def _wear(canvas: Canvas, rng: np.random.Generator, road: Road) -> None:
-    """Wheel tracks, repairs, manholes."""
+    """Paint wheel tracks, repairs, manholes."""
     a = road.asphalt
     for lane in (-road.half / 2, road.half / 2):
         for track in (-0.75, 0.75):
             gain = float(rng.uniform(0.92, 1.03))
-            _band(canvas, lane + track - 0.3, lane + track + 0.3, (a[0] * gain, a[1] * gain, a[2] * gain), None)
+            _band(
+                canvas,
+                x0=lane + track - 0.3,
+                x1=lane + track + 0.3,
+                albedo=(a[0] * gain, a[1] * gain, a[2] * gain),
+            )
     patches = rng.uniform((-road.half, 3, 0.5, 0.8), (road.half - 1.6, 40, 1.6, 6), (int(rng.integers(2, 8)), 4))
     gains = rng.uniform(0.72, 1.15, len(patches))
     tints = [(a[0] * g, a[1] * g, a[2] * g) for g in gains]
@@ -118,8 +129,8 @@ def _wear(canvas: Canvas, rng: np.random.Generator, road: Road) -> None:
     holes = rng.uniform((-road.half + 1, 4), (road.half - 1, 25), (2, 2))
     turn = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     for x, z in holes:
-        rim = np.stack((x + 0.35 * np.cos(turn), 0 * turn, z + 0.35 * np.sin(turn)), axis=1)
-        canvas.polygon(rim, (a[0] * 0.6, a[1] * 0.58, a[2] * 0.56), UP)
+        circle = np.stack((x + 0.35 * np.cos(turn), 0 * turn, z + 0.35 * np.sin(turn)), axis=1)
+        canvas.polygon(circle, (a[0] * 0.6, a[1] * 0.58, a[2] * 0.56), UP)
 
 
 def _kerb(canvas: Canvas, road: Road, side: int) -> None:
@@ -163,8 +174,8 @@ def _markings(canvas: Canvas, rng: np.random.Generator, road: Road) -> None:
     _rectangles(canvas, lines, [white] * len(lines), 0.0)
 
 
-def cast(casters: Sequence[Caster], sun: tuple[float, float, float]) -> list[Floats]:
-    """Shadows on the ground (N, 3) of solids lit from `sun`."""
+def shadows_of(casters: Sequence[ShadowCaster], sun: tuple[float, float, float]) -> list[Floats]:
+    """Return the shadows on the ground, polygons (N, 3), of solids lit from `sun`."""
     drift = -sun[0] / sun[1], -sun[2] / sun[1]
     areas = []
     for c in casters:
@@ -174,7 +185,7 @@ def cast(casters: Sequence[Caster], sun: tuple[float, float, float]) -> list[Flo
 
 
 def _hull(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Convex hull (Andrew's monotone chain)."""
+    """Return the convex hull (Andrew's monotone chain)."""
     ordered = sorted(points)
 
     def chain(run: list[tuple[float, float]]) -> list[tuple[float, float]]:

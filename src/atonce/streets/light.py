@@ -1,4 +1,4 @@
-"""The hour and the weather: what the sun and the sky do to colours."""
+"""The light of a scene, by hour and weather: sun, sky, haze, and the colours that they make of a surface."""
 
 from __future__ import annotations
 
@@ -16,8 +16,15 @@ Vector = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Mood:
-    """Ranges from which a scene's light is drawn. Light is relative: 1 is a white wall well exposed."""
+class LightPreset:
+    """Ranges from which a scene's light is drawn. Light is relative: 1 is a white wall well exposed.
+
+    Attributes:
+        chance: share of the scenes that have this light.
+        elevation: degrees of the sun above the horizon.
+        clouds: share of the sky that they cover.
+        haze: density, per kilometre.
+    """
 
     chance: float
     elevation: tuple[float, float]
@@ -29,15 +36,51 @@ class Mood:
     haze: tuple[float, float]
 
 
-MOODS = (
+LIGHT_PRESETS = (
     # A clear or half-cloudy day.
-    Mood(0.40, (30, 65), (0.72, 0.68, 0.60), (0.42, 0.45, 0.52), (86, 136, 206), (190, 212, 232), (0, 0.7), (1, 5)),
+    LightPreset(
+        chance=0.40,
+        elevation=(30, 65),
+        sun=(0.72, 0.68, 0.60),
+        ambient=(0.42, 0.45, 0.52),
+        zenith=(86, 136, 206),
+        horizon=(190, 212, 232),
+        clouds=(0, 0.7),
+        haze=(1, 5),
+    ),
     # Overcast: no shadows, white sky.
-    Mood(0.30, (30, 60), (0.07, 0.07, 0.07), (0.74, 0.76, 0.79), (186, 192, 200), (224, 227, 230), (0.4, 1), (2, 12)),
+    LightPreset(
+        chance=0.30,
+        elevation=(30, 60),
+        sun=(0.07, 0.07, 0.07),
+        ambient=(0.74, 0.76, 0.79),
+        zenith=(186, 192, 200),
+        horizon=(224, 227, 230),
+        clouds=(0.4, 1),
+        haze=(2, 12),
+    ),
     # Morning or evening sun.
-    Mood(0.20, (12, 26), (0.80, 0.62, 0.42), (0.42, 0.43, 0.50), (112, 148, 200), (246, 216, 176), (0, 0.6), (2, 8)),
+    LightPreset(
+        chance=0.20,
+        elevation=(12, 26),
+        sun=(0.80, 0.62, 0.42),
+        ambient=(0.42, 0.43, 0.50),
+        zenith=(112, 148, 200),
+        horizon=(246, 216, 176),
+        clouds=(0, 0.6),
+        haze=(2, 8),
+    ),
     # Dusk, or rain coming.
-    Mood(0.10, (15, 40), (0.04, 0.04, 0.05), (0.44, 0.46, 0.53), (104, 116, 140), (176, 172, 172), (0.5, 1), (3, 12)),
+    LightPreset(
+        chance=0.10,
+        elevation=(15, 40),
+        sun=(0.04, 0.04, 0.05),
+        ambient=(0.44, 0.46, 0.53),
+        zenith=(104, 116, 140),
+        horizon=(176, 172, 172),
+        clouds=(0.5, 1),
+        haze=(3, 12),
+    ),
 )
 
 
@@ -63,27 +106,29 @@ class Light:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Light:
-        index = int(rng.choice(len(MOODS), p=[m.chance for m in MOODS]))
-        mood = MOODS[index]
-        up, round_ = np.radians(rng.uniform(*mood.elevation)), rng.uniform(0, 2 * np.pi)
+        """Draw the light of a scene at random."""
+        index = int(rng.choice(len(LIGHT_PRESETS), p=[m.chance for m in LIGHT_PRESETS]))
+        preset = LIGHT_PRESETS[index]
+        up, round_ = np.radians(rng.uniform(*preset.elevation)), rng.uniform(0, 2 * np.pi)
         wobble = rng.uniform(0.88, 1.12)
         return cls(
             towards=(float(np.cos(up) * np.sin(round_)), float(np.sin(up)), float(np.cos(up) * np.cos(round_))),
-            sun=mood.sun,
-            ambient=(mood.ambient[0] * wobble, mood.ambient[1] * wobble, mood.ambient[2] * wobble),
-            zenith=mood.zenith,
-            horizon=mood.horizon,
-            clouds=float(rng.uniform(*mood.clouds)),
-            density=float(rng.uniform(*mood.haze)) / 1000,
+            sun=preset.sun,
+            ambient=(preset.ambient[0] * wobble, preset.ambient[1] * wobble, preset.ambient[2] * wobble),
+            zenith=preset.zenith,
+            horizon=preset.horizon,
+            clouds=float(rng.uniform(*preset.clouds)),
+            density=float(rng.uniform(*preset.haze)) / 1000,
             dark=index == 3,
         )
 
     @property
     def casts_shadows(self) -> bool:
+        """True where the sun is strong enough for shadows."""
         return self.sun[0] > 0.2
 
     def shade(self, normal: Vector) -> RGB:
-        """Light on a surface that faces `normal`: multiply a reflectance by it."""
+        """Return the light on a surface that faces `normal`: multiply a reflectance by it."""
         (x, y, z), (a, b, c) = normal, self.towards
         facing = max(0.0, x * a + y * b + z * c)
         # Surfaces that look down or along the street see less sky.
@@ -91,8 +136,8 @@ class Light:
         (r, g, v), (i, j, k) = self.ambient, self.sun
         return r * wide + i * facing, g * wide + j * facing, v * wide + k * facing
 
-    def seen(self, albedo: RGB, shade: RGB, distance: float) -> tuple[int, int, int]:
-        """Colour that reaches the lens, 0..255."""
+    def apparent_colour(self, albedo: RGB, shade: RGB, distance: float) -> tuple[int, int, int]:
+        """Return the colour that reaches the lens from `distance` metres, 0..255."""
         clear = math.exp(-self.density * distance)
         air = (1 - clear) * 0.95
         (a, b, c), (r, g, v), (x, y, z) = albedo, shade, self.horizon
@@ -105,13 +150,13 @@ class Light:
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int) -> NDArray[np.float32]:
-    """Noise (height, width), about -1..1, whose features are a `cells`-th of the width wide."""
+    """Return noise (height, width), about -1..1, whose features are a `cells`-th of the width wide."""
     grid = rng.normal(0, 0.6, (max(2, cells * height // width), max(2, cells))).astype(np.float32)
     return np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def sky(rng: np.random.Generator, light: Light, height: int, width: int) -> NDArray[np.uint8]:
-    """Sky (height, width, 3): gradient, clouds, glow around the sun."""
+    """Paint a sky (height, width, 3): gradient, clouds, glow around the sun."""
     small_h, small_w = -(-height // 4), -(-width // 4)
     low = np.clip(np.linspace(0, 1.7, small_h, dtype=np.float32), 0, 1)[:, None, None] ** 0.8
     zenith, horizon = (np.array(c, np.float32) for c in (light.zenith, light.horizon))

@@ -1,9 +1,9 @@
-"""A folder of scenes that the "folder" format opens."""
+"""Write a folder of scenes, in the layout of the "folder" format."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -15,19 +15,20 @@ from PIL import Image
 
 from atonce.errors import DataError, StorageError
 from atonce.labels import CAMVID, IGNORE_INDEX
+from atonce.progress import ProgressCallback
 from atonce.streets.scene import render_scene
 
 VERSION = 4
-"""Of the generator: raise it when the same seed gives another picture, and old folders are made anew."""
+"""The version of the generator: raise it when the same seed gives another picture, and old folders are made anew."""
 
 MARKER = "streets.json"
 MOST = 500_000
-"""Scenes a split: each seed of a folder owns a million seeds of scenes, half for train and half for val."""
+"""The most scenes of a split: each seed of a folder owns a million seeds of scenes, half for train, half for val."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One scene to write."""
+    """One scene to write: `size` is (height, width)."""
 
     folder: Path
     seed: int
@@ -35,17 +36,19 @@ class Job:
 
     @property
     def files(self) -> tuple[Path, Path]:
+        """Its picture and its mask."""
         name = f"street_{self.seed:06d}.png"
         return self.folder / "images" / name, self.folder / "masks" / name
 
 
 def write_streets(
     root: Path,
+    *,
     train: int,
     val: int,
     seed: int = 0,
     size: tuple[int, int] = (180, 240),
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
     workers: int = 1,
 ) -> Path:
     """Write `train` and `val` scenes, of disjoint seeds, under `root` in the "folder" layout.
@@ -95,7 +98,7 @@ def _classes() -> dict[str, Any]:
 
 
 def _marker(root: Path) -> object:
-    """What the folder says of itself; None when it is incomplete or not ours."""
+    """Read the parameters that a complete folder was written with; None when it is incomplete or not ours."""
     try:
         return json.loads((root / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -117,7 +120,7 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _prepare(root: Path, jobs: list[Job]) -> None:
-    """Make the folders; take away the marks of completion and scenes of other parameters."""
+    """Make the folders; remove the marker of completion, and scenes of other parameters."""
     for split in ("train", "val"):
         for kind in ("images", "masks"):
             (root / split / kind).mkdir(parents=True, exist_ok=True)

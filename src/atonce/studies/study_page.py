@@ -12,14 +12,14 @@ import yaml
 
 from atonce.reports.html_document import document
 from atonce.reports.number_format import duration, score
-from atonce.reports.run_files import Source
+from atonce.reports.run_files import RunFiles
 from atonce.reports.svg_figures import Line
 from atonce.storage import none_to_nan
 from atonce.studies.learning_curves import Band, mean_band, plot_bands
 from atonce.studies.study_folder import RunResult, StudyDescription
 from atonce.studies.study_table import METRICS, TableRow, difference_text, mean_std_text, reading_notes, table_rows
 
-Sources = Mapping[tuple[str, int], Source]
+Sources = Mapping[tuple[str, int], RunFiles]
 
 _STYLE = """.study { width: 100%; }
 .study th, .study td { padding: 0.4rem 1.2rem 0.4rem 0; border-bottom: 1px solid var(--line); text-align: right; }
@@ -158,11 +158,11 @@ def _figure(title: str, bands: Mapping[str, Band], top: float) -> str:
     return f'<figure class="plot"><figcaption><h3>{escape(title)}</h3><p>{keys}</p></figcaption>{plot}</figure>'
 
 
-def _validated(source: Source) -> Line:
+def _validated(source: RunFiles) -> Line:
     return Line([row["step"] for row in source.validations], [row["mean_iou"] for row in source.validations])
 
 
-def _logged(source: Source) -> Line:
+def _logged(source: RunFiles) -> Line:
     return Line(
         [none_to_nan(record["step"]) for record in source.log],
         [none_to_nan(record.get("cross_entropy")) for record in source.log],

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from atonce.errors import RecipeError
 from atonce.labels import IGNORE_INDEX
 from atonce.recipes.schema import DistillConfig, LossConfig, Recipe
 
@@ -106,39 +103,3 @@ def data_loss(config: DistillConfig, cross_entropy: Value, distillation: Value |
 def total_loss(config: LossConfig, data: Value, l2: Value) -> Value:
     """Add the L2 term to what the data say; leave it out where it is declared only (loss.l2_added: false)."""
     return data + l2 if config.l2_added else data
-
-
-def class_weights(
-    config: LossConfig, pixels: NDArray[np.int64], pixels_where_present: NDArray[np.int64]
-) -> Tensor | None:
-    """Weights of the classes, float (C,), or None where all are 1.
-
-    Median frequency balancing: a class's frequency is its pixels over all pixels of the pictures that
-    show it, its weight the median frequency over its own (Eigen and Fergus, ICCV 2015, section 6.3.2).
-    Classes that never occur get weight 1: nothing is multiplied by it.
-
-    Args:
-        pixels: (C,) pixels of each class in the training masks.
-        pixels_where_present: (C,) pixels, void included, of the pictures in which the class occurs.
-
-    Raises:
-        RecipeError: given weights are not one per class.
-    """
-    rule = config.class_weights
-    if rule == "none":
-        return None
-    if not isinstance(rule, str):
-        return _given(rule, len(pixels))
-    present = pixels > 0
-    frequency = pixels[present] / pixels_where_present[present]
-    weights = np.ones(len(pixels))
-    weights[present] = np.median(frequency) / frequency
-    if rule == "sqrt-median-frequency":
-        weights = np.sqrt(weights)
-    return torch.from_numpy(np.minimum(weights, config.max_class_weight)).float()
-
-
-def _given(weights: Sequence[float], classes: int) -> Tensor:
-    if len(weights) != classes:
-        raise RecipeError(f"loss.class_weights holds {len(weights)} weights", f"{classes}, one per class of the data")
-    return torch.tensor(weights)

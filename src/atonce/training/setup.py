@@ -13,6 +13,7 @@ from atonce.data import open_dataset
 from atonce.data.batches import BatchStream, decoded_bytes
 from atonce.data.cache import Cache, FileCache, MemoryCache, settings_of
 from atonce.data.checks import CheckReport, check, fingerprint, raise_for_problems
+from atonce.data.class_weights import class_weights
 from atonce.data.dataset import Dataset
 from atonce.data.input_size import InputSize
 from atonce.data.sampling import evenly_spaced
@@ -25,7 +26,6 @@ from atonce.recipes import Recipe
 from atonce.training.callbacks import Callback
 from atonce.training.distillation import load_teacher, require_same_teacher
 from atonce.training.hardware import accelerator_for, require_divisible
-from atonce.training.losses import class_weights
 from atonce.training.run_folder import RunFolder
 from atonce.training.stages import Stage, stages_of
 from atonce.training.state import RunProgress, load_state, read_progress

@@ -1,4 +1,4 @@
-"""What an evaluation has beyond the confusion matrix: KITTI's road scores and how far probabilities can be trusted."""
+"""Sections that only some evaluations have: KITTI's road scores, and the calibration of the probabilities."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from html import escape
 from typing import Any
 
 from atonce.reports.number_format import score
-from atonce.reports.run_files import Source
-from atonce.reports.svg_figures import Line, shares
+from atonce.reports.run_files import RunFiles
+from atonce.reports.svg_figures import Line, plot_unit_square
 from atonce.storage import none_to_nan
 
 _COLUMNS = {
@@ -23,9 +23,9 @@ _COLUMNS = {
 }
 
 
-def road_section(source: Source) -> str:
-    """A table of the categories, and a precision-recall curve for each; empty without road scores."""
-    road = source.evaluation.get("road")
+def road_section(files: RunFiles) -> str:
+    """Return a table of the categories, and a precision-recall curve for each; empty without road scores."""
+    road = files.evaluation.get("road")
     categories = road.get("categories") if isinstance(road, dict) else None
     if not isinstance(road, dict) or not isinstance(categories, dict):
         return ""
@@ -40,18 +40,18 @@ def road_section(source: Source) -> str:
     return table + _plots([_precision_recall(name, row) for name, row in rows.items()])
 
 
-def road_lead(source: Source) -> str:
-    """What the numbers are about."""
-    road = source.evaluation.get("road")
+def road_lead(files: RunFiles) -> str:
+    """Say which view the scores belong to, and at which threshold they are taken."""
+    road = files.evaluation.get("road")
     above = isinstance(road, dict) and road.get("view") == "above"
     view = "seen from above, as in the benchmark" if above else "in the picture (the benchmark's are from above)"
     rest = " The sections below are about the picture." if above else ""
     return f"Scores at the threshold of the best F, {view}. The circle is that threshold.{rest}"
 
 
-def calibration_section(source: Source) -> str:
-    """The reliability diagram; empty where it was not measured."""
-    found = source.evaluation.get("calibration")
+def calibration_section(files: RunFiles) -> str:
+    """Return the reliability diagram; empty where calibration was not measured."""
+    found = files.evaluation.get("calibration")
     if not isinstance(found, dict) or not found.get("bins"):
         return ""
     line = Line(*([none_to_nan(one.get(key)) for one in found["bins"]] for key in ("confidence", "accuracy")))
@@ -59,9 +59,9 @@ def calibration_section(source: Source) -> str:
         return ""
     expected, largest = (none_to_nan(found.get(f"{kind}_calibration_error")) for kind in ("expected", "maximum"))
     remark = f"expected error {score(expected)}, largest {score(largest)}"
-    plot = shares([line, Line((0, 1), (0, 1))], f"Reliability diagram; {remark}", ("confidence", "accuracy"))
+    plot = plot_unit_square([line, Line((0, 1), (0, 1))], f"Reliability diagram; {remark}", ("confidence", "accuracy"))
     keys = '<span class="key k1">measured</span><span class="key k2">ideal</span>'
-    return _plots([_figure("Confidence and accuracy", f"{keys}<span>{remark}</span>", plot)])
+    return _plots([_plot_figure("Confidence and accuracy", f"{keys}<span>{remark}</span>", plot)])
 
 
 def _row(name: str, row: Mapping[str, Any]) -> str:
@@ -74,14 +74,15 @@ def _precision_recall(name: str, row: Mapping[str, Any]) -> str:
     line = Line(*([none_to_nan(v) for v in curve.get(key) or ()] for key in ("recall", "precision")))
     if line.empty or len(line.steps) != len(line.values):
         return ""
-    mark = (none_to_nan(row.get("recall")), none_to_nan(row.get("precision")))
-    told = f"MaxF {score(none_to_nan(row.get('max_f')))}, AP {score(none_to_nan(row.get('average_precision')))}"
-    alt = f"Precision over recall of {name}; {told}"
-    plot = shares([line], alt, ("recall", "precision"), mark if all(map(math.isfinite, mark)) else None)
-    return _figure(escape(name), f"<span>○ {told}</span>", plot)
+    best = (none_to_nan(row.get("recall")), none_to_nan(row.get("precision")))
+    remark = f"MaxF {score(none_to_nan(row.get('max_f')))}, AP {score(none_to_nan(row.get('average_precision')))}"
+    alt = f"Precision over recall of {name}; {remark}"
+    circled = best if all(map(math.isfinite, best)) else None
+    plot = plot_unit_square([line], alt, ("recall", "precision"), circled=circled)
+    return _plot_figure(escape(name), f"<span>○ {remark}</span>", plot)
 
 
-def _figure(title: str, remark: str, plot: str) -> str:
+def _plot_figure(title: str, remark: str, plot: str) -> str:
     caption = f"<figcaption><h3>{title}</h3><p>{remark}</p></figcaption>"
     return f'<figure class="plot">{caption}{plot}</figure>'
 

@@ -1,4 +1,4 @@
-"""From canvas to photograph: one pixel from nine, surface grain, the sensor's colours, blur and noise."""
+"""The sensor: one pixel from nine of the canvas, surface grain, tone curve and colours, blur and noise."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _PACKED[: CAMVID.num_classes] = np.uint64(1) << np.arange(0, 4 * CAMVID.num_clas
 _PACKED[VOID] = np.uint64(1) << np.uint64(4 * CAMVID.num_classes)
 
 
-def vote(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Ids (3H, 3W) -> (H, W): what most of the nine are; void where no class has four of them."""
+def majority_vote(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Downsample ids (3H, 3W) to (H, W): the class that most of the nine are; void where none has four of them."""
     s = SUPERSAMPLING
     # Nine votes fit in four bits, twelve candidates in one word: all are counted by one sum.
     votes = np.zeros((ids.shape[0] // s, ids.shape[1] // s), np.uint64)
@@ -31,15 +31,15 @@ def vote(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
     most = np.full(votes.shape, 3, np.uint8)
     winner = np.full(votes.shape, VOID, np.uint8)
     for label in (*range(CAMVID.num_classes), VOID):
-        place = CAMVID.num_classes if label == VOID else label
-        count = ((votes >> np.uint64(4 * place)) & np.uint64(15)).astype(np.uint8)
+        index = CAMVID.num_classes if label == VOID else label
+        count = ((votes >> np.uint64(4 * index)) & np.uint64(15)).astype(np.uint8)
         ahead = count > most
         most[ahead], winner[ahead] = count[ahead], label
     return winner
 
 
-def develop(rng: np.random.Generator, picture: Image.Image, ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Canvas picture (3W x 3H) and final ids (H, W) -> uint8 (H, W, 3)."""
+def simulate_sensor(rng: np.random.Generator, picture: Image.Image, ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Make a photograph, uint8 (H, W, 3), of the canvas's picture (3W x 3H) and the final ids (H, W)."""
     height, width = ids.shape
     image = np.asarray(picture.reduce(SUPERSAMPLING), dtype=np.float32)
     grain = rng.standard_normal((height, width), dtype=np.float32) * 0.8
