@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-import atonce
+import atonce as package
 from atonce.errors import TrainingError, as_command_line
 from atonce.recipes import Recipe
 from atonce.training import Callback, StepRecord, TrainedRun, TrainingRun
 from atonce.training.losses import Losses
 from atonce.training.train_network import override_texts
-from tests.cli.conftest import Command
+from tests.commands import Command
 from tests.tiny import SETTINGS, log_of, set_options, tiny_recipe
 
 OVERRIDES = [*SETTINGS, "train.validate_every=2"]
 
 
 def train(data: Path, out: Path | None = None, **options: Any) -> TrainedRun:
-    return atonce.train(
+    return package.train(
         str(data), **{"recipe": "streets", "overrides": OVERRIDES, "out": out, "progress": False, **options}
     )
 
@@ -59,7 +59,9 @@ def test_python_leaves_what_the_command_leaves(run: TrainedRun, by_command: Path
     ):
         assert (run.folder / name).read_bytes() == (by_command / name).read_bytes(), name
     assert without_time(log_of(run.folder)) == without_time(log_of(by_command))
-    rows = [list(csv.DictReader((folder / "metrics.csv").open())) for folder in (run.folder, by_command)]
+    rows = [
+        list(csv.DictReader((folder / "metrics.csv").read_text().splitlines())) for folder in (run.folder, by_command)
+    ]
     assert without_time(rows[0]) == without_time(rows[1])
 
 
@@ -75,12 +77,12 @@ def test_the_run_says_what_it_came_to(run: TrainedRun) -> None:
 
 def test_a_run_is_a_model_for_every_function(run: TrainedRun, street_data: Path, tmp_path: Path) -> None:
     picture = next((street_data / "val" / "images").iterdir())
-    labels = [atonce.load(model)(picture).labels for model in (run, run.folder, str(run.folder), run.model)]
+    labels = [package.load(model)(picture).labels for model in (run, run.folder, str(run.folder), run.model)]
     assert all((one == labels[0]).all() for one in [*labels, run.load()(str(picture)).labels])
-    assert atonce.evaluate(run, str(street_data), quick=True, progress=False).mean_iou == run.scores["mean_iou"]
-    summary = atonce.predict(run, str(picture), out=str(tmp_path / "out"))
+    assert package.evaluate(run, str(street_data), quick=True, progress=False).mean_iou == run.scores["mean_iou"]
+    summary = package.predict(run, str(picture), out=str(tmp_path / "out"))
     assert (summary.done, summary.skipped) == (1, 0)
-    assert atonce.predict(run, [picture], out=tmp_path / "out").skipped == 1
+    assert package.predict(run, [picture], out=tmp_path / "out").skipped == 1
 
 
 def test_evaluation_in_python_leaves_what_the_command_leaves(
@@ -147,9 +149,12 @@ def test_a_callback_stops_a_run_which_is_validated_saved_and_can_go_on(
 ) -> None:
     stopped = train(street_data, tmp_path / "run", seed=3, callbacks=[StopAt(3)])
     assert (stopped.steps, stopped.stop_reason) == (3, "seen enough")
-    assert [row["step"] for row in csv.DictReader((stopped.folder / "metrics.csv").open())] == ["2", "3"]
+    assert [row["step"] for row in csv.DictReader((stopped.folder / "metrics.csv").read_text().splitlines())] == [
+        "2",
+        "3",
+    ]
     assert stopped.scores["mean_iou"] is not None
-    finished = atonce.train(street_data, out=stopped.folder, resume=True, progress=False)
+    finished = package.train(street_data, out=stopped.folder, resume=True, progress=False)
     assert finished.steps == 4 and finished.stop_reason is None
     assert without_time(log_of(finished.folder))[-1] == without_time(log_of(run.folder))[-1]
 
@@ -163,9 +168,9 @@ def test_a_run_that_is_stopped_is_said_to_be_on_the_command_line(street_data: Pa
 
 def test_recipes_as_objects_and_overrides_as_mappings(street_data: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe("train.seed=3", "train.validate_every=2")
-    run = atonce.train(street_data, recipe=recipe, overrides={"train.steps": 2}, out=tmp_path / "run", progress=False)
+    run = package.train(street_data, recipe=recipe, overrides={"train.steps": 2}, out=tmp_path / "run", progress=False)
     assert run.steps == 2
-    assert Recipe.model_validate(atonce.load(run).model_file.recipe).train.steps == 2
+    assert Recipe.model_validate(package.load(run).model_file.recipe).train.steps == 2
     assert override_texts({"optim.lr": 1e-4, "weights": None, "data.format": "folder"}) == [
         "optim.lr=0.0001",
         "weights=null",
