@@ -11,7 +11,7 @@ from PIL import Image
 
 from atonce.data import open_dataset
 from atonce.errors import DataError, WeightsError
-from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter, calibration_of, read_raw, road_class
+from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter, camera_file_of, read_raw, road_class
 from atonce.evaluation.scoring import evaluate
 from atonce.labels import CAMVID, KITTI_ROAD, LabelSpec
 from atonce.metrics.kitti_road.birds_eye import BirdsEye
@@ -109,7 +109,7 @@ def test_lanes_are_a_category_of_their_own(tmp_path):
 def test_a_picture_without_calibration_is_named_before_anything_is_predicted(data):
     for name in ("um_000001", "uu_000000"):
         (data / f"training/calib/{name}.txt").unlink()
-    with pytest.raises(DataError, match=r"2 of 7 .*um_000001, uu_000000; expected .*calib/um_000001.txt.*--only"):
+    with pytest.raises(DataError, match=r"2 of 7 .*um_000001, uu_000000; expected .*calib/um_000001.txt.* with only$"):
         measured(data, from_above=True)
     measured(data)
     (data / "training/calib/um_000001.txt").write_text("P2: 1\n")
@@ -127,7 +127,7 @@ def test_ground_truth_is_read_as_it_is(data):
     assert (read_raw(path) == raw).all()
     Image.fromarray(raw).quantize(8).save(path)
     assert (read_raw(path) == raw).all()
-    assert calibration_of(data / "training/image_2/um_000000.png") == data / "training/calib/um_000000.txt"
+    assert camera_file_of(data / "training/image_2/um_000000.png") == data / "training/calib/um_000000.txt"
 
 
 floats = st.one_of(

@@ -68,10 +68,10 @@ class RoadMetric:
     Args:
         items: those that will be evaluated; their group and `kind` make the category ("um" and "lane": um_lane).
         kind: the ground truth, "road" or "lane".
-        from_above: transform confidence and ground truth with each picture's calibration first.
+        from_above: transform confidence and ground truth with each picture's camera calibration first.
 
     Raises:
-        DataError: from_above, and a calibration file is missing.
+        DataError: from_above, and a camera calibration is missing.
     """
 
     def __init__(self, items: Sequence[Item], kind: str, from_above: bool = False) -> None:
@@ -80,7 +80,7 @@ class RoadMetric:
         self._categories: dict[str, RoadEvaluator] = {}
         self._pictures: list[tuple[str, RoadScores]] = []
         if from_above:
-            require_calibration([item.image for item in items], f"choose pictures that have one with {option('only')}")
+            require_camera_files([item.image for item in items], f"choose pictures that have one with {option('only')}")
 
     def __call__(self, sample: Sample, result: Result, score: PictureScore) -> None:
         """Count one picture; `result` speaks of background and road."""
@@ -88,7 +88,7 @@ class RoadMetric:
         assert item.mask is not None, "evaluate() has refused pictures without a mask"
         confidence, truth = result.probabilities[ROAD], read_raw(item.mask)
         if self.from_above:
-            view = BirdsEye.from_calibration(calibration_of(item.image))
+            view = BirdsEye.from_calibration(camera_file_of(item.image))
             confidence, truth = view(confidence), view(truth)
         single, category = RoadEvaluator(), f"{item.group}_{self.kind}"
         single.add(confidence, truth)
@@ -127,13 +127,13 @@ def read_raw(path: Path) -> NDArray[np.uint8]:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGBA").convert("RGB"))
 
 
-def calibration_of(picture: Path) -> Path:
-    """data_road/*/image_2/um_000000.png -> data_road/*/calib/um_000000.txt"""
+def camera_file_of(picture: Path) -> Path:
+    """The camera calibration of a picture: data_road/*/image_2/um_000000.png -> data_road/*/calib/um_000000.txt."""
     return picture.parent.parent / "calib" / f"{picture.stem}.txt"
 
 
-def require_calibration(pictures: Sequence[Path], otherwise: str = "") -> None:
-    """All files are looked at before the first picture is predicted.
+def require_camera_files(pictures: Sequence[Path], otherwise: str = "") -> None:
+    """Require the camera calibration of every picture, before the first one is predicted.
 
     Args:
         otherwise: what the user can do instead of getting them.
@@ -141,16 +141,16 @@ def require_calibration(pictures: Sequence[Path], otherwise: str = "") -> None:
     Raises:
         DataError: missing or damaged.
     """
-    missing = [picture for picture in pictures if not calibration_of(picture).is_file()]
+    missing = [picture for picture in pictures if not camera_file_of(picture).is_file()]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(pictures)} pictures have no calibration file, which the view from above needs: "
+            f"{len(missing)} of {len(pictures)} pictures have no camera calibration, which the view from above needs: "
             + listing(picture.stem for picture in missing),
-            f"{calibration_of(missing[0])}" + " and so on" * (len(missing) > 1),
+            f"{camera_file_of(missing[0])}" + " and so on" * (len(missing) > 1),
             "unpack the benchmark's calib folder there" + f", or {otherwise}" * bool(otherwise),
         )
     for picture in pictures:
-        BirdsEye.from_calibration(calibration_of(picture))
+        BirdsEye.from_calibration(camera_file_of(picture))
 
 
 def _summary(evaluator: RoadEvaluator, pictures: int) -> dict[str, Any]:

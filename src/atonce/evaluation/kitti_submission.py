@@ -20,7 +20,7 @@ from PIL import Image
 from atonce.data.images import FileError, read_image
 from atonce.data.pairing import images_in
 from atonce.errors import DataError, StorageError
-from atonce.evaluation.kitti_scores import ROAD, RoadSegmenter, calibration_of, require_calibration
+from atonce.evaluation.kitti_scores import ROAD, RoadSegmenter, camera_file_of, require_camera_files
 from atonce.evaluation.scoring import Segmenter
 from atonce.metrics.kitti_road.birds_eye import BirdsEye
 from atonce.metrics.kitti_road.road_evaluator import confidence_bytes
@@ -77,11 +77,11 @@ def write_submission(
 
     Raises:
         WeightsError: the network has no class named road.
-        DataError: a calibration file is missing or damaged (before anything is predicted), or a picture.
+        DataError: a camera calibration is missing or damaged (before anything is predicted), or a picture.
         StorageError: `out` cannot be written.
     """
     road = RoadSegmenter(segmenter)
-    require_calibration([picture for _, picture in entries])
+    require_camera_files([picture for _, picture in entries])
     if out.is_dir():
         raise StorageError(f"{out} is a folder", "a file to write", f"for example {out / 'submission.zip'}")
     make_folder(out.parent)
@@ -103,10 +103,10 @@ def confidence_from_above(road: RoadSegmenter, picture: Path) -> NDArray[np.uint
     """uint8 (800, 400): the level of the probability of road, 0 in cells that the camera does not see.
 
     Raises:
-        DataError: picture or calibration missing or damaged.
+        DataError: picture or camera calibration missing or damaged.
     """
     confidence = road(read_image(picture)).probabilities[ROAD]
-    return confidence_bytes(BirdsEye.from_calibration(calibration_of(picture))(confidence))
+    return confidence_bytes(BirdsEye.from_calibration(camera_file_of(picture))(confidence))
 
 
 def _png(confidence: NDArray[np.uint8]) -> bytes:
