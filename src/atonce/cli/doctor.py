@@ -35,7 +35,7 @@ def doctor(
     import json
 
     from atonce.cli.diagnosis import print_examination
-    from atonce.cli.show import progress_of
+    from atonce.progress import progress_bar
     from atonce.doctor import examine, write_classes_file
     from atonce.doctor import write_split as write_split_of
     from atonce.doctor.fix_classes import is_classes_file_of
@@ -43,7 +43,7 @@ def doctor(
 
     _refuse_existing(fix_classes, write_split)
     truth: Literal["road", "lane"] | None = ground_truth.value if ground_truth else None
-    with progress_of("reading the data") as progress:
+    with progress_bar("reading the data") as progress:
         if fix_classes is None:
             examination = examine(data, format, ground_truth=truth, workers=workers, progress=progress)
         else:
