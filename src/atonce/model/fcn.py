@@ -50,9 +50,9 @@ class FCN(nn.Module):
     - **Scored**: 1x1 convolutions turn features into one score for each of the C classes at every position: of fc7,
       (N, C, H/32, W/32), and of the skips pool4, (N, C, H/16, W/16), and pool3, (N, C, H/8, W/8).
     - **Scaled**: before they are scored, pool3 is multiplied by s3 and pool4 by s4, `config.skip_scales`. The pools of
-      VGG-16 hold values of hundreds, fc7 of about one: without the scales, s4 = 0.01 and s3 = 0.0001 in the authors'
-      net, all scores cannot be trained at once. pool5 is multiplied by s5, `config.head_scale`, before fc6; it is 1
-      where fc6 and fc7 are pretrained.
+      VGG-16 hold values of hundreds, fc7's are about one: without the scales, s4 = 0.01 and s3 = 0.0001 in the
+      authors' net, no learning rate would suit all three score layers at once. pool5 is multiplied by s5,
+      `config.head_scale`, before fc6; it is 1 where fc6 and fc7 are pretrained.
     - **Fused**: the scores of fc7 are upsampled by 2 and those of pool4 are added; the sum is upsampled by 2 and those
       of pool3 are added.
     - **Upsampled**: the sum is brought to the image's size, by 8, and what the padding added is cropped. Upsampling is
