@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.commands import atonce
+
+__all__ = ["atonce"]
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:

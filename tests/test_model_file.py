@@ -46,8 +46,21 @@ def bundle_of(model: FCN) -> ModelFile:
 
 
 def test_a_run_folder_stands_for_its_model_file(tmp_path: Path) -> None:
-    assert find_model_file(str(tmp_path)) == tmp_path / "model.safetensors"
     assert find_model_file(tmp_path / "other.safetensors") == tmp_path / "other.safetensors"
+    with pytest.raises(WeightsError, match=r"holds no model\.safetensors; expected a run folder"):
+        find_model_file(tmp_path)
+    (tmp_path / "recipe.yaml").touch()
+    with pytest.raises(WeightsError, match="its run has not come to a validation yet"):
+        find_model_file(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    assert find_model_file(str(tmp_path)) == tmp_path / "model.safetensors"
+
+
+def test_the_same_model_is_written_as_the_same_bytes(tmp_path: Path) -> None:
+    described = bundle_of(tiny())
+    for name in "abcdef":
+        described.save(tmp_path / name)
+    assert len({(tmp_path / name).read_bytes() for name in "abcdef"}) == 1
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=str)

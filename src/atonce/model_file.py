@@ -14,14 +14,13 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from atonce.data.input_size import InputSize
 from atonce.errors import WeightsError, option
 from atonce.labels import LabelSpec
 from atonce.model import FCN
 from atonce.recipes import FCNConfig
-from atonce.storage import write_atomically
+from atonce.safetensors_writer import save_tensors
 from atonce.text import listing
 from atonce.version import __version__
 
@@ -83,7 +82,7 @@ class ModelFile:
         """
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
         metadata = {"format": "pt", _KEY: json.dumps(self.describe())}
-        write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+        save_tensors(path, tensors, metadata)
 
 
 def find_model_file(path: str | PathLike[str]) -> Path:

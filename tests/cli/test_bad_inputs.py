@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from atonce import load, load_recipe
 from atonce.training import run_training, validation
-from tests.cli.conftest import Command, Outcome
+from tests.commands import Command, Outcome
 from tests.data import trees
 from tests.tiny import ENVIRONMENT, log_of, set_options, tiny_recipe
 

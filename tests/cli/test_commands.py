@@ -18,7 +18,7 @@ from PIL import Image
 
 from atonce.labels import CAMVID
 from atonce.recipes import load_recipe, shipped_recipes
-from tests.cli.conftest import Command
+from tests.commands import Command
 from tests.data import trees
 from tests.tiny import ENVIRONMENT, log_of, set_options
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.cli.conftest import Command
+from tests.commands import Command
 from tests.data import trees
 from tests.inference.video import videos
 from tests.tiny import ENVIRONMENT

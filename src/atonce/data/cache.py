@@ -23,12 +23,12 @@ import PIL
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from atonce.data.dataset import Dataset, Item
 from atonce.data.input_size import InputSize
 from atonce.errors import StorageError
-from atonce.storage import make_folder, remove_temporaries, write_atomically
+from atonce.safetensors_writer import save_tensors
+from atonce.storage import make_folder, remove_temporaries
 from atonce.version import __version__
 
 _RESERVE = 2 << 30
@@ -176,7 +176,7 @@ class FileCache:
             "mask": torch.from_numpy(np.array(decoded.mask)),
         }
         about = {"source": self._source(item), "target": "{} {}".format(*decoded.target)}
-        write_atomically(self._path(item), lambda temporary: save_file(tensors, temporary, about))
+        save_tensors(self._path(item), tensors, about)
 
     def _reserve(self, item: Item, need: int) -> bool:
         """Count bytes as used; False if the capacity does not allow them.

@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from atonce.errors import TrainingError, option
 from atonce.model.fcn import FCN
 from atonce.recipes import FCNConfig
-from atonce.storage import write_atomically
+from atonce.safetensors_writer import save_tensors
 from atonce.training.optimizers import MovingAverage
 
 
@@ -71,7 +70,7 @@ def save_state(
         "averages": str(average.updates if average else 0),
     }
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomically(path, lambda temporary: save_file(plain, temporary, metadata))
+    save_tensors(path, plain, metadata)
 
 
 def read_progress(path: Path) -> RunProgress:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from atonce.errors import WeightsError
 from atonce.model.preprocessing import Preprocessing
 from atonce.model.vgg import TRUNK_LAYERS
-from atonce.storage import write_atomically
+from atonce.safetensors_writer import save_tensors
 from atonce.weights.imported import ImportedWeights, TensorSpec, take_tensors
 from atonce.weights.tensor_files import WeightsFile
 
@@ -72,7 +71,7 @@ def write_trunk(imported: ImportedWeights, path: Path, source: Mapping[str, Any]
         },
     }
     metadata = {"format": "pt", _WEIGHTS_KEY: json.dumps(about)}
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+    save_tensors(path, tensors, metadata)
 
 
 def _head_scale(file: WeightsFile) -> float:

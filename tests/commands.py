@@ -1,4 +1,4 @@
-"""The command line in this process: what it says, where, and how it exits."""
+"""Commands in this process, as a shell would run them: what they say, where, and how they exit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from atonce.cli import main
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of a command."""
+    """What a command has said, and its exit code."""
 
     code: int
     out: str

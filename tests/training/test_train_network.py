@@ -1,0 +1,206 @@
+"""atonce.train: the same files and numbers as the command, callbacks that watch and stop, runs in one process."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import atonce as package
+from atonce.errors import TrainingError, as_command_line
+from atonce.recipes import Recipe
+from atonce.training import Callback, StepRecord, TrainedRun, TrainingRun
+from atonce.training.losses import Losses
+from atonce.training.train_network import override_texts
+from tests.commands import Command
+from tests.tiny import SETTINGS, log_of, set_options, tiny_recipe
+
+OVERRIDES = [*SETTINGS, "train.validate_every=2"]
+
+
+def train(data: Path, out: Path | None = None, **options: Any) -> TrainedRun:
+    return package.train(
+        str(data), **{"recipe": "streets", "overrides": OVERRIDES, "out": out, "progress": False, **options}
+    )
+
+
+@pytest.fixture(scope="module")
+def run(street_data: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedRun:
+    return train(street_data, tmp_path_factory.mktemp("python") / "run", seed=3)
+
+
+@pytest.fixture
+def by_command(street_data: Path, tmp_path: Path, atonce: Command) -> Path:
+    out = tmp_path / "command"
+    words = set_options("train.validate_every=2")
+    assert atonce("train", street_data, "--out", out, "--seed", "3", *words).code == 0
+    return out
+
+
+def without_time(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    times = {"seconds", "pictures_per_second", "waited", "minutes"}
+    return [{key: value for key, value in row.items() if key not in times} for row in rows]
+
+
+def test_python_leaves_what_the_command_leaves(run: TrainedRun, by_command: Path) -> None:
+    files = {path.relative_to(run.folder) for path in run.folder.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(by_command) for path in by_command.rglob("*") if path.is_file()}
+    assert {Path("model.safetensors"), Path("evaluation.json"), Path("report.html"), Path("run.json")} <= files
+    for name in (
+        "model.safetensors",
+        "last.safetensors",
+        "recipe.yaml",
+        "evaluation.json",
+        "classes.csv",
+        "pictures.csv",
+    ):
+        assert (run.folder / name).read_bytes() == (by_command / name).read_bytes(), name
+    assert without_time(log_of(run.folder)) == without_time(log_of(by_command))
+    rows = [
+        list(csv.DictReader((folder / "metrics.csv").read_text().splitlines())) for folder in (run.folder, by_command)
+    ]
+    assert without_time(rows[0]) == without_time(rows[1])
+
+
+def test_the_run_says_what_it_came_to(run: TrainedRun) -> None:
+    assert run.steps == 4 and run.best_step in (2, 4) and run.minutes > 0 and run.stop_reason is None
+    assert run.model == run.folder / "model.safetensors"
+    assert run.scores == json.loads((run.folder / "evaluation.json").read_text())
+    assert run.evaluation is not None
+    assert run.scores["mean_iou"] == run.evaluation.mean_iou
+    told = json.loads((run.folder / "run.json").read_text())
+    assert told["best_step"] == run.best_step and told["command"] and "started" in told
+
+
+def test_a_run_is_a_model_for_every_function(run: TrainedRun, street_data: Path, tmp_path: Path) -> None:
+    picture = next((street_data / "val" / "images").iterdir())
+    labels = [package.load(model)(picture).labels for model in (run, run.folder, str(run.folder), run.model)]
+    assert all((one == labels[0]).all() for one in [*labels, run.load()(str(picture)).labels])
+    assert package.evaluate(run, str(street_data), quick=True, progress=False).mean_iou == run.scores["mean_iou"]
+    summary = package.predict(run, str(picture), out=str(tmp_path / "out"))
+    assert (summary.done, summary.skipped) == (1, 0)
+    assert package.predict(run, [picture], out=tmp_path / "out").skipped == 1
+
+
+def test_evaluation_in_python_leaves_what_the_command_leaves(
+    run: TrainedRun, street_data: Path, tmp_path: Path, atonce: Command
+) -> None:
+    from atonce.evaluation import evaluate
+
+    found = evaluate(run, street_data, out=tmp_path / "python", progress=False)
+    assert atonce("evaluate", run.folder, street_data, "--out", tmp_path / "command").code == 0
+    names = {path.relative_to(tmp_path / "python") for path in (tmp_path / "python").rglob("*") if path.is_file()}
+    assert names == {p.relative_to(tmp_path / "command") for p in (tmp_path / "command").rglob("*") if p.is_file()}
+    for name in names - {Path("run.json"), Path("report.html")}:
+        assert (tmp_path / "python" / name).read_bytes() == (tmp_path / "command" / name).read_bytes(), name
+    assert found.class_iou.keys() == set(found.labels.names)
+
+
+class Watching(Callback):
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.losses: list[float] = []
+
+    def on_train_start(self, run: TrainingRun) -> None:
+        self.events.append(f"start at {run.progress.step}")
+
+    def on_step(self, run: TrainingRun, losses: Losses) -> None:
+        self.events.append(f"step {run.progress.step}")
+        self.losses.append(losses.total(run.recipe))
+
+    def on_log(self, run: TrainingRun, record: StepRecord) -> None:
+        self.events.append(f"log {record.step}")
+
+    def on_validation_end(self, run: TrainingRun, row: dict[str, Any], *, best: bool) -> None:
+        self.events.append(f"validation {row['step']}")
+
+    def on_train_end(self, run: TrainingRun) -> None:
+        assert run.folder.state.is_file()
+        self.events.append("end")
+
+
+def test_callbacks_see_each_step_each_validation_and_the_end(
+    run: TrainedRun, street_data: Path, tmp_path: Path
+) -> None:
+    watching = Watching()
+    again = train(street_data, tmp_path / "run", seed=3, callbacks=[watching])
+    steps = [event for step in range(1, 5) for event in (f"step {step}", f"log {step}")]
+    steps.insert(4, "validation 2")
+    assert watching.events == ["start at 0", *steps, "validation 4", "end"]
+    assert watching.losses == [record["loss"] for record in log_of(again.folder)]
+    # Whoever watches does not change what is seen; and a second run of the process is as good as the first.
+    assert again.model.read_bytes() == run.model.read_bytes()
+
+
+class StopAt(Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step(self, run: TrainingRun, losses: Losses) -> None:
+        if run.progress.step == self.step:
+            run.stop("seen enough")
+
+
+def test_a_callback_stops_a_run_which_is_validated_saved_and_can_go_on(
+    run: TrainedRun, street_data: Path, tmp_path: Path
+) -> None:
+    stopped = train(street_data, tmp_path / "run", seed=3, callbacks=[StopAt(3)])
+    assert (stopped.steps, stopped.stop_reason) == (3, "seen enough")
+    assert [row["step"] for row in csv.DictReader((stopped.folder / "metrics.csv").read_text().splitlines())] == [
+        "2",
+        "3",
+    ]
+    assert stopped.scores["mean_iou"] is not None
+    finished = package.train(street_data, out=stopped.folder, resume=True, progress=False)
+    assert finished.steps == 4 and finished.stop_reason is None
+    assert without_time(log_of(finished.folder))[-1] == without_time(log_of(run.folder))[-1]
+
+
+def test_a_run_that_is_stopped_is_said_to_be_on_the_command_line(street_data: Path, tmp_path: Path, capsys) -> None:
+    from atonce.cli.show import print_run
+
+    print_run(train(street_data, tmp_path / "run", callbacks=[StopAt(1)]), street_data)
+    assert "stopped: seen enough" in capsys.readouterr().out
+
+
+def test_recipes_as_objects_and_overrides_as_mappings(street_data: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe("train.seed=3", "train.validate_every=2")
+    run = package.train(street_data, recipe=recipe, overrides={"train.steps": 2}, out=tmp_path / "run", progress=False)
+    assert run.steps == 2
+    assert Recipe.model_validate(package.load(run).model_file.recipe).train.steps == 2
+    assert override_texts({"optim.lr": 1e-4, "weights": None, "data.format": "folder"}) == [
+        "optim.lr=0.0001",
+        "weights=null",
+        'data.format="folder"',
+    ]
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_progress_is_shown_where_it_is_wanted(
+    street_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], progress: bool
+) -> None:
+    train(street_data, tmp_path / "run", progress=progress)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert ("step 4: loss" in said.err and "mean IoU" in said.err) == progress
+    assert progress or said.err == ""
+
+
+def test_options_are_named_as_the_caller_knows_them(run: TrainedRun, street_data: Path) -> None:
+    with pytest.raises(TrainingError, match=r"already holds a run; .*add resume=True .*choose another `out`") as raised:
+        train(street_data, run.folder)
+    assert "add --resume to go on with it, or choose another --out" in raised.value.for_command_line()
+    with pytest.raises(TrainingError, match=r"resume=True with recipe='streets'; .*leave out `recipe`"):
+        train(street_data, run.folder, resume=True)
+    assert as_command_line("nothing to translate") == "nothing to translate"
+
+
+def test_the_default_folder_is_that_of_the_command(
+    street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = train(street_data)
+    assert run.folder == Path("runs") / f"{street_data.name}-streets"
