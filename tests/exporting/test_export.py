@@ -200,7 +200,7 @@ def test_mistakes_in_python(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"int8=True without `calibration`; expected a data set") as caught:
         export(bundle(), to="onnx", out=tmp_path / "m.onnx", int8=True)
     assert caught.value.for_command_line().startswith("--int8 without --calibration; ")
-    with pytest.raises(WeightsError, match=r"model\.safetensors does not exist"):
+    with pytest.raises(WeightsError, match=r"holds no model\.safetensors"):
         export(tmp_path, to="onnx")
     done = export(bundle(), to="onnx", out=tmp_path / "m.onnx")
     with pytest.raises(UserError, match="exported already"):
