@@ -22,7 +22,7 @@ Bands = Annotated[
     str | None,
     typer.Option(help="Bands of the pictures to read, from 1 on: 4,3,2 as red, green, blue, or one; 1,2,3 by default."),
 ]
-Model = Annotated[Path, typer.Argument(help="A model file (model.safetensors).")]
+Model = Annotated[Path, typer.Argument(help="A run folder, or a model file (model.safetensors).")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU by default where there is one.")]
 Truth = Annotated[GroundTruth | None, typer.Option(help="KITTI road: road or lane; what the model learned by default.")]
 Engine = Annotated[
