@@ -492,15 +492,14 @@ def test_the_payload_of_these_tests_works(tmp_path: Path) -> None:
 
 def test_all_problems_of_a_data_set_are_told_at_once(world: World, atonce: Command) -> None:
     root = trees.folder(world.tmp / "data")
-    missing_mask_of = first_mask(root)
-    missing_mask_of.unlink()
+    first_mask(root).rename(first_mask(root).with_name("street0 (1).png"))
     (root / "images" / "street1.jpg").write_text("no picture")
     trees.save(root / "masks" / "street2.png", trees.ids(0, (0, 1), (72, 48)))
     outcome = atonce(*train_words(root, world.tmp / "out"))
     assert outcome.code == 2
-    start = outcome.err.index("atonce: 3 problems in")
+    start = outcome.err.index("atonce: 4 problems in")
     told = outcome.err[start:]
-    for name in ("street0", "street1", "street2"):
+    for name in ("street0.jpg", "street0 (1).png", "street1", "street2"):
         assert name in told
     assert all(line.startswith("  ") for line in told.splitlines()[1:])
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from atonce.cli import main
 from tests.data import trees
+from tests.data.painted import painted_folder
 from tests.doctor.test_doctor import regions, scenes
 
 
@@ -100,3 +102,35 @@ def test_a_folder_of_something_else(
     assert told["format"] is None and told["findings"][0]["kind"] == "layout"
     assert doctor(monkeypatch, tmp_path / "nowhere") == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_fix_masks_writes_copies_and_is_0_where_that_was_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = painted_folder(tmp_path / "data")
+    assert doctor(monkeypatch, root, "--fix-masks", tmp_path / "out", "--borders", "nearest", "--border-width", 2) == 0
+    told = capsys.readouterr().err
+    assert re.search(
+        r"masks    .*out \(8 masks, 8 of them corrected: \d+ pixels to the nearest class\); use them in", told
+    )
+    assert f"classes  {tmp_path / 'out' / 'classes.yaml'} (give them names; it counts as " in told
+    (root / "images" / "0.jpg").write_bytes(b"")
+    assert doctor(monkeypatch, root, "--fix-masks", tmp_path / "again") == 0, "it could not be opened, so nobody knows"
+    (tmp_path / "again" / "classes.yaml").rename(root / "classes.yaml")
+    assert doctor(monkeypatch, root, "--fix-masks", tmp_path / "once more") == 2
+    assert "0.jpg is empty" in capsys.readouterr().out
+
+
+def test_fix_masks_says_which_masks_it_could_not_correct(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = painted_folder(tmp_path / "data")
+    assert doctor(monkeypatch, root, "--fix-classes", root / "classes.yaml") == 0
+    mask = np.array(Image.open(root / "masks" / "3.png"))
+    mask[30:70, 30:70] = 99
+    trees.save(root / "masks" / "3.png", mask)
+    assert doctor(monkeypatch, root, "--fix-masks", tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert "7 masks, 7 of them corrected" in told and re.search(
+        r"atonce: not corrected: .*3\.png holds \(99, 99, 99\)", told
+    )

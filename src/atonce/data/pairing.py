@@ -22,7 +22,7 @@ _UNSUPPORTED = frozenset({".gif", ".heic", ".heif", ".avif", ".jp2", ".tga", ".n
 # What annotation tools hang on to the picture's name; only where names do not pair as they are.
 _MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation", "_L", "-mask", "_annotation")
 
-_RESEMBLES = 0.8
+_RESEMBLES = 0.75
 """How alike the names of a picture without a mask and of a mask without a picture are, from which on one was meant to
 be the other's; see `difflib.get_close_matches`."""
 

@@ -122,7 +122,7 @@ def predict(
     predictor = load(model, device=device, engine=engine)
     fingerprint = "" if isinstance(model, Predictor) else finished_results.model_fingerprint(find_model_file(model))
     options = OutputOptions(opacity=opacity, probabilities=probabilities, label_video=label_video, audio=audio)
-    return predict_files(
+    summary = predict_files(
         predictor,
         jobs,
         folder,
@@ -132,6 +132,8 @@ def predict(
         progress=progress,
         on_note=on_note,
     )
+    tell_problems(summary.problems, on_note)
+    return summary
 
 
 def predict_files(
@@ -191,7 +193,6 @@ def predict_files(
         except DataError as error:
             summary.broken.append(error)
         steps.end()
-    tell_problems(summary.problems, on_note)
     return summary
 
 
