@@ -645,12 +645,13 @@ def test_a_file_where_a_folder_should_be_is_told(world: World, atonce: Command, 
 
 
 def writing(verb: str, world: World, out: Path) -> list[str | Path]:
-    return {
+    words: dict[str, list[str | Path]] = {
         "train": train_words(world.data, out),
         "predict": ["predict", world.model, world.data / "val" / "images", "--out", out],
         "evaluate": ["evaluate", world.model, world.data, "--out", out],
         "streets": ["streets", out, "--train", "1", "--val", "1"],
-    }[verb]
+    }
+    return words[verb]
 
 
 def test_names_that_look_like_markup_are_shown_as_they_are(world: World, atonce: Command) -> None:

@@ -36,7 +36,7 @@ def mistakes(value: Any, schema: dict[str, Any], root: dict[str, Any], where: st
         found.append(f"{where}: {value!r} is not one of {schema['enum']}")
     if "const" in schema and value != schema["const"]:
         found.append(f"{where}: {value!r} is not {schema['const']}")
-    types = {
+    types: dict[str, Any] = {
         "object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "boolean": bool,
         "null": type(None),
     }  # fmt: skip

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from tests.serving.live import Live, noise, saved
+from tests.pictures import encoded, noise
+from tests.serving.live import Live
 
-PICTURE = saved(noise(8, 8))
+PICTURE = encoded(noise(8, 8))
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_other_things(tmp_path: Path) -> None:
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
     torch.save({"a": 1}, tmp_path / "numbers.pth")
     torch.save({"conv1.weight": torch.zeros(1), "fc.bias": torch.zeros(1)}, tmp_path / "resnet.pth")
-    for path, said in {
+    cases: dict[str | Path, str] = {
         tmp_path: "is a folder",
         tmp_path / "gone.pth": "does not exist",
         tmp_path / "z.pth": "damaged",
@@ -112,6 +112,7 @@ def test_other_things(tmp_path: Path) -> None:
         tmp_path / "numbers.pth": "holds no tensors",
         tmp_path / "resnet.pth": r"unknown layout: 2 tensors \(conv1.weight, fc.bias, ...\); expected one of torchvis",
         "vgg16-imagenet1k-v2": "no weights 'vgg16-imagenet1k-v2'.*did you mean 'vgg16-imagenet1k-v1'",
-    }.items():
+    }
+    for path, said in cases.items():
         with pytest.raises(WeightsError, match=said):
             read_weights(path)

@@ -8,7 +8,7 @@ import pytest
 
 from atonce.errors import DataError, StorageError
 from atonce.reports import write_report
-from tests.reports.folders import (
+from tests.reports.run_folders import (
     NAMES,
     RECIPE,
     change,
@@ -31,7 +31,9 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.words, self.open = [], [], []
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
         self.feed(text)
         self.text = " ".join(" ".join(self.words).split())
         self.sections = [a["id"] for tag, a in self.tags if tag == "section"]

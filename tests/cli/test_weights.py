@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from atonce.weights import LAYOUTS, REGISTRY
-from tests.weights.commands import run
-from tests.weights.oracles import TorchvisionVGG
+from tests.commands import Command
+from tests.weights.torchvision_vgg import TorchvisionVGG
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +19,10 @@ def vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_list_names_everything(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_list_names_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, atonce: Command) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "80")
-    ran = run(capsys, "weights", "list")
+    ran = atonce("weights", "list")
     words = ran.out.split()
     assert ran.code == 0 and all(name in words for name in (*REGISTRY, *LAYOUTS))
     assert all(entry.file_name in words for entry in REGISTRY.values())
@@ -32,26 +30,26 @@ def test_list_names_everything(
     assert max(map(len, told)) <= 80
 
 
-def test_verify_looks_into_a_file(vgg: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ran = run(capsys, "weights", "verify", vgg)
+def test_verify_looks_into_a_file(vgg: Path, atonce: Command) -> None:
+    ran = atonce("weights", "verify", vgg)
     assert ran.code == 0
     for said in ("torchvision-v1", "13 convolutions, fc6 and fc7 of 24; all values finite", "minus (123.675", "sha256"):
         assert said in ran.out
 
 
-def test_verify_refuses_nan(vgg: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_refuses_nan(vgg: Path, tmp_path: Path, atonce: Command) -> None:
     state = torch.load(vgg, weights_only=True)
     state["features.10.bias"][3] = torch.inf
     torch.save(state, tmp_path / "f.pth")
-    ran = run(capsys, "weights", "verify", tmp_path / "f.pth")
+    ran = atonce("weights", "verify", tmp_path / "f.pth")
     assert ran.code == 2 and "NaN or infinity in features.10.bias" in ran.err and ran.err.count("\n") == 1
 
 
-def test_mistakes_in_convert(vgg: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_in_convert(vgg: Path, tmp_path: Path, atonce: Command) -> None:
     classes, file, taken = tmp_path / "classes.yaml", tmp_path / "file", tmp_path / "own.safetensors"
     classes.write_text("[a, b]")
     file.write_text("")
-    assert run(capsys, "weights", "convert", vgg, "--out", taken).code == 0
+    assert atonce("weights", "convert", vgg, "--out", taken).code == 0
     out = tmp_path / "o.safetensors"
     for arguments, said in (
         ([vgg, "--out", tmp_path / "o.pth"], "expected a name that ends in .safetensors"),
@@ -65,6 +63,6 @@ def test_mistakes_in_convert(vgg: Path, tmp_path: Path, capsys: pytest.CaptureFi
         ([taken, "--out", out], "is a file of atonce already"),
         (["vgg16-imagenet1k", "--out", out], "did you mean 'vgg16-imagenet1k-"),
     ):
-        ran = run(capsys, "weights", "convert", *arguments)
+        ran = atonce("weights", "convert", *arguments)
         assert ran.code == 2 and said in ran.err and ran.err.count("\n") == 1, (arguments, ran)
         assert not out.exists()

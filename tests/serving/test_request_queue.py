@@ -16,9 +16,10 @@ from atonce.serving import limits
 from atonce.serving.limits import ClientMemory, Limits
 from atonce.serving.request_errors import RequestError
 from atonce.serving.request_queue import QueuedRequest
-from tests.serving.live import Gated, Live, noise, saved, serving, until
+from tests.pictures import encoded, noise
+from tests.serving.live import Gated, Live, serving, until
 
-PICTURE = saved(noise(40, 40))
+PICTURE = encoded(noise(40, 40))
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
 
 
@@ -34,10 +35,10 @@ def gated(tiny_model: Path) -> Iterator[tuple[Live, Gated]]:
 
 
 def test_several_at_once_get_their_own(live: Live, tiny_model: Path) -> None:
-    segment = atonce.load(tiny_model, "cpu")
+    segment = atonce.load(tiny_model, device="cpu")
     pictures = [noise(30 + 3 * seed, 50 - seed, seed) for seed in range(8)]
     with ThreadPoolExecutor(4) as clients:
-        replies = list(clients.map(lambda picture: live.post(saved(picture), "format=labels"), pictures))
+        replies = list(clients.map(lambda picture: live.post(encoded(picture), "format=labels"), pictures))
     for picture, reply in zip(pictures, replies, strict=True):
         np.testing.assert_array_equal(reply.labels, segment(picture).labels)
 
@@ -87,7 +88,7 @@ def test_a_client_that_is_too_slow_is_cut_off(live: Live, monkeypatch: pytest.Mo
         assert b"after 100 bytes the picture came too slowly" in answer + client.recv(1000)
 
 
-def test_memory_is_given_back(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_given_back(live: Live) -> None:
     whole = ClientMemory(live.service.limits)
     half_sent(live).close()
     assert live.send(bytes(300_001)).status == 413
@@ -169,7 +170,7 @@ def test_tiles_stop_when_the_client_has_gone(live: Live, monkeypatch: pytest.Mon
 def test_a_response_that_is_not_received_is_cut_off(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "GRACE_SECONDS", 0.5)
     monkeypatch.setattr(limits, "MIN_BYTES_PER_SECOND", 10**9)
-    file = saved(np.zeros((400, 500, 3), np.uint8))
+    file = encoded(np.zeros((400, 500, 3), np.uint8))
     before = live.service.memory.responses.free
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

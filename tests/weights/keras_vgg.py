@@ -9,61 +9,11 @@ import h5py
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-HEAD = 24
-"""Channels of the fully connected layers: the importers take any number, and 4096 would take 411 MB."""
-
-VGG16 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")
-VGG19 = (64, 64, "M", 128, 128, "M", *(256,) * 4, "M", *(512,) * 4, "M", *(512,) * 4, "M")
+from tests.weights.torchvision_vgg import HEAD, VGG16
 
 KERAS_NAMES = [f"block{block}_conv{i}" for block, n in enumerate((2, 2, 3, 3, 3), 1) for i in range(1, n + 1)]
-
-
-class TorchvisionVGG(nn.Module):
-    """torchvision.models.vgg16, without its adaptive pooling, which does nothing to a 224x224 picture."""
-
-    def __init__(self, layers: tuple[int | str, ...] = VGG16, batch_norm: bool = False) -> None:
-        super().__init__()
-        self.features, channels = nn.Sequential(), 3
-        for layer in layers:
-            if isinstance(layer, str):
-                self.features.append(nn.MaxPool2d(2, 2))
-            else:
-                self.features.append(nn.Conv2d(channels, layer, 3, padding=1))
-                if batch_norm:
-                    self.features.append(nn.BatchNorm2d(layer))
-                self.features.append(nn.ReLU())
-                channels = layer
-        dense = [nn.Linear(512 * 7 * 7, HEAD), nn.ReLU(), nn.Dropout(), nn.Linear(HEAD, HEAD), nn.ReLU(), nn.Dropout()]
-        self.classifier = nn.Sequential(*dense, nn.Linear(HEAD, 10))
-
-    def randomise(self, first: float, seed: int = 0) -> TorchvisionVGG:
-        """Activations of ordinary size; `first` scales conv1_1, for inputs that are not of unit variance."""
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for parameter in self.parameters():
-                if parameter.ndim == 1:
-                    parameter.normal_(0, 0.1, generator=generator)
-                else:
-                    parameter.normal_(0, (2 / parameter[0].numel()) ** 0.5, generator=generator)
-            next(self.parameters()).mul_(first)
-        return self.eval()
-
-    def pools(self, x: Tensor) -> list[Tensor]:
-        """Normalised (N, 3, H, W) -> pool1 ... pool5."""
-        found = []
-        for layer in self.features:
-            x = layer(x)
-            if isinstance(layer, nn.MaxPool2d):
-                found.append(x)
-        return found
-
-    def fc7(self, x: Tensor) -> Tensor:
-        """Normalised (N, 3, 224, 224) -> (N, HEAD), after the second ReLU."""
-        for layer in self.classifier[:5]:
-            x = layer(x if isinstance(layer, nn.ReLU) or x.ndim == 2 else self.pools(x)[-1].flatten(1))
-        return x
 
 
 def keras_arrays(seed: int = 0) -> dict[str, np.ndarray]:
@@ -87,7 +37,7 @@ def keras_vgg(arrays: dict[str, np.ndarray], image: np.ndarray) -> tuple[Tensor,
 
     Channels last, and blue first: keras.applications.vgg16.preprocess_input (mode "caffe").
     """
-    x = torch.from_numpy(image[..., ::-1].astype(np.float32) - np.float32([103.939, 116.779, 123.68]))
+    x = torch.from_numpy(image[..., ::-1].astype(np.float32) - np.array([103.939, 116.779, 123.68], np.float32))
     for name in KERAS_NAMES:
         kernel, bias = (torch.from_numpy(arrays[f"{name}/{part}"]) for part in ("kernel", "bias"))
         height, width = x.shape[:2]
