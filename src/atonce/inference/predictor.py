@@ -127,4 +127,5 @@ def as_rgb(picture: Picture) -> NDArray[np.uint8]:
         array = np.repeat(array[..., None], 3, axis=2)
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise DataError(f"a picture array of shape {array.shape}", "(H, W, 3) RGB or (H, W) grey")
-    return array
+    # A view with negative strides, as `bgr[..., ::-1]` is one, cannot be given to torch.
+    return np.ascontiguousarray(array)
