@@ -11,14 +11,8 @@ from atonce.data import open_dataset
 from atonce.errors import UserError
 from atonce.exporting.check_images import CheckImages, cut, find_check_images
 from atonce.labels import LabelSpec
-from atonce.streets import write_streets
 from tests.networks import small_model_file
 from tests.pictures import blocks
-
-
-@pytest.fixture(scope="module")
-def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_streets(tmp_path_factory.mktemp("streets"), train=4, val=3, size=(60, 90))
 
 
 def test_check_images(streets: Path, tmp_path: Path) -> None:

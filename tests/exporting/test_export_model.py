@@ -133,12 +133,12 @@ def test_a_model_in_training_is_left_as_it_is(tmp_path: Path) -> None:
 def test_mistakes_in_python(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no format 'tflite' .*one of onnx, openvino"):
         export(small_model_file(), to="tflite", out=tmp_path / "m.tflite")
-    with pytest.raises(UserError, match=r"a model without a file, and no out; expected the file to write"):
+    with pytest.raises(UserError, match=r"a model without a file, and no `out`; expected the file to write"):
         export(small_model_file(), to="onnx")
-    with pytest.raises(UserError, match=r"int8=True without calibration; expected a data set") as caught:
+    with pytest.raises(UserError, match=r"int8=True without `calibration`; expected a data set") as caught:
         export(small_model_file(), to="onnx", out=tmp_path / "m.onnx", int8=True)
     assert caught.value.for_command_line().startswith("--int8 without --calibration; ")
-    with pytest.raises(WeightsError, match=r"model\.safetensors does not exist"):
+    with pytest.raises(WeightsError, match=r"holds no model\.safetensors; expected a run folder"):
         export(tmp_path, to="onnx")
     done = export(small_model_file(), to="onnx", out=tmp_path / "m.onnx")
     with pytest.raises(UserError, match="exported already"):

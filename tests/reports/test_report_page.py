@@ -128,7 +128,9 @@ def test_it_can_be_read_without_eyes(whole):
 
 def test_figures_take_their_colours_from_the_page(whole):
     report(whole)
-    for svg in re.findall(r"<svg.*?</svg>", (whole / "report.html").read_text(), re.DOTALL):
+    figures = re.findall(r"<svg.*?</svg>", (whole / "report.html").read_text(), re.DOTALL)
+    assert len(figures) >= 2
+    for svg in figures:
         assert "var(--one)" in svg
         assert not re.search(r"(stroke|fill): #(?!000000)", svg)
         assert "DejaVu" not in svg
@@ -188,7 +190,8 @@ def test_a_run_before_its_first_validation(run):
     page = report(run)
     assert page.sections == ["curves", "recipe", "left-out"]
     assert "steps so far 50 of 400" in page.text
-    assert "Validation" not in [title["aria-label"][:10] for title in page.all("svg")]
+    labels = [figure["aria-label"] for figure in page.all("svg")]
+    assert [label.split(" o")[0] for label in labels] == ["Training loss", "Mean IoU", "Learning rate"]
 
 
 def test_a_run_without_evaluation_shows_its_best_validation(run):

@@ -21,7 +21,7 @@ from atonce.model import FCN
 from atonce.model_file import load_model_file
 from atonce.recipes import load_recipe
 from atonce.storage import sha256_of
-from atonce.training import Callback, run_training, set_up
+from atonce.training import Callback, fit, run_training, set_up
 from atonce.training.distillation import Teacher, distillation_sum, load_teacher
 from tests.networks import small_network
 from tests.tiny import log_of, make_void, streets, tiny_recipe
@@ -163,6 +163,16 @@ def test_a_teacher_is_asked_in_evaluation_mode_in_every_step(
     assert not opinion.requires_grad
     trained = {id(p) for group in run.optimizer.param_groups for p in group["params"]}
     assert not trained & {id(p) for p in run.teacher.model.parameters()}
+    asked: list[bool] = []
+    ask = Teacher.__call__
+
+    def watch(teacher: Teacher, images: torch.Tensor) -> torch.Tensor:
+        asked.append(any(module.training for module in teacher.model.modules()))
+        return ask(teacher, images)
+
+    monkeypatch.setattr(Teacher, "__call__", watch)
+    fit(run, Callback())
+    assert asked == [False] * 4
 
 
 class TestResume:

@@ -36,7 +36,7 @@ class TestKittiRoad:
     def test_lane_is_there_for_um_only(self, tmp_path: Path) -> None:
         dataset = open_dataset(trees.kitti_road(tmp_path), ground_truth="lane")
         assert len(dataset.split("train")) + len(dataset.split("val")) == 5
-        assert all("_lane_" in item.mask.name for item in dataset.split("train") if item.mask)
+        assert all(item.mask and "_lane_" in item.mask.name for item in dataset.split("train"))
         assert any("10 of 15 training pictures have no lane ground truth" in note for note in dataset.notes)
         assert dataset.problems == () and dataset.extras["ground_truth"] == "lane"
 

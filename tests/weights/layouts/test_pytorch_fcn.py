@@ -107,9 +107,18 @@ def test_keys_that_are_not_its_are_all_named(staged: Checkpoint, tmp_path: Path)
         read_weights(tmp_path / "f.pth")
 
 
-def test_at_once_is_for_fcn8s(published: Checkpoint) -> None:
-    imported = read_weights(published.path)
-    if published.name in ("FCN32s", "FCN16s"):
-        with pytest.raises(WeightsError, match=r"at_once=True with FCN-(32|16)s; expected an FCN-8s") as caught:
-            trained_at_once(imported)
-        assert caught.value.for_command_line().startswith("--at-once with FCN-")
+@pytest.fixture(scope="module", params=["FCN32s", "FCN16s"])
+def without_pool3(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return save_checkpoint(request.param, tmp_path_factory.mktemp("fcn") / "fcn.pth")
+
+
+def test_at_once_is_refused_for_a_variant_that_never_was_trained_so(without_pool3: Checkpoint) -> None:
+    with pytest.raises(WeightsError, match=r"at_once=True with FCN-(32|16)s; expected an FCN-8s") as caught:
+        trained_at_once(read_weights(without_pool3.path))
+    assert caught.value.for_command_line().startswith("--at-once with FCN-")
+
+
+def test_at_once_gives_an_fcn8s_the_authors_scales(staged: Checkpoint) -> None:
+    imported = read_weights(staged.path)
+    assert build_network(imported).scales == {4: 1.0, 3: 1.0}
+    assert build_network(trained_at_once(imported)).scales == {4: 0.01, 3: 0.0001}
