@@ -14,8 +14,14 @@ import shlex
 _OPEN, _VALUE, _CLOSE = "\ue000", "\ue001", "\ue002"
 _OPTION = re.compile(f"{_OPEN}(.*?){_VALUE}(.*?){_CLOSE}", re.DOTALL)
 
-_PYTHON_NAMES = {"set": "overrides", "from": "layout"}
-"""Options whose parameter has another name in Python than on the command line."""
+_PYTHON_NAMES = {
+    "set": "overrides",
+    "from": "layout",
+    "fix_classes": "atonce.doctor.write_classes_file()",
+    "write_split": "atonce.doctor.write_split()",
+    "class_weights": "class_weights()",
+}
+"""Options that have another name in Python than on the command line, or are functions there."""
 
 
 def option(name: str, value: object = None) -> str:
@@ -62,15 +68,16 @@ class UserError(Exception):
 
     Attributes:
         found, expected, remedy: the same, with options as Python parameters (see `option`).
+        parts: the three as they were given, for a message that quotes this one.
     """
 
     def __init__(self, found: str, expected: str = "", remedy: str = "") -> None:
-        self._parts = (found, expected, remedy)
-        self.found, self.expected, self.remedy = map(as_python, self._parts)
+        self.parts = (found, expected, remedy)
+        self.found, self.expected, self.remedy = map(as_python, self.parts)
         super().__init__(as_python(self._message()))
 
     def _message(self) -> str:
-        found, expected, remedy = self._parts
+        found, expected, remedy = self.parts
         parts = [found]
         if expected:
             parts.append(f"expected {expected}")

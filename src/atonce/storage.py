@@ -13,7 +13,7 @@ from typing import Any, SupportsFloat
 
 from safetensors import SafetensorError
 
-from atonce.errors import StorageError
+from atonce.errors import DataError, StorageError
 
 _REMEDIES = {
     errno.ENOSPC: "free some space or choose another folder",
@@ -45,6 +45,16 @@ def make_folder(path: Path) -> Path:
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def refuse_existing(path: Path) -> None:
+    """Refuse to write a file that is there already: what a person wrote is never overwritten.
+
+    Raises:
+        DataError: there is something at `path`.
+    """
+    if path.exists():
+        raise DataError(f"{path} is there already", "a new file to write", "move it away, or choose another name")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

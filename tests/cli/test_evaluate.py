@@ -160,7 +160,7 @@ def test_users_mistakes_are_one_line(atonce: Command, data: Path, model: Path, t
     for name in NAMES:
         (data / f"training/calib/{name}.txt").unlink()
     line = told(model, data, "--metric", "road", "--birdseye")
-    assert "3 of 3 pictures have no calibration file" in line
+    assert "3 of 3 pictures have no camera calibration" in line
     assert "--only" in line
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from atonce.data.class_weights import class_weights
 from atonce.doctor import Examination, Finding, examine
-from atonce.doctor.examination import to_json
 from atonce.errors import DataError
+from atonce.recipes.schema import LossConfig
 from tests.data import trees
 from tests.data.broken import Break
 from tests.data.conftest import Tree
@@ -32,13 +33,13 @@ def test_a_healthy_tree_has_no_error(healthy: Tree) -> None:
     warnings = {f.kind for f in examination.findings if f.severity == "warning"}
     assert warnings <= {"duplicates", "duplicates-across"}
     assert sum(s.pictures for s in examination.statistics.values()) == healthy.pictures
-    json.dumps(to_json(examination), allow_nan=False)
+    json.dumps(examination.to_json(), allow_nan=False)
 
 
 def _text(examination: Examination) -> str:
-    """All errors, as a reader sees them."""
+    """All errors, as a reader of Python and one of the command line see them."""
     return "\n".join(
-        " ".join((f.found, f.remedy, *(f"{file.path} {file.about}" for file in f.files)))
+        " ".join((f.found, f.remedy, *f.for_command_line(), *(f"{file.path} {file.about}" for file in f.files)))
         for f in examination.findings
         if f.severity == "error"
     )
@@ -246,11 +247,34 @@ def test_no_such_folder_is_an_error_of_the_user(tmp_path: Path) -> None:
         examine(tmp_path / "nowhere")
 
 
+def test_options_are_named_in_the_language_of_the_reader(tmp_path: Path) -> None:
+    trees.folder_rgb(tmp_path, classes=None)
+    finding = _finding(examine(tmp_path), "classes")
+    assert finding.remedy.endswith("; atonce.doctor.write_classes_file() writes it")
+    assert finding.for_command_line()[1].endswith("; --fix-classes writes it")
+    assert finding.to_json(tmp_path)["remedy"].endswith("; --fix-classes writes it")
+    (tmp_path / "images").rename(tmp_path / "pictures")
+    finding = _finding(examine(tmp_path, "camvid"), "layout")
+    assert "format='camvid'" in finding.found and "--format camvid" in finding.for_command_line()[0]
+
+
+def test_class_weights_are_those_of_training(tmp_path: Path) -> None:
+    examination = examine(scenes(tmp_path))
+    train = examination.statistics["train"]
+    weights = examination.class_weights()
+    assert list(weights) == ["median-frequency", "sqrt-median-frequency"]
+    for rule, rounded in weights.items():
+        config = LossConfig.model_validate({"class_weights": rule})
+        exact = class_weights(config, train.pixel_count, train.pixels_of_pictures_with_class)
+        assert exact is not None and rounded == pytest.approx(exact.tolist(), rel=1e-3)
+    assert examine(tmp_path / "val").class_weights() != weights
+
+
 def test_json_keys_stay(tmp_path: Path) -> None:
-    told = to_json(examine(scenes(tmp_path)))
+    told = examine(scenes(tmp_path)).to_json()
     assert list(told) == [
         "data", "format", "training_would_be_wrong", "counts", "findings", "classes", "splits", "classes_yaml",
-        "seconds",
+        "seconds", "class_weights",
     ]  # fmt: skip
     assert list(told["findings"][0]) == ["severity", "kind", "found", "remedy", "count", "files"]
     assert list(told["splits"]["train"]) == [

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_jpeg_saved_again_as_png_is_not_to_be_named(tmp_path: Path) -> None:
 
 
 def test_one_forgotten_class_is_never_taken_for_interpolation(tmp_path: Path) -> None:
-    """Small regions look like rims; a single value of no class has another reason all the same."""
+    """Small regions look like ramps along borders; a single value of no class has another reason all the same."""
     for i in range(4):
         trees.save(tmp_path / "images" / f"{i}.png", smooth(i))
         trees.save(tmp_path / "masks" / f"{i}.png", trees.ids(i, range(1, 6), BIG))
@@ -126,7 +127,7 @@ def test_interpolated_masks_without_a_classes_file_have_nothing_to_be_named(tmp_
     examination = examine(tmp_path)
     finding = found(examination, "classes")
     assert "interpolated" in finding.found and "nearest neighbour" in finding.remedy
-    assert "--fix-classes" not in finding.remedy and examination.classes_yaml == ""
+    assert "fix-classes" not in finding.for_command_line()[1] and examination.classes_yaml == ""
 
 
 def test_pictures_and_masks_swapped(tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Root may read everything, so the refusal is played."""
     locked, real = two_classes(tmp_path) / "images" / "3.png", Image.open
 
-    def refusing(path: Path, *args: object, **kwargs: object) -> Image.Image:
+    def refusing(path: Path, *args: Any, **kwargs: Any) -> Image.Image:
         if path == locked:
             raise PermissionError(13, "Permission denied", str(path))
         return real(path, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""Hashes, rims, classes files and splits by themselves."""
+"""Hashes, borders of masks, classes files and splits by themselves."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from PIL import Image
 
 from atonce.data.classes_file import read_classes
 from atonce.data.formats import open_dataset
-from atonce.doctor import examine
-from atonce.doctor.image_hashes import HASH_BYTES, clusters, content_digest, difference_hash, near_pairs, thumbnail
-from atonce.doctor.interpolation import rims
-from atonce.doctor.remedies import propose_split, write_split
+from atonce.doctor import examine, write_classes_file, write_split
+from atonce.doctor.image_hashes import (
+    HASH_BYTES,
+    connected_components,
+    content_digest,
+    difference_hash,
+    near_pairs,
+    thumbnail,
+)
+from atonce.doctor.interpolation import border_statistics
+from atonce.doctor.split_proposal import propose_split
 from atonce.errors import DataError
 from tests.data import trees
 from tests.doctor.test_doctor import BIG, regions, scenes, smooth
@@ -24,7 +31,7 @@ def test_near_pairs_are_those_of_brute_force() -> None:
     base = rng.integers(0, 256, (40, HASH_BYTES), dtype=np.uint8)
     flips = np.packbits(rng.random((40, 256)) < np.linspace(0, 0.25, 40)[:, None], axis=1)
     hashes = np.concatenate([base, base ^ flips])
-    pairs, bits = near_pairs([row.tobytes() for row in hashes], most=32)
+    pairs, bits = near_pairs([row.tobytes() for row in hashes], max_bits=32)
     all_bits = np.unpackbits(hashes[:, None] ^ hashes[None], axis=2).sum(axis=2)
     a, b = np.nonzero(np.triu(all_bits <= 32, 1))
     assert {tuple(pair) for pair in pairs.tolist()} == set(zip(a.tolist(), b.tolist(), strict=True))
@@ -57,25 +64,27 @@ def test_digest_is_of_the_pixels_and_their_shape() -> None:
     assert content_digest(one) != content_digest(one.reshape(6, 4))
 
 
-def test_clusters_hang_together() -> None:
-    assert clusters(6, np.array([[4, 5], [1, 4], [2, 3]])).tolist() == [0, 1, 2, 2, 1, 1]
+def test_connected_components_are_named_by_their_lowest_index() -> None:
+    assert connected_components(6, np.array([[4, 5], [1, 4], [2, 3]])).tolist() == [0, 1, 2, 2, 1, 1]
 
 
 @pytest.mark.parametrize("scale", [0.4, 0.7, 1.5, 3.0])
 @pytest.mark.parametrize("how", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC])
-def test_smooth_scaling_leaves_rims(scale: float, how: Image.Resampling, tmp_path: Path) -> None:
+def test_smooth_scaling_leaves_ramps_along_borders(scale: float, how: Image.Resampling, tmp_path: Path) -> None:
     mask = Image.fromarray(regions(0) * 20)
     size = (round(BIG[0] * scale), round(BIG[1] * scale))
-    assert rims(tmp_path, mask.resize(size, how)).suspicious
-    assert not rims(tmp_path, mask.resize(size, Image.Resampling.NEAREST)).suspicious
+    assert border_statistics(tmp_path, mask.resize(size, how)).suspicious
+    assert not border_statistics(tmp_path, mask.resize(size, Image.Resampling.NEAREST)).suspicious
     colour = mask.convert("RGB")
-    assert rims(tmp_path, colour.resize(size, how)).suspicious
-    assert not rims(tmp_path, colour.resize(size, Image.Resampling.NEAREST)).suspicious
+    assert border_statistics(tmp_path, colour.resize(size, how)).suspicious
+    assert not border_statistics(tmp_path, colour.resize(size, Image.Resampling.NEAREST)).suspicious
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (3, 3)])
-def test_masks_too_small_for_rims(shape: tuple[int, int], tmp_path: Path) -> None:
-    assert not rims(tmp_path, Image.fromarray(np.random.default_rng(0).integers(0, 9, shape, np.uint8))).suspicious
+def test_masks_too_small_for_borders(shape: tuple[int, int], tmp_path: Path) -> None:
+    assert not border_statistics(
+        tmp_path, Image.fromarray(np.random.default_rng(0).integers(0, 9, shape, np.uint8))
+    ).suspicious
 
 
 class TestClassesFile:
@@ -110,6 +119,17 @@ class TestClassesFile:
 
     def test_of_a_layout_with_a_reader_of_its_own(self, tmp_path: Path) -> None:
         assert examine(trees.kitti_road(tmp_path)).classes_yaml == ""
+        with pytest.raises(DataError, match="of a layout with classes of its own"):
+            write_classes_file(tmp_path, tmp_path / "classes.yaml")
+
+    def test_one_call_writes_it_and_examines_the_folder_with_it(self, tmp_path: Path) -> None:
+        trees.folder(tmp_path, values=(0, 50, 100))
+        assert examine(str(tmp_path)).wrong
+        elsewhere = write_classes_file(tmp_path, tmp_path / "elsewhere.yaml")
+        assert elsewhere.wrong and (tmp_path / "elsewhere.yaml").read_text() == elsewhere.classes_yaml
+        assert not write_classes_file(str(tmp_path), str(tmp_path / "classes.yaml")).wrong
+        with pytest.raises(DataError, match=r"classes\.yaml is there already"):
+            write_classes_file(tmp_path, tmp_path / "classes.yaml")
 
 
 class TestSplit:
@@ -118,9 +138,9 @@ class TestSplit:
         for i in range(4):
             (tmp_path / f"val/images/{i:03}.png").write_bytes((tmp_path / f"train/images/{i:03}.png").read_bytes())
         examination = examine(tmp_path)
-        assert examination.dataset is not None and examination.pairs is not None
+        assert examination.similar_images is not None
         for seed in range(5):
-            split = propose_split(examination.dataset, examination.pairs, 0.25, seed)
+            split = propose_split(tmp_path, examination.similar_images, val_fraction=0.25, seed=seed)
             contents = {name: {item.image.read_bytes() for item in items} for name, items in split.items()}
             assert not contents["train"] & contents["val"]
             assert len(split["train"]) + len(split["val"]) == 16 and 2 <= len(split["val"]) <= 4
@@ -131,25 +151,23 @@ class TestSplit:
             trees.save(root / "train" / f"train_{i:05}.png", smooth(i))
         (root / "val.txt").unlink()
         examination = examine(root)
-        assert examination.dataset is not None and examination.pairs is not None
-        split = propose_split(examination.dataset, examination.pairs, 0.34, 0)
         (root / "train.txt").unlink()
-        write_split(examination.dataset, split, root)
+        write_split(examination, root, val_fraction=0.34)
         again = open_dataset(root)
         assert {name: len(items) for name, items in again.splits.items()} == {"train": 4, "val": 2}
 
     def test_nothing_is_overwritten(self, tmp_path: Path) -> None:
         examination = examine(trees.folder(tmp_path))
-        assert examination.dataset is not None
         (tmp_path / "val.txt").write_text("mine")
         with pytest.raises(DataError, match=r"val\.txt is there already"):
-            write_split(examination.dataset, {"train": [], "val": []}, tmp_path)
+            write_split(examination, tmp_path)
+        assert (tmp_path / "val.txt").read_text() == "mine" and not (tmp_path / "train.txt").exists()
 
     def test_one_scene_cannot_be_split(self, tmp_path: Path) -> None:
         scenes(tmp_path, train=3, val=1)
         for path in sorted(tmp_path.glob("*/images/*.png")):
             trees.save(path, smooth(0))
         examination = examine(tmp_path)
-        assert examination.dataset is not None and examination.pairs is not None
         with pytest.raises(DataError, match="resemble each other"):
-            propose_split(examination.dataset, examination.pairs, 0.2, 0)
+            write_split(examination, tmp_path / "lists")
+        assert not (tmp_path / "lists").exists()

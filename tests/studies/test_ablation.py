@@ -109,7 +109,7 @@ def test_python_leaves_the_files_that_the_command_leaves(street_data: Path, tmp_
     assert again.calls == []
     with pytest.raises(
         TrainingError,
-        match=r"holds the study 'freeze' with the variants trained, frozen; expected .*; choose another out",
+        match=r"holds the study 'freeze' with the variants trained, frozen; expected .*; choose another `out`",
     ):
         ablate(street_data, "stride", recipe="streets", overrides=SETTINGS, out=two)
 

@@ -66,7 +66,7 @@ def test_declared_but_not_added_is_the_run_without_l2(street_data: Path, tmp_pat
 
 def test_another_recipe_or_other_data_are_refused(street_data: Path, tmp_path: Path) -> None:
     run_sequentially(plan_runs(load_study("freeze"), tiny_recipe(), 1, tmp_path)[:1], street_data)
-    with pytest.raises(TrainingError, match=r"holds a run with optim.lr = [\d.]+; expected 0.5; choose another out"):
+    with pytest.raises(TrainingError, match=r"holds a run with optim.lr = [\d.]+; expected 0.5; choose another `out`"):
         plan_runs(load_study("freeze"), tiny_recipe("optim.lr=0.5"), 1, tmp_path)
     planned = plan_runs(load_study("freeze"), tiny_recipe(), 2, tmp_path)
     record = read_result(planned[0].folder)

@@ -1,8 +1,7 @@
-"""What the doctor found, in the terminal."""
+"""The report of `atonce doctor` in the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -10,27 +9,27 @@ from rich.text import Text
 
 from atonce.cli.show import results
 from atonce.doctor import Examination, Finding
-from atonce.doctor.findings import SEVERITIES, relative
-from atonce.errors import as_command_line
+from atonce.doctor.examination import class_weights_override
+from atonce.doctor.findings import SEVERITIES, relative_path
 from atonce.text import count_of, listing
 
-_SHOWN = 5
-"""Files of a finding in the terminal; --json names a thousand."""
-_BAR = 16
+_MAX_FILES = 5
+"""The most files of a finding that are named in the terminal; --json names a thousand."""
+_BAR_WIDTH = 16
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "dim"}
 
 
-def print_examination(examination: Examination, weights: Mapping[str, Sequence[float]]) -> None:
-    """Tables, findings, the weights asked for (rule -> one for each class), verdict."""
+def print_examination(examination: Examination, *, class_weights: bool) -> None:
+    """Print tables, findings, class weights where they are asked for, and the verdict."""
     results.print(_heading(examination), soft_wrap=True)
     if examination.dataset is not None:
         results.print("", _splits(examination), "", _classes(examination), "", sep="\n")
     for finding in examination.findings:
-        results.print(_told(finding, examination.root), soft_wrap=True)
+        results.print(_finding(finding, examination.root), soft_wrap=True)
     if examination.dataset is None and examination.classes_yaml:
         results.print(f"\n{examination.classes_yaml}", markup=False, highlight=False, soft_wrap=True)
-    for rule, values in weights.items():
-        text = f"{rule}:\n  --set 'loss.class_weights=[{','.join(f'{value:g}' for value in values)}]'"
+    for rule, weights in examination.class_weights().items() if class_weights else ():
+        text = f"{rule}:\n  {class_weights_override(weights)}"
         results.print(text, markup=False, highlight=False, soft_wrap=True)
     results.print(_verdict(examination), soft_wrap=True)
 
@@ -49,7 +48,7 @@ def _splits(examination: Examination) -> Table:
     for column in ("sizes", "picture modes", "mask modes"):
         table.add_column(column)
     for split, s in examination.statistics.items():
-        modes = examination.records[split].modes()
+        modes = examination.observations[split].modes()
         sizes = sorted(s.sizes, key=lambda size: -s.sizes[size])
         table.add_row(
             split,
@@ -63,12 +62,12 @@ def _splits(examination: Examination) -> Table:
 
 
 def _classes(examination: Examination) -> Table:
-    """Share of the labelled pixels of each class in each split that has masks, and in how many pictures it is."""
+    """Draw the share of the labelled pixels of each class, in each split that has masks, and the pictures it is in."""
     assert examination.dataset is not None
     labels, counted = examination.dataset.labels, {k: s for k, s in examination.statistics.items() if s.masks}
     table = Table("id", "class", box=None, header_style="dim", padding=(0, 2, 0, 0))
     longest = max(map(len, labels.names))
-    bar = max(1, min(_BAR, (results.width - longest - 8) // max(1, len(counted)) - 20))
+    bar = max(1, min(_BAR_WIDTH, (results.width - longest - 8) // max(1, len(counted)) - 20))
     table.columns[1].no_wrap = True
     for split in counted:
         table.add_column(split, justify="right", no_wrap=True)
@@ -90,21 +89,22 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2f} %" if share < 0.0995 else f"{100 * share:.1f} %"
 
 
-def _told(finding: Finding, root: Path) -> Text:
-    text = Text.assemble((f"{finding.severity:8}", _STYLES[finding.severity]), f" {finding.found}")
-    for file in finding.files[:_SHOWN]:
-        text.append(f"\n           {relative(file.path, root)} {file.about}".rstrip())
-    if finding.count > _SHOWN:
-        text.append(f"\n           ... and {finding.count - _SHOWN} more", "dim")
-    if finding.remedy:
-        text.append(f"\n         → {as_command_line(finding.remedy)}", "cyan")
+def _finding(finding: Finding, root: Path) -> Text:
+    found, remedy = finding.for_command_line()
+    text = Text.assemble((f"{finding.severity:8}", _STYLES[finding.severity]), f" {found}")
+    for file in finding.files[:_MAX_FILES]:
+        text.append(f"\n           {relative_path(file.path, root)} {file.about}".rstrip())
+    if finding.count > _MAX_FILES:
+        text.append(f"\n           ... and {finding.count - _MAX_FILES} more", "dim")
+    if remedy:
+        text.append(f"\n         → {remedy}", "cyan")
     return text
 
 
 def _verdict(examination: Examination) -> Text:
     counts = {s: examination.count(s) for s in SEVERITIES}
-    told = ", ".join(f"{count_of(n, severity)}" for severity, n in counts.items())
+    summary = ", ".join(count_of(n, severity) for severity, n in counts.items())
     if examination.wrong:
-        return Text(f"\nTraining would be wrong: {told}.", "bold red")
+        return Text(f"\nTraining would be wrong: {summary}.", "bold red")
     verdict = "Training can start, but look at the warnings" if counts["warning"] else "Nothing is wrong"
-    return Text(f"\n{verdict}: {told}.", "bold yellow" if counts["warning"] else "bold green")
+    return Text(f"\n{verdict}: {summary}.", "bold yellow" if counts["warning"] else "bold green")

@@ -1,6 +1,39 @@
-"""What is in a folder of data, what is wrong with it, what to do: everything is read, nothing is changed."""
+"""The examination of a data set: what is in it, what is wrong with it, what to do.
+
+>>> from atonce.doctor import examine
+>>> examination = examine("data")
+>>> examination.wrong, examination.findings, examination.class_weights()
+
+Everything is read; nothing is written but what is asked for: `write_classes_file`, `write_split`, `write_page`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from atonce.doctor.examination import Examination, examine
-from atonce.doctor.findings import Finding
+from atonce.doctor.findings import AffectedFile, Finding
+from atonce.doctor.fix_classes import write_classes_file
+from atonce.doctor.split_proposal import write_split
 
-__all__ = ["Examination", "Finding", "examine"]
+if TYPE_CHECKING:
+    from atonce.doctor.doctor_page import write_page
+
+__all__ = [
+    "AffectedFile",
+    "Examination",
+    "Finding",
+    "examine",
+    "write_classes_file",
+    "write_page",
+    "write_split",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The page needs torch and matplotlib, which an examination does not wait for.
+    if name != "write_page":
+        raise AttributeError(f"module 'atonce.doctor' has no attribute '{name}'")
+    from atonce.doctor.doctor_page import write_page
+
+    return write_page

@@ -1,4 +1,4 @@
-"""The doctor's page: findings, classes per split, samples with their masks laid over; one file that loads nothing."""
+"""The doctor's page: findings, classes per split, samples with mask overlays; one file that loads nothing."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from atonce.doctor import Examination, Finding
-from atonce.doctor.findings import relative
-from atonce.doctor.page_images import alike, samples, suspects
-from atonce.errors import as_command_line
+from atonce.doctor.examination import Examination, class_weights_override
+from atonce.doctor.findings import Finding, relative_path
+from atonce.doctor.page_images import samples_section, similar_pairs_section, suspicious_masks_section
+from atonce.errors import as_command_line, option
 from atonce.reports.html_document import document
 from atonce.reports.number_format import percent
 from atonce.reports.score_tables import swatch
 from atonce.storage import make_folder, write_text
 
-_SHOWN = 12
-"""Files of a finding on the page."""
+_MAX_FILES = 12
+"""The most files of a finding that the page names."""
 
-# What this page has beyond style.css: severities, and bars of several splits below each other.
+# CSS beyond style.css: severities, and bars of several splits below each other.
 _STYLE = """
 .finding { display: grid; grid-template-columns: 6rem 1fr; gap: 0 1rem; padding: 0.8rem 0;
   border-bottom: 1px solid var(--line); }
@@ -41,28 +41,26 @@ h1.wrong { color: rgb(var(--miss)); }
 """
 
 
-def write_page(examination: Examination, path: Path, weights: Mapping[str, Sequence[float]]) -> None:
-    """Write the page, with everything inline.
-
-    Args:
-        weights: rule of the recipe -> weight of each class.
+def write_page(examination: Examination, path: str | Path) -> None:
+    """Write the page of an examination, with everything inline.
 
     Raises:
         StorageError: it cannot be written.
     """
+    path = Path(path)
     make_folder(path.parent)
-    write_text(path, render(examination, weights))
+    write_text(path, render(examination))
 
 
-def render(examination: Examination, weights: Mapping[str, Sequence[float]]) -> str:
-    """The whole document; whatever comes from a file is escaped."""
+def render(examination: Examination) -> str:
+    """Return the whole document; whatever comes from a file is escaped."""
     sections = [
         ("findings", "Findings", _findings(examination)),
         ("classes", "Classes", _classes(examination)),
-        ("samples", "Samples", samples(examination)),
-        ("alike", "Alike in two splits", alike(examination)),
-        ("suspects", "Masks to look at", suspects(examination)),
-        ("weights", "Class weights", _weights(weights)),
+        ("samples", "Samples", samples_section(examination)),
+        ("alike", "Alike in two splits", similar_pairs_section(examination)),
+        ("suspects", "Masks to look at", suspicious_masks_section(examination)),
+        ("weights", "Class weights", _class_weights(examination.class_weights())),
         ("file", "Classes file", _classes_file(examination)),
     ]
     shown = [section for section in sections if section[2]]
@@ -101,16 +99,18 @@ def _findings(examination: Examination) -> str:
 
 
 def _finding(finding: Finding, root: Path) -> str:
-    shown = finding.files[:_SHOWN]
-    names = "".join(f"<li><b>{escape(relative(f.path, root))}</b> {escape(f.about)}</li>" for f in shown)
-    names += f"<li>and {finding.count - _SHOWN} more</li>" if finding.count > _SHOWN else ""
-    remedy = f'<p class="do">→ {escape(as_command_line(finding.remedy))}</p>' if finding.remedy else ""
-    told = f"<p>{escape(finding.found)}</p>" + (f"<ul>{names}</ul>" if names else "") + remedy
-    return f'<div class="finding {finding.severity}"><b>{finding.severity}</b><div>{told}</div></div>'
+    found, remedy = map(escape, finding.for_command_line())
+    shown = finding.files[:_MAX_FILES]
+    files = "".join(f"<li><b>{escape(relative_path(f.path, root))}</b> {escape(f.about)}</li>" for f in shown)
+    files += f"<li>and {finding.count - _MAX_FILES} more</li>" if finding.count > _MAX_FILES else ""
+    body = f"<p>{found}</p>"
+    body += f"<ul>{files}</ul>" if files else ""
+    body += f'<p class="do">→ {remedy}</p>' if remedy else ""
+    return f'<div class="finding {finding.severity}"><b>{finding.severity}</b><div>{body}</div></div>'
 
 
 def _classes(examination: Examination) -> str:
-    """A bar for each class and split: share of the labelled pixels, on one scale."""
+    """Draw a bar for each class and split: share of the labelled pixels, on one scale."""
     counted = {split: s for split, s in examination.statistics.items() if s.pixel_count.any()}
     if examination.dataset is None or not counted:
         return ""
@@ -125,8 +125,8 @@ def _classes(examination: Examination) -> str:
         for s in counted.values():
             part = float(s.share[i])
             bar = f'<span class="bar" style="--v:{part / highest:.4f}"></span>'
-            told = percent(part) if s.pixel_count[i] else "absent"
-            cells.append(f'<td class="share"><b>{told}</b>{bar}</td><td>{s.pictures_with_class[i]:,}</td>')
+            text = percent(part) if s.pixel_count[i] else "absent"
+            cells.append(f'<td class="share"><b>{text}</b>{bar}</td><td>{s.pictures_with_class[i]:,}</td>')
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return (
         '<p class="lead">Share of the labelled pixels, void left out, and in how many pictures the class is.</p>'
@@ -135,10 +135,9 @@ def _classes(examination: Examination) -> str:
     )
 
 
-def _weights(weights: Mapping[str, Sequence[float]]) -> str:
+def _class_weights(by_rule: Mapping[str, Sequence[float]]) -> str:
     snippets = "".join(
-        f"<h3>{escape(rule)}</h3><pre>--set 'loss.class_weights=[{','.join(f'{v:g}' for v in values)}]'</pre>"
-        for rule, values in weights.items()
+        f"<h3>{escape(rule)}</h3><pre>{class_weights_override(weights)}</pre>" for rule, weights in by_rule.items()
     )
     lead = '<p class="lead">From the training masks, cut at 10; for imbalanced classes, in the order of their ids.</p>'
     return lead + snippets if snippets else ""
@@ -147,5 +146,6 @@ def _weights(weights: Mapping[str, Sequence[float]]) -> str:
 def _classes_file(examination: Examination) -> str:
     if examination.dataset is not None or not examination.classes_yaml:
         return ""
-    lead = '<p class="lead">To begin with; the doctor writes it with --fix-classes.</p>'
+    flag = as_command_line(option("fix_classes"))
+    lead = f'<p class="lead">To begin with; the doctor writes it with {flag}.</p>'
     return f"{lead}<pre>{escape(examination.classes_yaml)}</pre>"

@@ -1,9 +1,9 @@
-"""The examination: open, read everything once, compare, and put together what was found."""
+"""The examination of a data set: open it, read everything once, compare, and put together what was found."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,61 +13,151 @@ from atonce.data.class_statistics import DataStatistics
 from atonce.data.dataset import Dataset
 from atonce.data.formats import ClassesNeeded, open_dataset
 from atonce.data.open_options import GroundTruth
-from atonce.doctor.class_balance import balance
-from atonce.doctor.copies import Pairs, copies, find_pairs, near_copies
-from atonce.doctor.findings import Finding, Severity, by_severity, from_problems
-from atonce.doctor.observations import Looker, Record
-from atonce.doctor.odd_files import all_unknown, odd_masks, odd_pictures, unknown_values, with_causes
-from atonce.doctor.remedies import classes_file
-from atonce.errors import DataError, option
+from atonce.doctor.classes_proposal import classes_proposal
+from atonce.doctor.duplicate_findings import (
+    SimilarImages,
+    duplicate_findings,
+    find_similar_images,
+    near_duplicate_findings,
+)
+from atonce.doctor.file_findings import (
+    image_findings,
+    mask_findings,
+    unknown_value_findings,
+    unnamed_values,
+    with_causes,
+)
+from atonce.doctor.findings import (
+    SEVERITIES,
+    Finding,
+    Severity,
+    found_and_expected,
+    from_problems,
+    sort_by_severity,
+)
+from atonce.doctor.observations import ObservationRecorder, Observations, SplitObservations, all_masks
+from atonce.doctor.statistics_findings import statistics_findings
+from atonce.errors import DataError, as_command_line, option
+from atonce.progress import ProgressCallback
+from atonce.recipes.schema import LossConfig
 
 _SPLITS = ("train", "val", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Examination:
-    """Everything the doctor knows.
+    """The result of an examination.
 
     Attributes:
         root: the folder that was examined.
         dataset: None where it could not be opened; then only `findings` and `classes_yaml` tell something.
         findings: errors first.
-        statistics: per split, of the masks that can be read.
-        records: per split, what was kept of each picture and mask.
-        pairs: which pictures are the same, or nearly.
+        statistics: split -> counts over the masks that can be read.
+        observations: split -> what was kept of each image and mask.
+        similar_images: the images that are the same, or nearly; None where the data set could not be opened.
         classes_yaml: a classes file with all classes, values and colours found; empty where nothing is known.
-        seconds: how long it took.
+        seconds: the time that it took.
     """
 
     root: Path
     dataset: Dataset | None
     findings: tuple[Finding, ...]
     statistics: Mapping[str, DataStatistics] = field(default_factory=dict)
-    records: Mapping[str, Record] = field(default_factory=dict)
-    pairs: Pairs | None = None
+    observations: Observations = field(default_factory=dict)
+    similar_images: SimilarImages | None = None
     classes_yaml: str = ""
     seconds: float = 0.0
 
     def count(self, severity: Severity) -> int:
+        """Return the number of findings of a severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
     @property
     def wrong(self) -> bool:
-        """Whether training would be wrong, or would not start."""
+        """True when training would be wrong, or would not start."""
         return self.count("error") > 0
+
+    def class_weights(self) -> dict[str, list[float]]:
+        """Compute class weights by both rules of the recipe, as training computes them, from the same counts.
+
+        Returns:
+            "median-frequency" and "sqrt-median-frequency" -> the weight of each class, in the order of the ids, to four
+            digits; empty where no training mask has a labelled pixel.
+        """
+        # Loads torch, which an examination does without.
+        from atonce.data.class_weights import class_weights
+
+        train = self.statistics.get("train")
+        if train is None or not train.pixel_count.any():
+            return {}
+        found: dict[str, list[float]] = {}
+        for rule in ("median-frequency", "sqrt-median-frequency"):
+            config = LossConfig.model_validate({"class_weights": rule})
+            weights = class_weights(config, train.pixel_count, train.pixels_of_pictures_with_class)
+            assert weights is not None
+            found[rule] = [float(f"{weight:.4g}") for weight in weights.tolist()]
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the examination for machines; docs/doctor.md explains the keys, and they stay."""
+        labels = self.dataset.labels if self.dataset else None
+        return {
+            "data": str(self.root),
+            "format": self.dataset.format if self.dataset else None,
+            "training_would_be_wrong": self.wrong,
+            "counts": {severity: self.count(severity) for severity in SEVERITIES},
+            "findings": [finding.to_json(self.root) for finding in self.findings],
+            "classes": [
+                {"id": i, "name": name, "colour": list(colour)}
+                for i, (name, colour) in enumerate(zip(labels.names, labels.palette, strict=True) if labels else ())
+            ],
+            "splits": {split: self._split_to_json(split) for split in self.statistics},
+            "classes_yaml": self.classes_yaml,
+            "seconds": round(self.seconds, 2),
+            "class_weights": self.class_weights(),
+        }
+
+    def _split_to_json(self, split: str) -> dict[str, Any]:
+        statistics, observed = self.statistics[split], self.observations.get(split, SplitObservations())
+        assert self.dataset is not None
+        shares = statistics.share.tolist()
+        return {
+            "pictures": statistics.pictures,
+            "masks": statistics.masks,
+            "void_share": statistics.void_share if statistics.masks else None,
+            "sizes": [
+                {"width": width, "height": height, "pictures": count}
+                for (width, height), count in sorted(statistics.sizes.items())
+            ],
+            **observed.modes(),
+            "classes": [
+                {
+                    "name": name,
+                    "pixels": int(statistics.pixel_count[i]),
+                    "share": shares[i] if statistics.pixel_count.any() else None,
+                    "pictures": int(statistics.pictures_with_class[i]),
+                }
+                for i, name in enumerate(self.dataset.labels.names)
+            ],
+        }
+
+
+def class_weights_override(weights: Sequence[float]) -> str:
+    """Write class weights as an override of a recipe, for the command line."""
+    return as_command_line(option("set", f"loss.class_weights=[{','.join(f'{weight:g}' for weight in weights)}]"))
 
 
 def examine(
-    root: Path,
+    root: str | Path,
     format: str | None = None,
     *,
     ground_truth: GroundTruth | None = None,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Examination:
-    """Read all pictures and masks of all splits, "test" included.
+    """Read all images and masks of all splits, "test" included, and find what is wrong with them.
 
-    Of a data set of N pictures about a kilobyte each is kept (names, hashes), never the pixels. A folder that
+    Of a data set of N images about a kilobyte each is kept (names, hashes), never the pixels. A folder that
     cannot be opened as a data set is an examination with one error.
 
     Args:
@@ -77,99 +167,55 @@ def examine(
     Raises:
         DataError: there is no such folder.
     """
+    root = Path(root)
     began = time.perf_counter()
     try:
         dataset = open_dataset(root, format, ground_truth=ground_truth)
     except ClassesNeeded as error:
-        remedy = f"{error.remedy}; {option('fix_classes')} writes it" if error.proposal else error.remedy
-        finding = Finding("error", "classes", _sentence(error), remedy)
-        return Examination(root, None, (finding,), classes_yaml=error.proposal, seconds=time.perf_counter() - began)
+        found, expected, remedy = error.parts
+        remedy = f"{remedy}; {option('fix_classes')} writes it" if error.proposal else remedy
+        finding = Finding("error", "classes", found_and_expected(found, expected), remedy)
+        return Examination(
+            root=root,
+            dataset=None,
+            findings=(finding,),
+            classes_yaml=error.proposal,
+            seconds=time.perf_counter() - began,
+        )
     except DataError as error:
         if not root.is_dir():
             raise
-        finding = Finding("error", "layout", _sentence(error), error.remedy)
-        return Examination(root, None, (finding,), seconds=time.perf_counter() - began)
-    looker = Looker(dataset.read_mask)
-    report = check(dataset, _SPLITS, workers=workers, progress=progress, inspector=looker)
-    pairs = find_pairs(looker.records)
+        found, expected, remedy = error.parts
+        finding = Finding("error", "layout", found_and_expected(found, expected), remedy)
+        return Examination(root=root, dataset=None, findings=(finding,), seconds=time.perf_counter() - began)
+    recorder = ObservationRecorder(dataset.read_mask)
+    report = check(dataset, _SPLITS, workers=workers, progress=progress, inspector=recorder)
+    observations = recorder.splits
+    similar = find_similar_images(observations)
+    coloured = any(mask.mode.startswith("RGB") for _, mask in all_masks(observations))
     return Examination(
-        dataset.root,
-        dataset,
-        _findings(dataset, report, looker.records, pairs),
-        report.statistics,
-        looker.records,
-        pairs,
-        classes_file(dataset, all_unknown(looker.records, dataset.labels), _masks_are_coloured(looker.records)),
-        time.perf_counter() - began,
+        root=dataset.root,
+        dataset=dataset,
+        findings=_findings(dataset, report, observations, similar),
+        statistics=report.statistics,
+        observations=observations,
+        similar_images=similar,
+        classes_yaml=classes_proposal(dataset, unnamed_values(observations, dataset.labels), by_colour=coloured),
+        seconds=time.perf_counter() - began,
     )
-
-
-def _sentence(error: DataError) -> str:
-    return f"{error.found}; expected {error.expected}" if error.expected else error.found
 
 
 def _findings(
-    dataset: Dataset, report: CheckReport, records: Mapping[str, Record], pairs: Pairs
+    dataset: Dataset, report: CheckReport, observations: Observations, similar: SimilarImages
 ) -> tuple[Finding, ...]:
-    return by_severity(
+    return sort_by_severity(
         [
-            *from_problems(with_causes(report.problems, records, dataset.labels)),
-            *unknown_values(records, dataset.labels),
-            *odd_masks(records, dataset),
-            *copies(pairs),
-            *near_copies(pairs),
-            *odd_pictures(records),
-            *balance(dataset, report.statistics),
+            *from_problems(with_causes(report.problems, observations, dataset.labels)),
+            *unknown_value_findings(observations, dataset.labels),
+            *mask_findings(observations, dataset),
+            *duplicate_findings(similar),
+            *near_duplicate_findings(similar),
+            *image_findings(observations),
+            *statistics_findings(dataset, report.statistics),
         ]
     )
-
-
-def _masks_are_coloured(records: Mapping[str, Record]) -> bool:
-    modes = [look.mask.mode for record in records.values() for look in record.looks if look.mask is not None]
-    return any(mode.startswith("RGB") for mode in modes)
-
-
-def to_json(examination: Examination) -> dict[str, Any]:
-    """For machines; docs/doctor.md tells the keys, and they stay."""
-    dataset = examination.dataset
-    labels = dataset.labels if dataset else None
-    return {
-        "data": str(examination.root),
-        "format": dataset.format if dataset else None,
-        "training_would_be_wrong": examination.wrong,
-        "counts": {severity: examination.count(severity) for severity in ("error", "warning", "note")},
-        "findings": [finding.to_json(examination.root) for finding in examination.findings],
-        "classes": [
-            {"id": i, "name": name, "colour": list(colour)}
-            for i, (name, colour) in enumerate(zip(labels.names, labels.palette, strict=True) if labels else ())
-        ],
-        "splits": {split: _split_json(examination, split) for split in examination.statistics},
-        "classes_yaml": examination.classes_yaml,
-        "seconds": round(examination.seconds, 2),
-    }
-
-
-def _split_json(examination: Examination, split: str) -> dict[str, Any]:
-    statistics, record = examination.statistics[split], examination.records.get(split, Record())
-    assert examination.dataset is not None
-    names = examination.dataset.labels.names
-    shares = statistics.share.tolist()
-    return {
-        "pictures": statistics.pictures,
-        "masks": statistics.masks,
-        "void_share": statistics.void_share if statistics.masks else None,
-        "sizes": [
-            {"width": width, "height": height, "pictures": count}
-            for (width, height), count in sorted(statistics.sizes.items())
-        ],
-        **record.modes(),
-        "classes": [
-            {
-                "name": name,
-                "pixels": int(statistics.pixel_count[i]),
-                "share": shares[i] if statistics.pixel_count.any() else None,
-                "pictures": int(statistics.pictures_with_class[i]),
-            }
-            for i, name in enumerate(names)
-        ],
-    }

@@ -1,25 +1,25 @@
-"""What the doctor found: one finding for each sort of trouble, with the files it is about and what to do."""
+"""Findings: one for each sort of trouble, with the files it is about and what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from atonce.data.images import Problem
-from atonce.errors import as_command_line
+from atonce.errors import as_command_line, as_python
 
 Severity = Literal["error", "warning", "note"]
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """error: training would be wrong, or would not start. warning: worth mending. note: worth knowing."""
 
-_MOST_FILES = 1000
-"""Files that a finding names: whoever needs more has one cause for all of them."""
+_MAX_FILES = 1000
+"""The most files that a finding names: whoever needs more has one cause for all of them."""
 
-# Singular and plural of what the kinds of `Problem` mean, after a number.
-_SAYS = {
+# The kinds of `Problem` in words, singular and plural, after a number.
+_SUMMARIES = {
     "missing": ("file is not there", "files are not there"),
     "unpaired": ("file has no partner", "files have no partner"),
     "duplicate": ("name is there twice", "names are there twice"),
@@ -37,8 +37,12 @@ _SAYS = {
 
 
 @dataclass(frozen=True)
-class File:
-    """A file that a finding is about, and what it is about it ("holds 200 (12 pixels, 0.1 %)")."""
+class AffectedFile:
+    """A file that a finding is about.
+
+    Attributes:
+        about: what is wrong with it ("holds 200 (12 pixels, 0.1 %)").
+    """
 
     path: Path
     about: str = ""
@@ -49,50 +53,69 @@ class Finding:
     """One sort of trouble, or of news.
 
     Attributes:
+        severity: "error", "warning" or "note"; see `SEVERITIES`.
         kind: a short, stable word ("unpaired", "values", "near-duplicates-across", ...; docs/doctor.md lists them).
         found: one sentence.
-        remedy: what to do; empty where there is nothing to do.
+        remedy: what to do; empty where there is nothing to do. Both name options as Python does; see `option`.
         files: at most 1000 of them.
-        count: of how many files it is true; 0 where it is about the whole.
+        count: the number of files that it is true of; 0 where it is about the whole.
     """
 
     severity: Severity
     kind: str
     found: str
     remedy: str = ""
-    files: tuple[File, ...] = ()
-    count: int = 0
+    files: tuple[AffectedFile, ...] = field(default=(), kw_only=True)
+    count: int = field(default=0, kw_only=True)
+    _marked: tuple[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_marked", (self.found, self.remedy))
+        object.__setattr__(self, "found", as_python(self.found))
+        object.__setattr__(self, "remedy", as_python(self.remedy))
+
+    def for_command_line(self) -> tuple[str, str]:
+        """Return what was found and the remedy, with their options as flags."""
+        found, remedy = self._marked
+        return as_command_line(found), as_command_line(remedy)
 
     def to_json(self, root: Path) -> dict[str, Any]:
-        files = [{"path": relative(file.path, root), "about": file.about} for file in self.files]
-        head = {"severity": self.severity, "kind": self.kind, "found": self.found}
-        head["remedy"] = as_command_line(self.remedy)
+        """Return the finding for `--json`: options are flags, paths are relative to the data set's root."""
+        found, remedy = self.for_command_line()
+        files = [{"path": relative_path(file.path, root), "about": file.about} for file in self.files]
+        head = {"severity": self.severity, "kind": self.kind, "found": found, "remedy": remedy}
         return {**head, "count": self.count, "files": files}
 
 
-def about_files(severity: Severity, kind: str, found: str, remedy: str, files: Sequence[File]) -> Finding:
-    """A finding about files; only the first 1000 are kept."""
-    return Finding(severity, kind, found, remedy, tuple(files[:_MOST_FILES]), len(files))
+def about_files(severity: Severity, kind: str, found: str, *, remedy: str, files: Sequence[AffectedFile]) -> Finding:
+    """Return a finding about files, of which only the first 1000 are kept."""
+    return Finding(severity, kind, found, remedy, files=tuple(files[:_MAX_FILES]), count=len(files))
 
 
-def relative(path: Path, root: Path) -> str:
-    """As a reader wants to see it: below the data set's root where it lies there."""
+def relative_path(path: Path, root: Path) -> str:
+    """Write a path relative to the data set's root where it lies below it."""
     return path.relative_to(root).as_posix() if path != root and path.is_relative_to(root) else str(path)
 
 
 def from_problems(problems: Iterable[Problem]) -> list[Finding]:
-    """Problems of a kind, a severity and a remedy become one finding, in the order of their first one."""
+    """Gather the problems of a kind, a severity and a remedy into one finding, in the order of their first one."""
     groups: dict[tuple[str, Severity, str], list[Problem]] = {}
     for problem in problems:
         groups.setdefault((problem.kind, problem.severity, problem.remedy), []).append(problem)
     findings = []
     for (kind, severity, remedy), group in groups.items():
-        one, many = _SAYS[kind]
-        files = [File(p.path, "; ".join([p.found, *([f"expected {p.expected}"] if p.expected else [])])) for p in group]
-        findings.append(about_files(severity, kind, f"{len(files)} {many if len(files) > 1 else one}", remedy, files))
+        singular, plural = _SUMMARIES[kind]
+        files = [AffectedFile(p.path, found_and_expected(p.found, p.expected)) for p in group]
+        found = f"{len(files)} {plural if len(files) > 1 else singular}"
+        findings.append(about_files(severity, kind, found, remedy=remedy, files=files))
     return findings
 
 
-def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Errors first, then warnings, then notes."""
+def found_and_expected(found: str, expected: str) -> str:
+    """Join what was found and what was expected, as messages do."""
+    return f"{found}; expected {expected}" if expected else found
+
+
+def sort_by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Sort findings: errors first, then warnings, then notes."""
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))

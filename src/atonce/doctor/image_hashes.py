@@ -1,4 +1,4 @@
-"""Pictures that are there twice: to the pixel, or nearly. Across splits they make scores better than the model."""
+"""Hashes that find duplicates and near duplicates: a digest of the pixels, and a perceptual hash (dHash)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Digest = bytes
-Bits = NDArray[np.uint8]
 
 _SIDE = 16
 HASH_BYTES = _SIDE * _SIDE // 8
@@ -19,27 +18,27 @@ HASH_BYTES = _SIDE * _SIDE // 8
 # CamVid the nearest is at 79, of KITTI road's different scenes 81, of generated streets 74; chance is 128. The same
 # picture at half its size, through JPEG at quality 50 or a third brighter: 16 at most. Frames of one video that
 # follow upon each other: 10 to 40.
-NEAR = 32
+MAX_NEAR_BITS = 32
 
-_ROWS = 2048
-_MOST_PAIRS = 100_000
+_BLOCK_ROWS = 2048
+_MAX_PAIRS = 100_000
 
 
 def content_digest(pixels: NDArray[np.uint8]) -> Digest:
-    """16 bytes that tell pixels (H, W) or (H, W, C) from others, whatever file they were in."""
+    """Return 16 bytes that tell pixels (H, W) or (H, W, C) from others, whatever file they were in."""
     digest = blake2b(repr(pixels.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()
 
 
 def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """uint8 (H, W, 3) -> grey uint8 (16, 17), each the mean of what it covers."""
+    """Shrink a picture, uint8 (H, W, 3), to grey uint8 (16, 17), each value the mean of what it covers."""
     grey = Image.fromarray(image).convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)
     return np.asarray(grey)
 
 
 def difference_hash(thumbnail: NDArray[np.uint8]) -> bytes:
-    """256 bits: is it brighter than its left neighbour (dHash, Krawetz 2013, at 16x16 instead of 8x8).
+    """Return 256 bits: is a value brighter than its left neighbour (dHash, Krawetz 2013, at 16x16 instead of 8x8).
 
     Scaling, compression and exposure leave nearly all bits as they are. With 8x8 the nearest of CamVid's unrelated
     pictures differ in 8 bits and consecutive frames in up to 6: too close to tell apart.
@@ -47,53 +46,53 @@ def difference_hash(thumbnail: NDArray[np.uint8]) -> bytes:
     return np.packbits(thumbnail[:, 1:] > thumbnail[:, :-1]).tobytes()
 
 
-def near_pairs(hashes: Sequence[bytes], most: int = NEAR) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All pairs of hashes that differ in at most `most` bits.
+def near_pairs(hashes: Sequence[bytes], max_bits: int = MAX_NEAR_BITS) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find all pairs of hashes that differ in at most `max_bits` bits.
 
     Returns:
-        int64 (P, 2) places, the lower one first, and int64 (P,) bits that differ; no more than 100,000 pairs.
+        int64 (P, 2) indices, the lower one first, and int64 (P,) bits that differ; no more than 100,000 pairs.
 
     A product of +-1 vectors counts equal bits at the speed of a matrix product: about a minute on one core for
     100,000 pictures, in 30 MB.
     """
     packed = np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), HASH_BYTES)
     pairs, bits, count = [np.zeros((0, 2), np.int64)], [np.zeros(0, np.int64)], 0
-    for rows, columns in _tiles(len(packed)):
+    for rows, columns in _blocks(len(packed)):
         # Both in +-1: the product is (equal bits) - (different bits), exact in float32.
         product = _signs(packed[rows]) @ _signs(packed[columns]).T
-        a, b = np.nonzero(product >= 8 * HASH_BYTES - 2 * most)
+        a, b = np.nonzero(product >= 8 * HASH_BYTES - 2 * max_bits)
         distance = (8 * HASH_BYTES - product[a, b].astype(np.int64)) // 2
         keep = a + rows.start < b + columns.start
         pairs.append(np.stack([a + rows.start, b + columns.start], axis=1)[keep])
         bits.append(distance[keep])
         count += len(bits[-1])
-        if count > _MOST_PAIRS:
+        if count > _MAX_PAIRS:
             break
-    return np.concatenate(pairs)[:_MOST_PAIRS], np.concatenate(bits)[:_MOST_PAIRS]
+    return np.concatenate(pairs)[:_MAX_PAIRS], np.concatenate(bits)[:_MAX_PAIRS]
 
 
-def _tiles(count: int) -> Iterator[tuple[slice, slice]]:
-    """The upper triangle of all pairs, in squares."""
-    for top in range(0, count, _ROWS):
-        for left in range(top, count, _ROWS):
-            yield slice(top, min(top + _ROWS, count)), slice(left, min(left + _ROWS, count))
+def _blocks(count: int) -> Iterator[tuple[slice, slice]]:
+    """Yield rows and columns of square blocks that cover the upper triangle of all pairs."""
+    for top in range(0, count, _BLOCK_ROWS):
+        for left in range(top, count, _BLOCK_ROWS):
+            yield slice(top, min(top + _BLOCK_ROWS, count)), slice(left, min(left + _BLOCK_ROWS, count))
 
 
 def _signs(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.unpackbits(packed, axis=1).astype(np.float32) * 2 - 1
 
 
-def clusters(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """int64 (count,): the lowest place that each place hangs together with through pairs."""
+def connected_components(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return int64 (count,): for each index the lowest one that pairs (P, 2) connect it with (union-find)."""
     parent = np.arange(count)
 
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = int(parent[place])
-        return place
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = int(parent[index])
+        return index
 
     for a, b in pairs.tolist():
         low, high = sorted((root(a), root(b)))
         parent[high] = low
-    return np.array([root(place) for place in range(count)], np.int64)
+    return np.array([root(index) for index in range(count)], np.int64)

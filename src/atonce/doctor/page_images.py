@@ -1,4 +1,4 @@
-"""The doctor's pictures: samples with their masks laid over, pairs that resemble each other, masks magnified."""
+"""Images of the doctor's page: samples with mask overlays, similar pairs across splits, suspicious masks magnified."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from PIL import Image
 from atonce.data.dataset import Dataset, Item, Sample
 from atonce.data.images import FileError, open_image, read_image
 from atonce.data.sampling import evenly_spaced
-from atonce.doctor import Examination
-from atonce.doctor.copies import Seen
-from atonce.doctor.findings import relative
+from atonce.doctor.duplicate_findings import ReadableImage
+from atonce.doctor.examination import Examination
+from atonce.doctor.findings import relative_path
 from atonce.inference.result import blend
 from atonce.labels import IGNORE_INDEX, LabelSpec
 from atonce.reports.panels import image_figure, row
 from atonce.reports.score_tables import swatch
 
-_SAMPLES, _PAIRS, _SUSPECTS = 4, 4, 6
+_MAX_SAMPLES, _MAX_PAIRS, _MAX_MASKS = 4, 4, 6
+"""The most samples of a split, similar pairs and suspicious masks that are shown."""
 _OPACITY = 0.55
-_SUSPICIOUS = ("values", "lossy", "interpolated", "compressed")
+_SUSPICIOUS_KINDS = ("values", "lossy", "interpolated", "compressed")
 _WINDOW, _ZOOM = 48, 8
-"""Pixels of a mask that are shown, and how much larger."""
+"""Pixels of a mask that are shown on a side, and how much they are magnified."""
 
 
-def samples(examination: Examination) -> str:
-    """Pictures of each split with masks, evenly spread over it."""
+def samples_section(examination: Examination) -> str:
+    """Show images of each split with masks, evenly spaced over it."""
     dataset = examination.dataset
     if dataset is None:
         return ""
     shown = [
         _sample(dataset, split, item)
         for split in examination.statistics
-        for item in evenly_spaced([item for item in dataset.splits[split] if item.mask is not None], _SAMPLES)
+        for item in evenly_spaced([item for item in dataset.splits[split] if item.mask is not None], _MAX_SAMPLES)
     ]
     wide = " wide" if any("row steps wide" in case for case in shown) else ""
     return _legend(dataset.labels) + f'<div class="samples{wide}">{"".join(shown)}</div>' if any(shown) else ""
@@ -56,7 +57,7 @@ def _sample(dataset: Dataset, split: str, item: Item) -> str:
 
 
 def _overlay(sample: Sample, labels: LabelSpec) -> Image.Image:
-    """Classes in their colours, void darkened: it must not be taken for a class that is left as it is."""
+    """Lay classes over the image in their colours; void is darkened, not to be taken for a class left as it is."""
     assert sample.mask is not None
     mixed = blend(sample.image, labels.colour(sample.mask), _OPACITY)
     return Image.fromarray(np.where((sample.mask == IGNORE_INDEX)[..., None], sample.image // 4, mixed))
@@ -69,17 +70,18 @@ def _legend(labels: LabelSpec) -> str:
     return f'<ul class="legend" aria-label="Colours of the classes">{items}{void}</ul>'
 
 
-def alike(examination: Examination) -> str:
-    """The nearest pairs across splits side by side: whether it is a leak, a person sees at once."""
-    pairs = examination.pairs
-    if pairs is None:
+def similar_pairs_section(examination: Examination) -> str:
+    """Show the nearest pairs across splits side by side: whether it is leakage, a person sees at once."""
+    similar = examination.similar_images
+    if similar is None:
         return ""
-    couples = [(pairs.seen[a], pairs.seen[b], "the same") for a, b in _same_across(pairs.seen, pairs.same)]
-    for number in pairs.across.tolist():
-        a, b = (pairs.seen[int(place)] for place in pairs.near[number])
-        couples.append((a, b, f"{pairs.bits[number]} of 256 bits differ"))
+    images = similar.images
+    pairs = [(images[a], images[b], "the same") for a, b in _duplicates_across_splits(images, similar.duplicates)]
+    for pair in similar.near_across_splits.tolist():
+        a, b = (images[int(index)] for index in similar.near_pairs[pair])
+        pairs.append((a, b, f"{similar.near_bits[pair]} of 256 bits differ"))
     cases = []
-    for one, other, about in couples[:_PAIRS]:
+    for one, other, about in pairs[:_MAX_PAIRS]:
         shown = [
             image_figure(Image.fromarray(read_image(s.item.image)), f"{s.item.name} ({s.split})", s.item.name)
             for s in (one, other)
@@ -88,27 +90,32 @@ def alike(examination: Examination) -> str:
     return f'<div class="samples">{"".join(cases)}</div>' if cases else ""
 
 
-def _same_across(seen: Sequence[Seen], groups: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
-    return [(group[0], place) for group in groups for place in group[1:] if seen[place].split != seen[group[0]].split]
+def _duplicates_across_splits(
+    images: Sequence[ReadableImage], groups: Iterable[Sequence[int]]
+) -> list[tuple[int, int]]:
+    return [
+        (group[0], index) for group in groups for index in group[1:] if images[index].split != images[group[0]].split
+    ]
 
 
-def suspects(examination: Examination) -> str:
-    """Masks with unknown values, or with rims: the part where most happens, magnified."""
-    wrong = [f for finding in examination.findings if finding.kind in _SUSPICIOUS for f in finding.files[:_SUSPECTS]]
+def suspicious_masks_section(examination: Examination) -> str:
+    """Show masks with unknown values, or with ramps along their borders: the part with most changes, magnified."""
+    suspicious = [finding for finding in examination.findings if finding.kind in _SUSPICIOUS_KINDS]
+    files = [file for finding in suspicious for file in finding.files[:_MAX_MASKS]]
     figures = []
-    for path in list(dict.fromkeys(file.path for file in wrong))[:_SUSPECTS]:
+    for path in list(dict.fromkeys(file.path for file in files))[:_MAX_MASKS]:
         try:
-            window = _busiest(np.asarray(open_image(path)))
+            window = _busiest_window(np.asarray(open_image(path)))
         except FileError:
             continue
         large = Image.fromarray(window).resize((_WINDOW * _ZOOM, _WINDOW * _ZOOM), Image.Resampling.NEAREST)
-        figures.append(image_figure(large, relative(path, examination.root), path.name))
+        figures.append(image_figure(large, relative_path(path, examination.root), path.name))
     lead = '<p class="lead">Where most happens in the mask, magnified; each value of an index mask has its shade.</p>'
     return f'{lead}<div class="row">{"".join(figures)}</div>' if figures else ""
 
 
-def _busiest(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """The window of a mask (H, W) or (H, W, C) with the most changes from a pixel to the next, uint8 (48, 48, 3)."""
+def _busiest_window(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Return the window, uint8 (48, 48, 3), of a mask (H, W) or (H, W, C) that has most changes between neighbours."""
     changes = np.zeros(pixels.shape[:2], np.int64)
     differ = pixels[:, 1:] != pixels[:, :-1]
     changes[:, 1:] = differ.any(2) if pixels.ndim == 3 else differ
@@ -122,7 +129,7 @@ def _busiest(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 
 def _shades(part: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Colours as they are; numbers by their rank from black to white, so that 3 and 4 can be told apart beside 255."""
+    """Return colours as they are, numbers by their rank from black to white: so 3 and 4 differ even beside 255."""
     if part.ndim == 3 and part.shape[2] >= 3:
         return part[..., :3].astype(np.uint8)
     numbers = part if part.ndim == 2 else part[..., 0]

@@ -69,10 +69,10 @@ class RoadMetric:
     Args:
         items: those that will be evaluated; their group and `kind` make the category ("um" and "lane": um_lane).
         kind: the ground truth, "road" or "lane".
-        from_above: transform confidence and ground truth with each picture's calibration first.
+        from_above: transform confidence and ground truth with each picture's camera calibration first.
 
     Raises:
-        DataError: from_above, and a calibration file is missing.
+        DataError: from_above, and a camera calibration is missing.
     """
 
     def __init__(self, items: Sequence[Item], kind: str, *, from_above: bool = False) -> None:
@@ -145,7 +145,7 @@ def require_camera_files(pictures: Sequence[Path], otherwise: str = "") -> None:
     missing = [picture for picture in pictures if not camera_file_of(picture).is_file()]
     if missing:
         raise DataError(
-            f"{len(missing)} of {len(pictures)} pictures have no calibration file, which the view from above needs: "
+            f"{len(missing)} of {len(pictures)} pictures have no camera calibration, which the view from above needs: "
             + listing(picture.stem for picture in missing),
             f"{camera_file_of(missing[0])}" + " and so on" * (len(missing) > 1),
             "unpack the benchmark's calib folder there" + f", or {otherwise}" * bool(otherwise),

@@ -122,7 +122,7 @@ def write_submission(
 
     Raises:
         WeightsError: the network has no class named road.
-        DataError: a calibration file is missing or damaged (before anything is predicted), or a picture.
+        DataError: a camera calibration is missing or damaged (before anything is predicted), or a picture.
         StorageError: `out` cannot be written.
     """
     road = RoadSegmenter(segmenter)
@@ -148,7 +148,7 @@ def confidence_from_above(road: RoadSegmenter, picture: Path) -> NDArray[np.uint
     """Predict a picture, seen from above: levels of the probability of road, uint8 (800, 400), 0 where unseen.
 
     Raises:
-        DataError: picture or calibration missing or damaged.
+        DataError: picture or camera calibration missing or damaged.
     """
     confidence = road(read_image(picture)).probabilities[ROAD]
     return confidence_bytes(BirdsEye.from_calibration(camera_file_of(picture))(confidence))

@@ -1,4 +1,4 @@
-"""Boundary F1: how well the outlines of each class are met, within a tolerance in pixels.
+"""Boundary F1: how well the boundaries of each class are met, within a tolerance in pixels.
 
 Source: Csurka, Larlus, Perronnin, "What is a good evaluation measure for semantic segmentation?", BMVC 2013 (after
 Martin et al., PAMI 2004): precision is the share of the predicted boundary within the tolerance of the true one,
@@ -9,28 +9,36 @@ boundary pixels are pooled over the data set, as in the confusion matrix. docs/m
 from __future__ import annotations
 
 import math
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from atonce.labels import IGNORE_INDEX
-from atonce.metrics.ratios import Floats, mean, ratio
-
-Counts: TypeAlias = NDArray[np.int64]
+from atonce.metrics.ratios import Counts, Floats, mean, ratio
 
 DIAGONAL_SHARE = 0.0075
 """The tolerance of Csurka et al.: 0.75 % of the picture's diagonal (4.5 pixels at 480 x 360)."""
 
-_BITS = 64  # classes whose boundaries are dilated together, one bit each
+_BITS = 64  # classes whose boundaries are dilated together, one bit of an integer each
 
 
 class BoundaryF1:
-    """Boundary pixels and matched ones, per class, over any number of pictures. Counts are exact integers.
+    """The boundary F1 of each class over any number of pictures. Counts are exact integers.
 
     A pixel is on the boundary of its class if one of its four neighbours is of another class. The edge of the
     picture is no boundary, and void makes none: void pixels and the pixels next to them do not count, on either
     side, whatever is predicted there.
+
+    Source: Csurka, Larlus, Perronnin, BMVC 2013, with boundary pixels pooled over the data set.
+
+    >>> import numpy as np
+    >>> metric = BoundaryF1(num_classes=2, tolerance=1)
+    >>> labels = np.array([[0, 0, 0, 1, 1, 1]] * 3)
+    >>> predictions = np.array([[0, 0, 1, 1, 1, 1]] * 3)  # the boundary is one pixel off, which is within the tolerance
+    >>> metric.add(labels, predictions)
+    >>> metric.mean_f1
+    1.0
 
     Args:
         num_classes: C, at least 1.
@@ -51,7 +59,7 @@ class BoundaryF1:
         self.num_classes = num_classes
         self.tolerance = tolerance
         self.ignore_index = ignore_index
-        # Rows: true boundary, of it matched, predicted boundary, of it matched.
+        # Pixels. Rows: true boundary, of it matched, predicted boundary, of it matched.
         self._counts: Counts = np.zeros((4, num_classes), np.int64)
 
     def add(self, labels: ArrayLike, predictions: ArrayLike) -> None:
@@ -80,25 +88,24 @@ class BoundaryF1:
             self._counts += self._count(*one)
 
     def _count(self, truth: NDArray[Any], predicted: NDArray[Any], valid: NDArray[np.bool_]) -> Counts:
-        reach = DIAGONAL_SHARE * math.hypot(*truth.shape) if self.tolerance is None else self.tolerance
+        """Count one picture: int64 (4, C), rows as in `_counts`."""
+        tolerance = DIAGONAL_SHARE * math.hypot(*truth.shape) if self.tolerance is None else self.tolerance
         inner = _away_from_void(valid)
         counts: Counts = np.zeros((4, self.num_classes), np.int64)
-        outlines = [(ids, _outline(ids) & inner) for ids in (truth, predicted)]
-        for row, ((ids, outline), (other_ids, other_outline)) in enumerate(
-            zip(outlines, reversed(outlines), strict=True)
-        ):
-            on = ids[outline]
-            counts[2 * row] = np.bincount(on, minlength=self.num_classes)
+        sides = [(ids, _boundary(ids) & inner) for ids in (truth, predicted)]
+        for row, ((ids, boundary), (other_ids, other_boundary)) in enumerate(zip(sides, reversed(sides), strict=True)):
+            classes = ids[boundary]
+            counts[2 * row] = np.bincount(classes, minlength=self.num_classes)
             for first in range(0, self.num_classes, _BITS):
-                near = _dilate(_bits(other_ids, other_outline, first), reach)[outline]
-                here = (on >= first) & (on < first + _BITS)
-                bit = on[here].astype(np.uint64) - np.uint64(first)
+                near = _dilate(_class_bits(other_ids, other_boundary, first), tolerance)[boundary]
+                here = (classes >= first) & (classes < first + _BITS)
+                bit = classes[here].astype(np.uint64) - np.uint64(first)
                 matched = (near[here] >> bit) & np.uint64(1) == 1
-                counts[2 * row + 1] += np.bincount(on[here][matched], minlength=self.num_classes)
+                counts[2 * row + 1] += np.bincount(classes[here][matched], minlength=self.num_classes)
         return counts
 
     def merge(self, other: BoundaryF1) -> None:
-        """Add the counts of another one.
+        """Add the counts of another metric, for example of other pictures, to this one.
 
         Raises:
             ValueError: it has other classes or another tolerance.
@@ -109,17 +116,17 @@ class BoundaryF1:
 
     @property
     def recall(self) -> Floats:
-        """Share of the true boundary that is met, float64 (C,); NaN without a true boundary."""
+        """The share of the true boundary that is met, float64 (C,); NaN without a true boundary."""
         return ratio(self._counts[1], self._counts[0])
 
     @property
     def precision(self) -> Floats:
-        """Share of the predicted boundary that is right, float64 (C,); NaN without a predicted boundary."""
+        """The share of the predicted boundary that is right, float64 (C,); NaN without a predicted boundary."""
         return ratio(self._counts[3], self._counts[2])
 
     @property
     def f1(self) -> Floats:
-        """2 P R / (P + R), float64 (C,); 0 if only one side has a boundary, NaN if neither has."""
+        """The F1, 2 P R / (P + R), float64 (C,); 0 if only one side has a boundary, NaN if neither has."""
         precision, recall = np.nan_to_num(self.precision), np.nan_to_num(self.recall)
         f1 = np.zeros(self.num_classes)
         np.divide(2 * precision * recall, precision + recall, out=f1, where=precision + recall > 0)
@@ -128,12 +135,12 @@ class BoundaryF1:
 
     @property
     def mean_f1(self) -> float:
-        """Mean of `f1` over the classes that have a boundary on either side; NaN if none has."""
+        """The mean of `f1` over the classes that have a boundary on either side; NaN if none has."""
         return mean(self.f1)
 
 
-def _outline(ids: NDArray[Any]) -> NDArray[np.bool_]:
-    """Pixels with a neighbour (of four) of another id, bool (H, W)."""
+def _boundary(ids: NDArray[Any]) -> NDArray[np.bool_]:
+    """The pixels with a neighbour (of four) of another id, bool (H, W)."""
     edge = np.zeros(ids.shape, np.bool_)
     down, right = ids[1:] != ids[:-1], ids[:, 1:] != ids[:, :-1]
     edge[1:] |= down
@@ -144,20 +151,21 @@ def _outline(ids: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _away_from_void(valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Valid pixels without a void neighbour: what is left of the outlines depends on no prediction in void."""
-    return valid if valid.all() else valid & ~_outline(valid)
+    """The valid pixels without a void neighbour: what is left of the boundaries depends on no prediction in void."""
+    return valid if valid.all() else valid & ~_boundary(valid)
 
 
-def _bits(ids: NDArray[Any], outline: NDArray[np.bool_], first: int) -> NDArray[np.uint64]:
-    """uint64 (H, W): bit c set where the pixel is on the outline of class first + c."""
+def _class_bits(ids: NDArray[Any], boundary: NDArray[np.bool_], first: int) -> NDArray[np.uint64]:
+    """Set bit c of each pixel that is on the boundary of class first + c; uint64 (H, W)."""
     bits = np.zeros(ids.shape, np.uint64)
-    here = outline & (ids >= first) & (ids < first + _BITS)
+    here = boundary & (ids >= first) & (ids < first + _BITS)
     bits[here] = np.uint64(1) << (ids[here].astype(np.uint64) - np.uint64(first))
     return bits
 
 
 def _dilate(bits: NDArray[np.uint64], radius: float) -> NDArray[np.uint64]:
-    """OR over the disc of that radius, exact: rows are widened step by step, and reused by all rows of the disc."""
+    """OR the bits over a disc of that radius, exactly: rows are widened step by step, and reused by all rows of the
+    disc."""
     height, width = bits.shape
     radius = min(radius, math.hypot(height, width))
     square = int(radius * radius + 1e-9)  # so that a tolerance of sqrt(13) reaches (2, 3), whatever its rounding

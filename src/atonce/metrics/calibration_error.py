@@ -1,4 +1,4 @@
-"""Calibration error: whether a pixel that is called 90 % sure is right nine times out of ten.
+"""Confidence calibration: pixels of which the network is 90 % sure should be right nine times out of ten.
 
 Source: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, equations 2 to 5; the
 samples are the valid pixels of all pictures, pooled.
@@ -7,26 +7,24 @@ samples are the valid pixels of all pictures, pooled.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from atonce.labels import IGNORE_INDEX
-
-Floats: TypeAlias = NDArray[np.float64]
-Counts: TypeAlias = NDArray[np.int64]
+from atonce.metrics.ratios import Counts, Floats
 
 # Confidences are summed as multiples of 2^-32: exact for float32 (a maximum over at most 255 classes is above 2^-8,
 # where float32 steps are 2^-32 or more), and integers add up to the same in any order. Good for 2^31 pixels a bin.
 _UNIT = 2.0**32
 _CHUNK = 1 << 20  # pixels at a time, so that their sum stays below 2^53 and bincount's float64 weights are exact
-_SLACK = 1e-3  # half precision rounds a certain 1 to as much as 1.0005
+_ROUNDING = 1e-3  # half precision rounds a certain 1 to as much as 1.0005
 
 
 @dataclass(frozen=True, eq=False)
-class Bins:
-    """The reliability diagram: one entry per bin, from low confidence to high.
+class ReliabilityDiagram:
+    """The confidence calibration as a diagram: one entry per bin, from low confidence to high.
 
     Attributes:
         confidence: mean confidence of the bin's pixels, float64 (M,); NaN if it is empty.
@@ -40,9 +38,20 @@ class Bins:
 
 
 class CalibrationError:
-    """Expected and maximum calibration error of the most likely class, in bins of equal width.
+    """The expected and the maximum calibration error (ECE, MCE) of the most likely class: confidence calibration.
 
-    Bin m of M holds the confidences in ((m - 1) / M, m / M], as in the paper.
+    A pixel's confidence is the probability of its most likely class. Pixels fall into bins of equal width by their
+    confidence: bin m of M holds those in ((m - 1) / M, m / M]. A bin's error is the difference of its mean confidence
+    and its accuracy.
+
+    Source: Guo, Pleiss, Sun, Weinberger, ICML 2017, with the valid pixels of all pictures pooled.
+
+    >>> import numpy as np
+    >>> metric = CalibrationError(num_bins=10)
+    >>> probabilities = np.array([[[0.75, 0.75, 0.75, 0.75]], [[0.25, 0.25, 0.25, 0.25]]])  # (C, H, W)
+    >>> metric.add(labels=np.array([[0, 0, 0, 1]]), probabilities=probabilities)  # right three times out of four
+    >>> metric.expected_calibration_error
+    0.0
 
     Args:
         num_bins: M, at least 1.
@@ -87,7 +96,7 @@ class CalibrationError:
         if (truth < 0).any() or (truth >= classes).any():
             raise ValueError(f"labels hold an id outside 0..{classes - 1}")
         confidence, lowest = chances.max(axis=-3)[valid], chances.min(axis=-3)[valid]
-        if not (lowest.min() >= -_SLACK and confidence.max() <= 1 + _SLACK):
+        if not (lowest.min() >= -_ROUNDING and confidence.max() <= 1 + _ROUNDING):
             raise ValueError(
                 f"probabilities run from {lowest.min()} to {confidence.max()}; expected 0..1 and no NaN, not logits"
             )
@@ -105,7 +114,7 @@ class CalibrationError:
             self._confidence += whole.astype(np.int64)
 
     def merge(self, other: CalibrationError) -> None:
-        """Add the counts of another one.
+        """Add the counts of another metric, for example of other pictures, to this one.
 
         Raises:
             ValueError: it has another number of bins.
@@ -117,17 +126,17 @@ class CalibrationError:
         self._confidence += other._confidence
 
     @property
-    def bins(self) -> Bins:
-        """Mean confidence, accuracy and number of pixels per bin."""
+    def bins(self) -> ReliabilityDiagram:
+        """The reliability diagram: mean confidence, accuracy and number of pixels per bin."""
         confidence, accuracy = np.full(self.num_bins, np.nan), np.full(self.num_bins, np.nan)
         filled = self._count > 0
         np.divide(self._confidence / _UNIT, self._count, out=confidence, where=filled)
         np.divide(self._right, self._count, out=accuracy, where=filled)
-        return Bins(confidence, accuracy, self._count.copy())
+        return ReliabilityDiagram(confidence, accuracy, self._count.copy())
 
     @property
     def expected_calibration_error(self) -> float:
-        """Mean of |accuracy - confidence| over the bins, weighted by their pixels; NaN without a pixel."""
+        """The mean of |accuracy - confidence| over the bins, weighted by their pixels; NaN without a pixel."""
         gaps, weights = self._gaps()
         return float((gaps * weights).sum() / weights.sum()) if weights.size else float("nan")
 
@@ -138,7 +147,7 @@ class CalibrationError:
         return float(gaps.max()) if gaps.size else float("nan")
 
     def _gaps(self) -> tuple[Floats, Counts]:
-        """|accuracy - confidence| and pixels of the bins that are not empty."""
+        """Return |accuracy - confidence| and pixels of the bins that are not empty."""
         bins = self.bins
         filled = bins.count > 0
         return np.abs(bins.accuracy - bins.confidence)[filled], bins.count[filled]

@@ -14,29 +14,37 @@ docs/metrics.md says what others define differently.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from atonce.labels import IGNORE_INDEX, LabelSpec
-from atonce.metrics.ratios import Floats, mean, ratio
+from atonce.metrics.ratios import Counts, Floats, mean, ratio
 from atonce.storage import nan_to_none
-
-Counts: TypeAlias = NDArray[np.int64]
 
 # Pixels counted at a time: bincount widens its input to int64, and 64k of them stay in the cache.
 _CHUNK = 1 << 16
 
 
 class ConfusionMatrix:
-    """Pixel counts over any number of pictures; rows are the ground truth, columns the predictions.
+    """The confusion matrix of any number of pictures, in pixels; rows are the ground truth, columns the predictions.
 
     Counts are exact integers, so neither the order of the pictures nor how they are batched changes a score.
 
     A class is *absent* if it has neither a ground-truth pixel nor a predicted one: its IoU is NaN, it is left out of
     the means and named in `absent`. A class that is predicted although the ground truth never shows it
     (`predicted_only`) has IoU 0, as in the authors' score.py and in torchmetrics: those pixels are errors.
+
+    Source: Long, Shelhamer, Darrell, CVPR 2015, section 5.
+
+    >>> import numpy as np
+    >>> matrix = ConfusionMatrix(num_classes=3)
+    >>> matrix.add(labels=np.array([[0, 0, 1], [1, 1, 255]]), predictions=np.array([[0, 1, 1], [1, 1, 0]]))
+    >>> matrix.iou
+    array([0.5 , 0.75,  nan])
+    >>> matrix.mean_iou, matrix.pixel_accuracy, matrix.absent
+    (0.625, 0.8, (2,))
 
     Args:
         num_classes: C, at least 1.
@@ -55,7 +63,7 @@ class ConfusionMatrix:
 
     @classmethod
     def from_matrix(cls, matrix: ArrayLike, ignore_index: int | None = IGNORE_INDEX) -> ConfusionMatrix:
-        """From counts (C, C), for example ones summed over processes.
+        """Make a confusion matrix of counts (C, C), for example of ones summed over processes.
 
         Raises:
             ValueError: not square, not integers, or a negative count.
@@ -89,7 +97,7 @@ class ConfusionMatrix:
         self._matrix += count(truth.ravel(), predicted.ravel())
 
     def _count_bytes(self, truth: NDArray[Any], predicted: NDArray[Any]) -> Counts:
-        """uint8 ids: one histogram of all 256 x 256 pairs, void and mistakes included, sorted out afterwards."""
+        """Count uint8 ids: one histogram of all 256 x 256 pairs, void and mistakes included, sorted out afterwards."""
         pairs: Counts = np.zeros(1 << 16, np.int64)
         for start in range(0, truth.size, _CHUNK):
             pair = truth[start : start + _CHUNK].astype(np.uint16)
@@ -141,7 +149,7 @@ class ConfusionMatrix:
 
     @property
     def matrix(self) -> Counts:
-        """int64 (C, C), a copy; [i, j] is the number of pixels of class i that were predicted as j."""
+        """The counts, int64 (C, C), a copy; [i, j] is the number of pixels of class i that were predicted as j."""
         return np.array(self._matrix)
 
     @property
@@ -158,63 +166,63 @@ class ConfusionMatrix:
 
     @property
     def iou(self) -> Floats:
-        """Intersection over union, float64 (C,); NaN for absent classes."""
+        """The intersection over union of each class, float64 (C,); NaN for absent classes."""
         return ratio(self._hits, self._truth + self._predicted - self._hits)
 
     @property
     def accuracy(self) -> Floats:
-        """Share of each class that was found (its recall), float64 (C,); NaN without a ground-truth pixel."""
+        """The share of each class that was found (its recall), float64 (C,); NaN without a ground-truth pixel."""
         return ratio(self._hits, self._truth)
 
     @property
     def precision(self) -> Floats:
-        """Share of each class's predictions that are right, float64 (C,); NaN if it was never predicted."""
+        """The share of each class's predictions that are right, float64 (C,); NaN if it was never predicted."""
         return ratio(self._hits, self._predicted)
 
     @property
     def f1(self) -> Floats:
-        """F1 (Dice), 2 IoU / (1 + IoU), float64 (C,); NaN for absent classes."""
+        """The F1 (Dice) of each class, 2 IoU / (1 + IoU), float64 (C,); NaN for absent classes."""
         return ratio(2 * self._hits, self._truth + self._predicted)
 
     @property
     def pixel_accuracy(self) -> float:
-        """Share of the valid pixels that are right; NaN if there is none."""
+        """The share of the valid pixels that are right; NaN if there is none."""
         return float(ratio(self._hits.sum(), self._matrix.sum()))
 
     @property
     def mean_accuracy(self) -> float:
-        """Mean of `accuracy` over the classes of the ground truth; NaN if there is none."""
+        """The mean of `accuracy` over the classes of the ground truth; NaN if there is none."""
         return mean(self.accuracy)
 
     @property
     def mean_iou(self) -> float:
-        """Mean of `iou` over the classes that are not absent; NaN if all are."""
+        """The mean of `iou` over the classes that are not absent; NaN if all are."""
         return mean(self.iou)
 
     @property
     def mean_f1(self) -> float:
-        """Mean of `f1` over the classes that are not absent; NaN if all are."""
+        """The mean of `f1` over the classes that are not absent; NaN if all are."""
         return mean(self.f1)
 
     @property
     def frequency_weighted_iou(self) -> float:
-        """`iou` weighted by each class's share of the ground truth; NaN without a valid pixel."""
+        """The mean of `iou` weighted by each class's share of the ground truth; NaN without a valid pixel."""
         truth = self._truth
         present = truth > 0
         return float(ratio((truth[present] * self.iou[present]).sum(), truth.sum()))
 
     @property
     def absent(self) -> tuple[int, ...]:
-        """Ids of the classes with neither a ground-truth pixel nor a predicted one: exactly those of NaN IoU."""
+        """The ids of the classes with neither a ground-truth pixel nor a predicted one: exactly those of NaN IoU."""
         return _ids((self._truth + self._predicted) == 0)
 
     @property
     def predicted_only(self) -> tuple[int, ...]:
-        """Ids of the classes that were predicted but have no ground-truth pixel: IoU 0, accuracy NaN."""
+        """The ids of the classes that were predicted but have no ground-truth pixel: IoU 0, accuracy NaN."""
         return _ids((self._truth == 0) & (self._predicted > 0))
 
     def scores(self, labels: LabelSpec) -> dict[str, Any]:
-        """Everything above by name, ready for JSON (NaN becomes None).
+        """Return all scores by name, ready for JSON (NaN becomes None).
 
         Raises:
             ValueError: `labels` has another number of classes.

@@ -101,6 +101,7 @@ def _explain_knob(knob: Knob, value: object, width: int) -> list[str]:
     head = f"{knob.name} = {shown}" + ("" if shown == default else f" (default {default})")
 
     def indented(text: str) -> list[str]:
+        """Wrap a text below the name of the knob."""
         return textwrap.wrap(text, width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
 
     return [f"  {head}", *indented(knob.meaning), *indented(f"Values: {knob.kind}.")]

@@ -1,4 +1,4 @@
-"""How the report writes numbers."""
+"""Numbers as reports write them: scores, shares, durations; and names joined by "and"."""
 
 from __future__ import annotations
 

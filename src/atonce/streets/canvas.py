@@ -149,6 +149,7 @@ class Billboard:
         return self.canvas.light.apparent_colour(albedo, (r * gain, g * gain, b * gain), self.depth)
 
     def polygon(self, points: Points, albedo: RGB, *, label: int | None = None, gain: float = 1.0) -> None:
+        """Fill a polygon."""
         flat = [v for x, y in points for v in (self.column + x * self.scale, self.row - y * self.scale)]
         self.canvas.fill_flat(flat, self.tone(albedo, gain), label)
 
@@ -190,6 +191,7 @@ class Billboard:
         label: int | None = None,
         gain: float = 1.0,
     ) -> None:
+        """Fill an ellipse."""
         self.canvas.ellipse(self.box(centre, radii), self.tone(albedo, gain), label)
 
     def ellipses(self, centres: Floats, radii: Floats, albedo: RGB, *, gains: Floats, label: int) -> None:

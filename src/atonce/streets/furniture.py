@@ -34,6 +34,7 @@ def paint_lamp(canvas: Canvas, rng: np.random.Generator, *, x: float, z: float, 
 
 
 def paint_bollard(canvas: Canvas, rng: np.random.Generator, *, x: float, z: float) -> None:
+    """Paint a bollard with a white band."""
     board = canvas.billboard(x, 0.1, z)
     if board is not None:
         board.bar((0, 0), (0, 0.95), (0.17, 0.14), (40, 40, 42), label=POLE)
@@ -98,6 +99,7 @@ def _sign_board(canvas: Canvas, rng: np.random.Generator, *, x: float, z: float,
 
 
 def paint_traffic_light(canvas: Canvas, rng: np.random.Generator, *, x: float, z: float) -> None:
+    """Paint a traffic light, one of its three lamps lit."""
     board = canvas.billboard(x, 0.1, z)
     if board is None:
         return

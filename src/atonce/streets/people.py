@@ -81,10 +81,10 @@ def paint_cyclist(canvas: Canvas, rng: np.random.Generator, *, x: float, z: floa
 def _bicycle(board: Billboard, rng: np.random.Generator, direction: float, side_view: float) -> None:
     frame = _pick(rng, TOPS)
     for centre in (-0.52, 0.52):
-        rim = board.box((centre * direction, 0.34), (0.34 * side_view, 0.34))
+        wheel = board.box((centre * direction, 0.34), (0.34 * side_view, 0.34))
         # One sees through a wheel; annotators (and CamVid) give all of it to the cyclist.
-        board.canvas.ellipse_ids(rim, BICYCLIST)
-        board.canvas.ellipse_outline(rim, board.tone((24, 24, 26)), max(1, round(0.05 * board.scale)))
+        board.canvas.ellipse_ids(wheel, BICYCLIST)
+        board.canvas.ellipse_outline(wheel, board.tone((24, 24, 26)), max(1, round(0.05 * board.scale)))
     bars = (
         ((-0.52, 0.34), (-0.1, 0.3)),
         ((-0.1, 0.3), (-0.2, 0.9)),

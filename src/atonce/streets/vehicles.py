@@ -51,6 +51,7 @@ class Car:
 
     @property
     def shape(self) -> Shape:
+        """The profile of its kind."""
         return SHAPES[self.kind]
 
     def to_world(self, t: float, side: float, y: float) -> Vector:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from atonce.errors import DataError
-
-Floats: TypeAlias = NDArray[np.float64]
+from atonce.metrics.ratios import Floats
 
 ROWS, COLUMNS = 800, 400
 CELL = 0.05
@@ -28,14 +27,23 @@ _SHAPES = {"P2": (3, 4), "R0_rect": (3, 3), "Tr_cam_to_road": (3, 4)}
 
 
 class BirdsEye:
-    """Maps pictures of one camera to the view from above: 800 x 400 cells, row 0 far, column 0 left.
+    """The view from above of pictures of one camera: 800 x 400 cells of the road plane, row 0 far, column 0 left.
 
     The cell takes the pixel its centre falls on. The kit counts pixels from 1 where P2 counts from 0, so it reads
     the pixel one to the left and one up of that; it does so for ground truth and confidences alike, and so do we.
     docs/metrics.md has the details.
 
+    Source: Fritsch, Kuehnl, Geiger, ITSC 2013, and the benchmark's development kit.
+
+    >>> import numpy as np
+    >>> birds_eye = BirdsEye([[20, 0, 201], [0, -20, 921], [0, 0, 1]])  # a camera that looks straight down
+    >>> birds_eye(np.ones((801, 401), np.uint8)).shape
+    (800, 400)
+    >>> bool(birds_eye.valid(height=801, width=401).all())
+    True
+
     Args:
-        homography: float (3, 3): (x, z, 1) on the road, in metres, to a pixel (u, v, w).
+        homography: float (3, 3), from (x, z, 1) on the road, in metres, to a pixel (u, v, w).
 
     Raises:
         ValueError: the homography has another shape or is not finite.
@@ -49,7 +57,7 @@ class BirdsEye:
 
     @classmethod
     def from_calibration(cls, path: str | PathLike[str]) -> BirdsEye:
-        """From a calibration file of the benchmark (data_road/*/calib/*.txt).
+        """Read the camera calibration of a picture (data_road/*/calib/*.txt).
 
         Raises:
             DataError: missing, unreadable, or without usable P2, R0_rect and Tr_cam_to_road.
@@ -65,7 +73,7 @@ class BirdsEye:
         return cls(projection[:, [0, 2, 3]])
 
     def __call__(self, image: ArrayLike) -> NDArray[Any]:
-        """The view from above.
+        """Return the view from above.
 
         Args:
             image: (H, W) or (H, W, channels) of any dtype: a picture, a confidence map or the ground truth.
@@ -85,13 +93,13 @@ class BirdsEye:
         return view.reshape(ROWS, COLUMNS, *pixels.shape[2:])
 
     def valid(self, height: int, width: int) -> NDArray[np.bool_]:
-        """bool (800, 400): the cells that a picture of that size shows."""
+        """The cells, bool (800, 400), that a picture of that size shows."""
         seen = np.zeros(ROWS * COLUMNS, np.bool_)
         seen[self._indices(height, width)[0]] = True
         return seen.reshape(ROWS, COLUMNS)
 
     def _indices(self, height: int, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Flat cells that are seen, and the flat pixel of each; kept for the next picture of the same size."""
+        """The flat indices of the cells that are seen and of the pixel of each, kept for pictures of the same size."""
         if self._lookup is None or self._lookup[0] != (height, width):
             u, v = self._project()
             # Not (u < 1): a cell behind the camera is NaN and must fail too.
@@ -102,7 +110,7 @@ class BirdsEye:
         return self._lookup[1], self._lookup[2]
 
     def _project(self) -> tuple[Floats, Floats]:
-        """Pixel coordinates of the cell centres, float64 (320000,) each; NaN behind the camera."""
+        """Compute the pixel coordinates of the cell centres, float64 (320000,) each; NaN behind the camera."""
         # The kit keeps the centres in float32; so does this, to fall on the same side where one meets a pixel's edge.
         x = (X_MIN + CELL / 2 + CELL * np.arange(COLUMNS)).astype(np.float32)
         z = (Z_MAX - CELL / 2 - CELL * np.arange(ROWS)).astype(np.float32)
@@ -114,7 +122,7 @@ class BirdsEye:
 
 
 def _read(path: Path) -> Mapping[str, Floats]:
-    """The three matrices of a calibration file.
+    """Read the three matrices of a camera calibration file.
 
     Raises:
         DataError: missing, unreadable, or one of the three missing or malformed.
@@ -123,7 +131,7 @@ def _read(path: Path) -> Mapping[str, Floats]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
-        raise DataError(f"{path}: {reason}", "a calibration file of KITTI road (calib/um_000000.txt)") from error
+        raise DataError(f"{path}: {reason}", "a camera calibration of KITTI road (calib/um_000000.txt)") from error
     entries = {key.strip(): text for key, colon, text in (line.partition(":") for line in lines) if colon}
     missing = [key for key in _SHAPES if key not in entries]
     if missing:

@@ -10,26 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from atonce.metrics.ratios import Counts, Floats
 from atonce.storage import nan_to_none
 
-Floats: TypeAlias = NDArray[np.float64]
-Counts: TypeAlias = NDArray[np.int64]
-
 THRESHOLDS: Floats = np.arange(256) / 255.0
-"""float64 (256,): k / 255. A pixel is taken for road where its probability is at least the threshold."""
+"""The thresholds k / 255, float64 (256,). A pixel is taken for road where its probability is at least the threshold."""
 
 _EPSILON = 1e-10  # the kit's guard against 0 / 0; part of its definition, as it can decide between equal F
-_SLACK = 1e-6  # a softmax in half precision, or one that was resized, may leave [0, 1] by rounding
+_ROUNDING = 1e-6  # a softmax in half precision, or one that was resized, may leave [0, 1] by rounding
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RoadScores:
-    """Scores of one category at the threshold of the best F; all NaN (counts 0) if it has no road pixel.
+    """The scores of one category at the threshold of the best F; all NaN (counts 0) if it has no road pixel.
 
     `scores.max_f` and `scores["max_f"]` are the same, and `dict(scores)` works. Ratios are in 0..1, not in per cent.
 
@@ -68,16 +66,20 @@ class RoadScores:
         return len(self.keys())
 
     def to_json(self) -> dict[str, float | int | None]:
-        """By name, ready for JSON: NaN becomes None."""
+        """Return the scores by name, ready for JSON: NaN becomes None."""
         return {name: nan_to_none(self[name]) for name in self.keys()}
 
     @classmethod
     def keys(cls) -> tuple[str, ...]:
+        """The names of the scores, for `dict(scores)`."""
         return tuple(field.name for field in fields(cls))
 
 
 class RoadCurve(NamedTuple):
-    """float64 (256,) each, one entry per threshold; NaN where undefined (nothing found, or no road at all)."""
+    """The precision-recall curve, one entry per threshold, float64 (256,) each.
+
+    NaN where a value is not defined (nothing found, or no road at all).
+    """
 
     threshold: Floats
     precision: Floats
@@ -85,9 +87,19 @@ class RoadCurve(NamedTuple):
 
 
 class RoadEvaluator:
-    """Collects the pixel counts of one category (um_road, umm_road, uu_road or um_lane), then scores them once.
+    """The scores of one category of KITTI road (um_road, umm_road, uu_road or um_lane) over any number of pictures.
 
     Counts are exact integers, so the order of the pictures never matters. Nothing else is kept: 512 numbers.
+
+    Source: Fritsch, Kuehnl, Geiger, ITSC 2013, and the benchmark's development kit.
+
+    >>> import numpy as np
+    >>> evaluator = RoadEvaluator()
+    >>> road, other, void = (255, 0, 255), (255, 0, 0), (0, 0, 0)
+    >>> evaluator.add(np.array([[0.9, 0.4, 0.6, 1.0]]), np.array([[road, road, other, void]], np.uint8))
+    >>> scores = evaluator.scores()
+    >>> round(scores.max_f, 3), scores.tp, scores.fp, scores.fn
+    (0.8, 2, 1, 0)
     """
 
     def __init__(self) -> None:
@@ -132,36 +144,36 @@ class RoadEvaluator:
 
     @property
     def positives(self) -> int:
-        """Valid road pixels."""
+        """The number of valid road pixels."""
         return int(self._levels[1].sum())
 
     @property
     def negatives(self) -> int:
-        """Valid pixels that are not road."""
+        """The number of valid pixels that are not road."""
         return int(self._levels[0].sum())
 
     @property
     def tp(self) -> Counts:
-        """Road found, int64 (256,), one per threshold."""
+        """True positives, pixels of road that are found; int64 (256,), one per threshold."""
         return _at_least(self._levels[1])
 
     @property
     def fp(self) -> Counts:
-        """Other ground taken for road, int64 (256,)."""
+        """False positives, other pixels that are taken for road; int64 (256,)."""
         return _at_least(self._levels[0])
 
     @property
     def fn(self) -> Counts:
-        """Road missed, int64 (256,)."""
+        """False negatives, pixels of road that are missed; int64 (256,)."""
         return self.positives - self.tp
 
     @property
     def tn(self) -> Counts:
-        """Other ground left alone, int64 (256,)."""
+        """True negatives, other pixels that are not taken for road; int64 (256,)."""
         return self.negatives - self.fp
 
     def curve(self) -> RoadCurve:
-        """Precision and recall at every threshold, for plots."""
+        """Compute precision and recall at every threshold, for plots."""
         tp, found = self.tp, self.tp + self.fp
         precision, recall = np.full(256, np.nan), np.full(256, np.nan)
         np.divide(tp, found, out=precision, where=found > 0)
@@ -174,7 +186,19 @@ class RoadEvaluator:
         positives, negatives = self.positives, self.negatives
         if positives == 0:
             nan = float("nan")
-            return RoadScores(nan, nan, nan, nan, nan, nan, nan, tp=0, fp=0, fn=0, tn=0)
+            return RoadScores(
+                max_f=nan,
+                average_precision=nan,
+                precision=nan,
+                recall=nan,
+                fpr=nan,
+                fnr=nan,
+                threshold=nan,
+                tp=0,
+                fp=0,
+                fn=0,
+                tn=0,
+            )
         tp, fp = self.tp, self.fp
         recall = tp / positives
         precision = tp / (tp + fp + _EPSILON)
@@ -197,7 +221,8 @@ class RoadEvaluator:
 
 
 def confidence_bytes(probability: ArrayLike) -> NDArray[np.uint8]:
-    """Float in 0..1 of any shape -> the bytes that a submission holds: the highest k with k / 255 <= probability.
+    """Convert probabilities, float in 0..1 of any shape, to the bytes of a submission: the highest k with k / 255 at
+    most the probability.
 
     Rounded down, not to the nearest: the bytes then reach exactly the thresholds that the float reaches, and the
     benchmark finds in the file the same counts as `RoadEvaluator` in the probabilities.
@@ -212,12 +237,12 @@ def confidence_bytes(probability: ArrayLike) -> NDArray[np.uint8]:
 
 
 def _level(chance: NDArray[Any]) -> NDArray[np.uint8]:
-    """The highest k with k / 255 <= chance, compared in float64, for finite values in 0..1.
+    """Compute the highest k with k / 255 <= chance, compared in float64, for finite values in 0..1.
 
     Raises:
         ValueError: NaN or outside 0..1.
     """
-    if chance.size and not (chance.min() >= -_SLACK and chance.max() <= 1 + _SLACK):
+    if chance.size and not (chance.min() >= -_ROUNDING and chance.max() <= 1 + _ROUNDING):
         raise ValueError(f"probability runs from {chance.min()} to {chance.max()}; expected 0..1 and no NaN")
     # The product is rounded, but falls on the right side all the same: it never decreases where the probability grows,
     # and it is k or more at each k / 255 and below k at the float next below, which a test goes through.
@@ -226,10 +251,10 @@ def _level(chance: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _at_least(levels: Counts) -> Counts:
-    """Pixels at or above each level, int64 (256,)."""
+    """The pixels at or above each level, int64 (256,)."""
     return np.asarray(levels[::-1].cumsum()[::-1], np.int64)
 
 
 def _average_precision(precision: Floats, recall: Floats) -> float:
-    """11-point interpolation. At threshold 0 recall is 1, so that every recall level is reached."""
+    """Compute the 11-point interpolated average precision. At threshold 0 recall is 1, so every level is reached."""
     return float(np.mean([precision[recall >= level].max() for level in np.arange(11) * 0.1]))

@@ -1,4 +1,4 @@
-"""Findings from the counts of a check: which classes there are, where, how many; void; sizes."""
+"""Findings from a data set's statistics: its splits, how its classes are balanced, void, sizes of the images."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from atonce.errors import option
 from atonce.labels import LabelSpec
 from atonce.text import listing
 
-_MUCH_VOID = 0.5
-_RARE = 0.001
-"""Share of a class's pixels below which it will hardly be learned without help."""
-_SMALL = 32
-"""Side below which a picture is less than one pixel of the coarsest scores."""
+_MAX_VOID_SHARE = 0.5
+_RARE_SHARE = 0.001
+"""Share of the pixels below which a class will hardly be learned without help."""
+_SMALL_SIDE = 32
+"""Pixels of a side below which a picture is less than one position of the coarsest scores."""
 
 
-def balance(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[Finding]:
-    """All findings of this room; only what was read is counted."""
+def statistics_findings(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[Finding]:
+    """Find what the counts of the masks and images that could be read show; also the notes of the data set."""
     return [
         *_splits(dataset, statistics),
         *_classes(dataset.labels, statistics),
@@ -48,45 +48,45 @@ def _classes(labels: LabelSpec, statistics: Mapping[str, DataStatistics]) -> lis
     if not counted:
         return []
     names = np.array(labels.names)
-    everywhere = np.sum(list(counted.values()), axis=0)
-    nowhere = names[everywhere == 0].tolist()
+    total = np.sum(list(counted.values()), axis=0)
+    nowhere = names[total == 0].tolist()
     findings = []
     if nowhere:
-        found = f"no mask shows {_several(nowhere)}"
+        found = f"no mask shows {_classes_named(nowhere)}"
         remedy = (
             "nothing can be learned of it; take it out of the classes, or look whether its value or colour is right"
         )
         findings.append(Finding("warning", "empty-class", found, remedy))
     for split, count in counted.items():
-        if lacking := names[(count == 0) & (everywhere > 0)].tolist():
-            findings.append(_lacking(split, lacking))
+        if absent := names[(count == 0) & (total > 0)].tolist():
+            findings.append(_absent_classes(split, absent))
     train = counted.get("train")
     if train is None or not train.any():
         return findings
     share = train / train.sum()
-    rare = names[(share > 0) & (share < _RARE)].tolist()
+    rare = names[(share > 0) & (share < _RARE_SHARE)].tolist()
     if rare:
-        found = f"rare in training, under {_RARE:.1%} of the pixels: {_several(rare)}".replace("%", " %")
+        found = f"rare in training, under {_RARE_SHARE:.1%} of the pixels: {_classes_named(rare)}".replace("%", " %")
         findings.append(
-            Finding("note", "rare-class", found, f"weigh the classes: {option('class_weights', value=True)} prints how")
+            Finding("note", "rare-class", found, f"weigh the classes: {option('class_weights')} prints how")
         )
     return findings
 
 
-def _lacking(split: str, names: list[str]) -> Finding:
+def _absent_classes(split: str, names: list[str]) -> Finding:
     if split == "train":
-        found = f"split 'train' never shows {_several(names)}, but another split does"
+        found = f"split 'train' never shows {_classes_named(names)}, but another split does"
         return Finding("warning", "absent-class", found, "it cannot be learned: split otherwise, or merge the class")
-    found = f"split '{split}' never shows {_several(names)}: no score for it there"
+    found = f"split '{split}' never shows {_classes_named(names)}: no score for it there"
     return Finding("warning", "absent-class", found, f"split otherwise ({option('write_split')}) if its score matters")
 
 
-def _several(names: list[str]) -> str:
+def _classes_named(names: list[str]) -> str:
     return ("" if len(names) == 1 else f"{len(names)} classes: ") + listing(names, 10)
 
 
 def _void(statistics: Mapping[str, DataStatistics]) -> list[Finding]:
-    much = [(split, s.void_share) for split, s in statistics.items() if s.masks and s.void_share > _MUCH_VOID]
+    much = [(split, s.void_share) for split, s in statistics.items() if s.masks and s.void_share > _MAX_VOID_SHARE]
     return [
         Finding(
             "warning",
@@ -101,7 +101,7 @@ def _void(statistics: Mapping[str, DataStatistics]) -> list[Finding]:
 def _sizes(statistics: Mapping[str, DataStatistics]) -> list[Finding]:
     sizes = {size for s in statistics.values() for size in s.sizes}
     findings = []
-    small = sorted(size for size in sizes if min(size) < _SMALL)
+    small = sorted(size for size in sizes if min(size) < _SMALL_SIDE)
     if small:
         found = f"pictures are as small as {small[0][0]}x{small[0][1]}: an FCN scores blocks of 32x32 first"
         findings.append(Finding("note", "small", found, "scale them up with data.scale"))

@@ -1,0 +1,67 @@
+"""The classes.yaml that the doctor proposes: all names, values and colours found, to be named or marked as void."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import yaml
+
+from atonce.data.dataset import Dataset
+from atonce.data.masks import ClassMask
+from atonce.doctor.observations import MaskValue
+from atonce.labels import IGNORE_INDEX, Colour, LabelSpec
+
+_MAX_UNNAMED = 40
+_HEAD = "# Found by `atonce doctor`. Give what is unknown its name, or mark it with `void: true`.\n"
+
+
+def classes_proposal(dataset: Dataset, unnamed: Counter[MaskValue], *, by_colour: bool) -> str:
+    """Write a classes.yaml: the data set's classes as they are read now, and whatever was found beyond them.
+
+    Empty where the layout has a reader of its own (KITTI road, Cityscapes), which no such file could replace.
+
+    Args:
+        unnamed: values or colours of no class -> pixels.
+        by_colour: the masks are RGB, so that colours decide and values would mean nothing.
+    """
+    reader = dataset.read_mask
+    if not isinstance(reader, ClassMask):
+        return ""
+    new = [value for value, _ in unnamed.most_common(_MAX_UNNAMED) if isinstance(value, tuple) == by_colour]
+    entries = [_entry(name, colour) for name, colour in zip(dataset.labels.names, dataset.labels.palette, strict=True)]
+    if by_colour:
+        entries += [_entry(f"unknown {i}", colour) for i, colour in enumerate(new, 1) if isinstance(colour, tuple)]
+        void = [colour for colour, class_id in reader.colours if class_id == IGNORE_INDEX]
+        entries += [_entry(_void_name(i), colour, void=True) for i, colour in enumerate(void)]
+        return _dump(entries)
+    values = {class_id: value for value, class_id in reversed(reader.values)}
+    for class_id, entry in enumerate(entries):
+        entry["value"] = values.get(class_id, class_id)
+    spare = _spare_colours(dataset.labels, len(new))
+    for value, colour in zip(new, spare, strict=True):
+        entries.append({**_entry(f"unknown {value}", colour), "value": value})
+    numbers = [value for value, class_id in reader.values if class_id == IGNORE_INDEX]
+    # 255 is void without being told so.
+    numbers = [number for number in numbers if number != IGNORE_INDEX]
+    entries += [{"name": _void_name(i), "value": number, "void": True} for i, number in enumerate(numbers)]
+    return _dump(entries)
+
+
+def _entry(name: str, colour: Colour, *, void: bool = False) -> dict[str, object]:
+    return {"name": name, "colour": list(colour), **({"void": True} if void else {})}
+
+
+def _void_name(number: int) -> str:
+    return "void" if number == 0 else f"void {number + 1}"
+
+
+def _spare_colours(labels: LabelSpec, count: int) -> list[Colour]:
+    """Return colours that no class has."""
+    generated = LabelSpec.from_names([str(i) for i in range(min(IGNORE_INDEX, count + labels.num_classes))]).palette
+    return [colour for colour in dict.fromkeys(generated) if colour not in labels.palette][:count]
+
+
+def _dump(entries: Iterable[Mapping[str, object]]) -> str:
+    lines = [yaml.safe_dump(dict(entry), default_flow_style=True, sort_keys=False, width=1000) for entry in entries]
+    return _HEAD + "classes:\n" + "".join(f"  - {line}" for line in lines)

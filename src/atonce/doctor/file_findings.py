@@ -1,0 +1,167 @@
+"""Findings about images and masks one by one: interpolation, unknown values, 0 and 255, modes, blank images, EXIF."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from atonce.data.dataset import Dataset, Item
+from atonce.data.images import Problem
+from atonce.data.masks import ClassMask
+from atonce.doctor.findings import AffectedFile, Finding, Severity, about_files
+from atonce.doctor.observations import MaskObservation, MaskValue, Observations, all_items, all_masks
+from atonce.errors import option
+from atonce.labels import IGNORE_INDEX, LabelSpec
+from atonce.text import count_of, listing
+
+_EXPORT_AGAIN = "export the masks again as PNG, scaled by nearest neighbour only"
+
+_MIN_INTERPOLATED_VALUES = 3
+"""The fewest values of no class that are laid to interpolation: fewer were meant by somebody."""
+
+
+def mask_findings(observations: Observations, dataset: Dataset) -> list[Finding]:
+    """Find masks that were interpolated or compressed, of 0 and 255 only, or of another mode than the others."""
+    suspicious = [(path, mask) for path, mask in all_masks(observations) if mask.borders.suspicious]
+    blocky = [(path, mask) for path, mask in suspicious if mask.borders.blocky]
+    smooth = [(path, mask) for path, mask in suspicious if not mask.borders.blocky]
+    findings = [
+        _only_0_and_255(observations, dataset),
+        _ramps_along_borders("compressed", "JPEG compression", blocky),
+        _ramps_along_borders("interpolated", "interpolation or of JPEG compression", smooth),
+        _mixed_modes(observations),
+    ]
+    return [finding for finding in findings if finding.count]
+
+
+def _only_0_and_255(observations: Observations, dataset: Dataset) -> Finding:
+    """Find 255 read as void where somebody may have meant the foreground: 0/255 masks, or some among 0/1 masks."""
+    reader = dataset.read_mask
+    void_is_255 = isinstance(reader, ClassMask) and (IGNORE_INDEX, IGNORE_INDEX) in reader.values
+    masks = all_masks(observations) if void_is_255 else []
+    files = [AffectedFile(path, "holds 0 and 255 only") for path, mask in masks if mask.only_0_and_255]
+    # Void that is in other masks, too, may well be void here; in a data set without any it is a mistake.
+    void_elsewhere = any(mask.holds_255 and not mask.only_0_and_255 for _, mask in masks)
+    severity: Severity = "error" if not void_elsewhere and dataset.labels.num_classes == 2 else "warning"
+    masks_hold = f"{len(files)} mask{'s hold' if len(files) != 1 else ' holds'}"
+    found = f"{masks_hold} 0 and 255 and nothing else: 255 counts as void, a foreground was meant, it seems"
+    remedy = (
+        "write these masks with the ids of the classes (0 and 1); if all are so, `value: 255` in classes.yaml will do"
+    )
+    return about_files(severity, "ends-only", found, remedy=remedy, files=files)
+
+
+def _mixed_modes(observations: Observations) -> Finding:
+    """Find colours in some masks and numbers in others: each may be read rightly, but hardly mean the same classes."""
+    masks = all_masks(observations)
+    modes = Counter(mask.mode for _, mask in masks)
+    coloured = [mask.mode.startswith("RGB") for _, mask in masks]
+    fewer = min((True, False), key=coloured.count)
+    files = [
+        AffectedFile(path, f"is {mask.mode}") for (path, mask), rgb in zip(masks, coloured, strict=True) if rgb is fewer
+    ]
+    found = f"masks are of several modes: {', '.join(f'{n} {mode}' for mode, n in modes.most_common())}"
+    remedy = "colours are looked up, numbers are taken as ids: look whether both mean the same classes"
+    return about_files("warning", "mask-modes", found, remedy=remedy, files=files)
+
+
+def _ramps_along_borders(kind: str, cause: str, masks: Sequence[tuple[Path, MaskObservation]]) -> Finding:
+    masks_show = f"{len(masks)} mask{'s show' if len(masks) > 1 else ' shows'}"
+    found = f"{masks_show} traces of {cause}: wrong values along the borders"
+    files = [AffectedFile(path, mask.borders.describe()) for path, mask in masks]
+    return about_files("warning", kind, found, remedy=_EXPORT_AGAIN, files=files)
+
+
+def unknown_value_findings(observations: Observations, labels: LabelSpec) -> list[Finding]:
+    """Find all values and colours of no class over all masks: each once, where the check has a line for each mask.
+
+    Masks whose values are wrong for a reason that is seen are left out: they would bury what somebody meant.
+    """
+    pixels, masks, where = Counter[MaskValue](), Counter[MaskValue](), dict[MaskValue, Path]()
+    for path, mask in all_masks(observations):
+        if not _cause_of_unknown(mask, labels):
+            pixels.update(mask.unknown)
+            masks.update(mask.unknown.keys())
+            for value in mask.unknown:
+                where.setdefault(value, path)
+    if not pixels:
+        return []
+    counted = [f"{v} ({count_of(n, 'pixel')} in {count_of(masks[v], 'mask')})" for v, n in pixels.most_common()]
+    remedy = (
+        f"name them in a classes.yaml, as classes or as void ({option('fix_classes')} writes one), or mend the masks"
+    )
+    files = [AffectedFile(where[value], f"holds {value}") for value, _ in pixels.most_common()]
+    found = f"{count_of(len(counted), 'value')} of no class: {listing(counted)}"
+    return [about_files("error", "unknown-values", found, remedy=remedy, files=files)]
+
+
+def _greys(labels: LabelSpec) -> list[int]:
+    """Return the grey levels that the classes' colours are saved as (rounded by Pillow, and by others)."""
+    lumas = [(299 * r + 587 * g + 114 * b) / 1000 for r, g, b in labels.palette]
+    return [int(luma) + step for luma in lumas for step in (0, 1)]
+
+
+def _cause_of_unknown(mask: MaskObservation, labels: LabelSpec) -> str:
+    """Say why a mask holds wrong values, and what to do, where it can be seen; "" where it cannot."""
+    if len(mask.unknown) >= _MIN_INTERPOLATED_VALUES and (mask.borders.suspicious or mask.compression_noise):
+        return f"they come of interpolation or JPEG: {_EXPORT_AGAIN}"
+    if len(mask.unknown) > 1 and mask.unknown.keys() <= set(_greys(labels)):
+        return "they are the classes' colours turned to grey: export the masks as indices, or in colour"
+    return ""
+
+
+def with_causes(problems: Iterable[Problem], observations: Observations, labels: LabelSpec) -> list[Problem]:
+    """Return the check's problems; where it can be seen why a mask's values are wrong, the remedy says so."""
+    causes = {path: _cause_of_unknown(mask, labels) for path, mask in all_masks(observations) if mask.unknown}
+    return [replace(p, remedy=causes[p.path]) if p.kind == "values" and causes.get(p.path) else p for p in problems]
+
+
+def unnamed_values(observations: Observations, labels: LabelSpec) -> Counter[MaskValue]:
+    """Count the pixels of the values and colours that somebody may have meant as a class."""
+    unnamed = Counter[MaskValue]()
+    for _, mask in all_masks(observations):
+        unnamed.update(mask.unknown if not _cause_of_unknown(mask, labels) else ())
+    return unnamed
+
+
+def image_findings(observations: Observations) -> list[Finding]:
+    """Find images that are blank, of several modes, or turned by EXIF."""
+    images = [
+        (observation.item, observation.image)
+        for observation in all_items(observations)
+        if observation.image is not None
+    ]
+    blank = [AffectedFile(item.image, image.blank) for item, image in images if image.blank]
+    turned = [(item, image.exif_rotation) for item, image in images if image.exif_rotation]
+    modes = Counter(image.mode for _, image in images)
+    findings = []
+    if blank:
+        found = f"{count_of(len(blank), 'picture')} with nothing to be seen"
+        remedy = "look at them; 16-bit pictures are scaled from 0..65535, so those of a 12-bit camera come out black"
+        findings.append(about_files("warning", "blank", found, remedy=remedy, files=blank))
+    findings += _turned_by_exif(turned)
+    if len(modes) > 1:
+        common = modes.most_common(1)[0][0]
+        files = [AffectedFile(item.image, f"is {image.mode}") for item, image in images if image.mode != common]
+        found = f"pictures are of several modes: {', '.join(f'{n} {mode}' for mode, n in modes.most_common())}"
+        findings.append(about_files("note", "modes", found, remedy="all are read as 8-bit RGB", files=files))
+    return findings
+
+
+def _turned_by_exif(images: Sequence[tuple[Item, str]]) -> list[Finding]:
+    """Find images that EXIF turns: a warning where the size cannot tell whether the mask was drawn on it upright."""
+    findings = []
+    uncertain = [item for item, rotation in images if rotation == "within its size" and item.mask is not None]
+    certain = [item for item, _ in images if item not in uncertain]
+    if uncertain:
+        found = f"{count_of(len(uncertain), 'picture')} to be turned by EXIF, in a way that leaves the size as it is"
+        remedy = "look whether the masks were drawn on the upright pictures, as is assumed here; save them upright"
+        files = [AffectedFile(item.image, "is turned by its EXIF orientation") for item in uncertain]
+        findings.append(about_files("warning", "turned", found, remedy=remedy, files=files))
+    if certain:
+        found = f"{count_of(len(certain), 'picture')} to be turned by EXIF: done here, but not by all tools"
+        files = [AffectedFile(item.image, "is turned by its EXIF orientation") for item in certain]
+        findings.append(about_files("note", "turned", found, remedy="save them upright to be sure", files=files))
+    return findings
