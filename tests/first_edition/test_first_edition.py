@@ -17,7 +17,7 @@ import pytest
 
 import atonce as package
 from atonce.recipes import load_recipe
-from atonce.recipes.load import build
+from atonce.recipes.recipe_files import build
 from atonce.streets import render_scene, write_streets
 from tests.tiny import log_of
 

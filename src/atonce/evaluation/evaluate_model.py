@@ -85,7 +85,7 @@ def evaluate(
     segmenter, metrics = _what_to_measure(
         predictor, dataset, items, metric=metric, birdseye=birdseye, quick=quick, tolerance=boundary
     )
-    with shown_as("evaluating", progress) as bar:
+    with shown_as("evaluating", progress=progress) as bar:
         return evaluate_items(
             predictor,
             dataset,

@@ -30,7 +30,7 @@ _JPEG_SIDE = 65_500
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """What is written of each picture and video.
+    """The choice of files that are written for each picture and video.
 
     Attributes:
         opacity: weight of the colours in the overlays, 0..1.

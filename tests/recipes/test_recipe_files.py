@@ -12,7 +12,7 @@ import yaml
 from atonce.errors import RecipeError
 from atonce.model import FCN
 from atonce.recipes import Recipe, load_recipe, shipped_recipes, to_yaml
-from atonce.recipes.load import RENAMED_KEYS, build
+from atonce.recipes.recipe_files import RENAMED_KEYS, build
 
 
 def value(recipe: Recipe, key: str) -> Any:
