@@ -16,7 +16,7 @@ from atonce.doctor import Examination, Finding, examine
 from atonce.errors import DataError
 from tests.data import trees
 from tests.data.broken import train_on
-from tests.doctor.test_doctor import BIG, regions, scenes, smooth
+from tests.doctor.scenes import BIG, regions, scenes, smooth
 
 TWO = "classes: [{name: ground, value: 0}, {name: road, value: 255}]"
 

@@ -20,10 +20,9 @@ from atonce.recipes.schema import LossConfig
 from tests.data import trees
 from tests.data.broken import Break
 from tests.data.conftest import Tree
-from tests.data.formats.test_broken_benchmarks import CASES as BENCHMARKS
-from tests.data.formats.test_broken_folders import CASES as FOLDERS
-
-BIG = (120, 90)
+from tests.data.formats.broken_benchmarks import CASES as BENCHMARKS
+from tests.data.formats.broken_folders import CASES as FOLDERS
+from tests.doctor.scenes import BIG, regions, scenes, smooth
 
 
 def test_a_healthy_tree_has_no_error(healthy: Tree) -> None:
@@ -55,28 +54,6 @@ def test_what_training_refuses_is_an_error(tmp_path: Path, name: str) -> None:
     for pattern in patterns:
         if not pattern.startswith("write "):
             assert re.search(pattern, text), f"{pattern!r} is not in: {text}"
-
-
-def scenes(root: Path, train: int = 6, val: int = 3) -> Path:
-    """train/ and val/ of smooth pictures and masks of regions (0, 3, 6, 9), with a classes file of ten names."""
-    for split, count, start in (("train", train, 0), ("val", val, 100)):
-        for i in range(count):
-            trees.save(root / split / "images" / f"{i:03}.png", smooth(start + i))
-            trees.save(root / split / "masks" / f"{i:03}.png", regions(start + i))
-    (root / "classes.yaml").write_text(f"[{', '.join(f'c{i}' for i in range(10))}]")
-    return root
-
-
-def smooth(seed: int) -> np.ndarray:
-    """uint8 (90, 120, 3) that survives scaling, as photographs do."""
-    small = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(small).resize(BIG, Image.Resampling.BICUBIC))
-
-
-def regions(seed: int) -> np.ndarray:
-    """uint8 (90, 120): blocks of 15 pixels."""
-    cells = np.random.default_rng(seed).choice(np.array([0, 3, 6, 9], np.uint8), (6, 8))
-    return cells.repeat(15, axis=0).repeat(15, axis=1)
 
 
 def _masks(root: Path, change: Callable[[np.ndarray], np.ndarray]) -> None:
@@ -250,7 +227,7 @@ def test_no_such_folder_is_an_error_of_the_user(tmp_path: Path) -> None:
 def test_options_are_named_in_the_language_of_the_reader(tmp_path: Path) -> None:
     trees.folder_rgb(tmp_path, classes=None)
     finding = _finding(examine(tmp_path), "classes")
-    assert finding.remedy.endswith("; atonce.doctor.write_classes_file() writes it")
+    assert finding.remedy.endswith("; `atonce.doctor.write_classes_file()` writes it")
     assert finding.for_command_line()[1].endswith("; --fix-classes writes it")
     assert finding.to_json(tmp_path)["remedy"].endswith("; --fix-classes writes it")
     (tmp_path / "images").rename(tmp_path / "pictures")
