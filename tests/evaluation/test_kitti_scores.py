@@ -60,8 +60,13 @@ def test_the_probability_of_road_is_that_among_all_classes(classes, data):
     expected = torch.from_numpy(logits).softmax(0)[road].numpy()
     np.testing.assert_allclose(result.probabilities[1], expected, atol=1e-6)
     assert result.label_spec == KITTI_ROAD
-    if classes == 2 and road == 1:
-        assert (result.probabilities[1] == expected).all()
+
+
+def test_of_two_classes_the_probability_of_road_is_the_networks_own_to_the_bit():
+    logits = np.random.default_rng(0).normal(0, 8, (2, 5, 4)).astype(np.float32)
+    memory = Memory([np.zeros((5, 4), np.uint8)], [logits], ["other", "road"])
+    result = RoadSegmenter(memory)(np.zeros((5, 4, 3), np.uint8))
+    assert (result.probabilities[1] == torch.from_numpy(logits).softmax(0)[1].numpy()).all()
 
 
 @pytest.mark.parametrize("labels", [KITTI_ROAD, CAMVID])

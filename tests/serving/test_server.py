@@ -29,6 +29,7 @@ def has_ipv6() -> bool:
 @pytest.mark.skipif(not has_ipv6(), reason="there is no ::1 here")
 def test_it_listens_on_ipv6() -> None:
     with listen("::1", 0) as listener:
+        assert listener.family == socket.AF_INET6
         port = listener.getsockname()[1]
         with socket.create_connection(("::1", port), timeout=10):
             pass
