@@ -14,7 +14,7 @@ from atonce.errors import TrainingError, as_command_line
 from atonce.recipes import Recipe
 from atonce.training import Callback, StepRecord, TrainedRun, TrainingRun
 from atonce.training.losses import Losses
-from atonce.training.train_network import override_texts
+from atonce.training.recipe_choice import override_texts
 from tests.commands import Command
 from tests.tiny import SETTINGS, log_of, set_options, tiny_recipe
 

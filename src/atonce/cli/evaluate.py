@@ -44,6 +44,12 @@ def evaluate(
     """Score a model on a split: one count over all pictures, at the pictures' own size."""
     import json
 
+    from atonce.data.formats import require_format
+    from atonce.model_location import require_model_file
+
+    # What is mistyped is said here, before the seconds that importing torch takes.
+    require_model_file(model)
+    require_format(data, format)
     from atonce.evaluation import evaluate as evaluate_model
 
     evaluation = evaluate_model(
