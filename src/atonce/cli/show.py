@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from atonce.text import count_of
+
 if TYPE_CHECKING:
     from atonce.studies import StudyResult
     from atonce.studies.paired_statistics import MeanStd, PairedDifference
@@ -37,7 +39,7 @@ def print_run(run: TrainedRun, data: Path) -> None:
     """Print a trained run: the best model's scores, how long it took, where its files are."""
     assert run.evaluation is not None
     print_scores(run.scores, f"{data} (val)")
-    lines = [f"{run.steps} steps in {run.minutes:.1f} minutes, best at step {run.best_step}"]
+    lines = [f"{count_of(run.steps, 'step')} in {run.minutes:.1f} minutes, best at step {run.best_step}"]
     if run.stop_reason is not None:
         lines.append(f"stopped: {run.stop_reason}")
     if run.waited is not None:

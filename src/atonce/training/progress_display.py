@@ -9,6 +9,7 @@ from typing import Any
 
 from atonce.errors import as_command_line
 from atonce.progress import ProgressBars, Unit, clock_text, console, progress_bars
+from atonce.text import count_of
 from atonce.training.callbacks import Callback, StepRecord
 from atonce.training.losses import Losses
 from atonce.training.run_length import share_done
@@ -78,7 +79,7 @@ class ProgressDisplay(Callback):
         left = (knobs.steps - step) * (seconds - first_seconds) / max(1, step - first_step)
         limit = 60 * knobs.max_minutes if knobs.max_minutes else math.inf
         if limit - seconds < left:
-            return f"{step} steps", f"{clock_text(limit - seconds)} left of {clock_text(limit)}"
+            return count_of(step, "step"), f"{clock_text(limit - seconds)} left of {clock_text(limit)}"
         return f"{step}/{knobs.steps} steps", f"{clock_text(left)} left"
 
     def on_log(self, run: TrainingRun, record: StepRecord) -> None:
@@ -95,7 +96,7 @@ class ProgressDisplay(Callback):
 
     def on_train_end(self, run: TrainingRun) -> None:
         loss = () if self.loss is None else (f"loss {self.loss:.4f}",)
-        about = [f"{run.progress.step} steps", f"in {clock_text(run.progress.seconds)}", *loss, *self.numbers]
+        about = [count_of(run.progress.step, "step"), f"in {clock_text(run.progress.seconds)}", *loss, *self.numbers]
         # A run that was stopped did not come to its end.
         share = share_done(run.recipe.train, run.progress.step, run.progress.seconds) if run.stop_reason else 1.0
         self.bars.draw("training", min(share, 1.0), 1.0, about=about)

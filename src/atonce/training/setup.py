@@ -123,7 +123,8 @@ def _network(recipe: Recipe, stage: Stage, dataset: Dataset, callback: Callback 
     initialise(model)
     if recipe.weights and callback:
         loaded = load_weights(model, recipe.weights, callback.on_download)
-        callback.on_note(f"weights: {loaded.layout}, {len(loaded.loaded)} layers; fresh: {', '.join(loaded.fresh)}")
+        layers = count_of(len(loaded.loaded), "layer")
+        callback.on_note(f"weights: {loaded.layout}, {layers}; fresh: {', '.join(loaded.fresh) or 'none'}")
     return model
 
 
