@@ -52,9 +52,9 @@ class ProgressBars:
         """
         # Where no total is given, rich takes 100.
         known = total or None
+        text = "" if about is None else self._fitting(name, about)
         if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(name, total=known, about="", unit=unit)
-        text = "" if about is None else self._fitting(about)
+            self._tasks[name] = self._progress.add_task(name, total=known, about=text, unit=unit)
         self._progress.update(self._tasks[name], completed=done, total=known, about=text)
 
     def remove(self, name: str) -> None:
@@ -62,8 +62,8 @@ class ProgressBars:
         if name in self._tasks:
             self._progress.remove_task(self._tasks.pop(name))
 
-    def _fitting(self, parts: Sequence[str]) -> str:
-        names = max(_NAME, *map(len, self._tasks))
+    def _fitting(self, name: str, parts: Sequence[str]) -> str:
+        names = max(_NAME, *map(len, (name, *self._tasks)))
         columns = self._progress.console.width - names - _NARROWEST_BAR - 3
         text = ""
         for part in parts:
