@@ -18,7 +18,8 @@ from atonce.inference import load
 from atonce.labels import KITTI_ROAD, LabelSpec
 from atonce.model import FCN
 from atonce.model.preprocessing import CAFFE_VGG
-from atonce.model_file import ModelFile, find_model_file, load_model_file, read_metadata
+from atonce.model_file import ModelFile, load_model_file, read_metadata
+from atonce.model_location import find_model_file
 from atonce.recipes import Recipe
 from tests.networks import small_network
 

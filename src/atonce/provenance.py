@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from atonce.text import count_of
 from atonce.version import __version__
 
 
@@ -65,5 +66,5 @@ def describe_machine(device: object) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": str(device),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{platform.machine()}, {count_of(torch.get_num_threads(), 'thread')}",
     }

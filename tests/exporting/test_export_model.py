@@ -86,7 +86,20 @@ def test_int8(target: Target, streets: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(export_model, "require_parity", lambda parity, *, int8: None)
     described, path = small_model_file(), tmp_path / f"model{SUFFIX[target]}"
     images = CheckImages.from_dataset(open_dataset(streets), described.labels)
-    done = export_checked(described, target, path, images, int8=True)
+    steps: list[tuple[int, int]] = []
+    notes: list[str] = []
+    done = export_checked(
+        described,
+        target,
+        path,
+        images,
+        int8=True,
+        progress=lambda *step: steps.append(step),
+        on_note=notes.append,
+    )
+    # It says that it calibrates before it does, and counts the pictures of both.
+    assert notes == ["calibrating INT8 on 4 pictures"]
+    assert steps == [(i, 13) for i in range(1, 14)]
     assert done.parity.mean_iou is not None
     assert done.parity.logit_difference > 1e-4 * done.parity.largest_logit
     assert done.parity.agreement > 0.5

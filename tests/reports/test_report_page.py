@@ -31,6 +31,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
+        self.html = text
         self.tags: list[tuple[str, dict[str, str]]] = []
         self.words: list[str] = []
         self.open: list[str] = []
@@ -200,7 +201,40 @@ def test_a_run_without_evaluation_shows_its_best_validation(run):
     page = report(run)
     assert page.sections == ["curves", "over-steps", "left-out"]
     assert "mean IoU 0.610" in page.text
-    assert "best step 200 of 200" in page.text
+    assert "best step 200 of 300" in page.text
+
+
+def test_the_best_step_is_none_after_the_last(run):
+    """A log whose last line is before the end of the run: 281 steps, a line every tenth."""
+    write_log(run, steps=(*range(10, 281, 10),))
+    write_metrics(run, (0.4,))
+    text = (run / "metrics.csv").read_text().replace("\n100,", "\n281,")
+    (run / "metrics.csv").write_text(text)
+    assert "best step 281 of 281" in report(run).text
+
+
+def test_few_validations_are_shown_on_the_length_of_the_run_with_their_values(run):
+    write_log(run, steps=(100, 200))
+    write_metrics(run, (0.4321,))
+    (figure,) = (
+        f for f in re.findall(r"<figure class=\"plot\">.*?</figure>", report(run).html, re.S) if "<h3>Validation" in f
+    )
+    ticks = re.findall(r"<text[^>]*>([^<]*)</text>", figure)
+    assert {"0", "50", "100", "150", "200"} <= set(ticks)
+    assert {"0.432", "0.8"} <= set(ticks)
+
+
+def test_the_commands_of_all_sessions_are_shown(run):
+    write_metrics(run)
+    sessions = [
+        {"command": f"atonce train data {word}", "commit": f"c{word[-1]}", "started": "2026-01-01"}
+        for word in ("--weights vgg.pth", "--resume <2>")
+    ]
+    write_about(run, command=sessions[0]["command"], sessions=sessions)
+    page = report(run)
+    assert "atonce train data --weights vgg.pth" in page.text
+    assert "atonce train data --resume &lt;2&gt;" in page.html
+    assert "commit ch" in page.text
 
 
 def test_a_single_validation(run):

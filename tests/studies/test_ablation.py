@@ -91,6 +91,8 @@ def test_python_leaves_the_files_that_the_command_leaves(street_data: Path, tmp_
         ("frozen", 0),
         ("frozen", 1),
     ]
+    assert [(row.variant, row.count) for row in found.rows] == [("trained", "2"), ("frozen", "2")]
+    assert [f"- {note}" in found.table for note in found.notes] == [True] * len(found.notes)
     # Called again, it finds everything done.
     again = RecordCalls()
     assert (

@@ -90,6 +90,29 @@ def test_the_warm_up_rises_in_equal_steps_to_below_the_peak() -> None:
     assert [learning_rate_factor(config, step, 0) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
 
 
+@pytest.mark.parametrize("steps", [9, 10, 27, 50, 281, 5000])
+def test_the_warm_up_is_a_tenth_of_the_steps_at_most(steps: int) -> None:
+    config = OptimConfig(warmup_steps=50, schedule="constant")
+    found = [learning_rate_factor(config, step, step / steps, steps=steps) for step in range(steps)]
+    length = min(50, steps // 10)
+    assert found[:length] == pytest.approx([(step + 1) / (length + 1) for step in range(length)])
+    assert set(found[length:]) == {1.0}
+
+
+def test_the_warm_up_is_a_tenth_of_the_time_at_most() -> None:
+    """27 steps fill the minutes, of 8000 that the recipe has."""
+    config = OptimConfig(warmup_steps=50, schedule="constant")
+    found = [learning_rate_factor(config, step, step / 27, steps=8000) for step in range(27)]
+    assert found[:3] == pytest.approx([1 / 51, 10 / 27, 20 / 27])
+    assert set(found[3:]) == {1.0}
+
+
+def test_a_warm_up_within_a_tenth_is_what_it_was() -> None:
+    config = OptimConfig(warmup_steps=50)
+    found = [learning_rate_factor(config, step, step / 6000, steps=6000) for step in range(50)]
+    assert found == [(step + 1) / 51 for step in range(50)]
+
+
 def test_every_group_keeps_its_share_of_the_rate() -> None:
     optimizer = build_optimizer(small_network(), OptimConfig(lr=1e-2, trunk_lr_multiplier=0.1))
     set_learning_rate(optimizer, 0.25)

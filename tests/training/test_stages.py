@@ -91,8 +91,15 @@ def test_one_run_ends_in_an_ordinary_fcn_8s(staged: Path) -> None:
     ]  # fmt: skip
     assert load_model_file(staged / "last.safetensors").scores["step"] == 12
     rates = [record["lr"] for record in log_of(staged)]
-    # Each stage warms up anew and then keeps its share of the rate.
-    assert rates == pytest.approx([1e-3 * f * w for f in (1, 0.5, 0.25) for w in (1 / 3, 2 / 3, 1, 1)])
+    # Each stage keeps its share of the rate; one of four steps is too short for a warm-up.
+    assert rates == pytest.approx([1e-3 * f for f in (1, 0.5, 0.25) for _ in range(4)])
+
+
+def test_each_stage_warms_up_anew(street_data: Path, tmp_path: Path) -> None:
+    longer = ("train.steps=60", "train.validate_every=60", "train.save_every=60", "optim.lr=1e-4")
+    run_training(tiny_recipe(*STAGED, *longer), street_data, tmp_path / "run")
+    rates = [record["lr"] for record in log_of(tmp_path / "run")]
+    assert rates == pytest.approx([1e-4 * f * w for f in (1, 0.5, 0.25) for w in (1 / 3, 2 / 3, *[1] * 18)])
 
 
 @pytest.mark.parametrize("decay", [0, 0.9])

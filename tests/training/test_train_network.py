@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from atonce.errors import TrainingError, as_command_line
 from atonce.recipes import Recipe
 from atonce.training import Callback, StepRecord, TrainedRun, TrainingRun
 from atonce.training.losses import Losses
-from atonce.training.train_network import override_texts
+from atonce.training.recipe_choice import override_texts
 from tests.commands import Command
-from tests.tiny import SETTINGS, log_of, set_options, tiny_recipe
+from tests.tiny import SETTINGS, log_of, set_options, streets, tiny_recipe
 from tests.training.comparisons import metrics_of, without_times
 
 OVERRIDES = [*SETTINGS, "train.validate_every=2"]
@@ -146,6 +147,71 @@ def test_a_callback_stops_a_run_which_is_validated_saved_and_can_go_on(
     finished = package.train(street_data, out=stopped.folder, resume=True, progress=False)
     assert finished.steps == 4 and finished.stop_reason is None
     assert without_times(log_of(finished.folder))[-1] == without_times(log_of(run.folder))[-1]
+
+
+def test_a_run_in_several_sessions_remembers_them_all(street_data: Path, tmp_path: Path) -> None:
+    """The command of the first session has the weights and the changes to the recipe; a later one has not."""
+    from atonce import provenance
+
+    def session(number: int) -> provenance.Session:
+        return provenance.Session(f"atonce train {number}", f"commit{number}", f"2026-01-0{number}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for number, stop in ((1, [StopAt(1)]), (2, [StopAt(3)]), (3, [])):
+            patch.setattr(provenance, "begin_session", lambda number=number: session(number))
+            options: dict[str, Any] = {"callbacks": stop, "out": tmp_path / "run", "resume": number > 1}
+            package.train(
+                street_data,
+                recipe="streets" if number == 1 else None,
+                overrides=OVERRIDES if number == 1 else None,
+                progress=False,
+                **options,
+            )
+    told = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (told["command"], told["commit"], told["started"]) == ("atonce train 1", "commit1", "2026-01-01")
+    assert [s["command"] for s in told["sessions"]] == ["atonce train 1", "atonce train 2", "atonce train 3"]
+    assert [s["commit"] for s in told["sessions"]] == ["commit1", "commit2", "commit3"]
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert all(f"atonce train {number}" in page for number in (1, 2, 3))
+
+
+class Notes(Callback):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def on_note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (("model.skip_scales=unit", "model.head_scale=1"), None),
+        (("model.skip_scales=unit",), r"calibrated on 6 pictures: pool5 x \d\.\d+"),
+        (("model.head_scale=1",), r"calibrated on 6 pictures: pool4 x \d\.\d+, pool3 x \d\.\d+"),
+        (("model.stride=16",), r"calibrated on 6 pictures: pool4 x \d\.\d+, pool5 x \d\.\d+"),
+        (("model.stride=32",), r"calibrated on 6 pictures: pool5 x \d\.\d+"),
+        (("model.stride=32", "model.head_scale=1"), None),
+    ],
+)
+def test_what_was_measured_is_said_and_nothing_else(
+    street_data: Path, tmp_path: Path, settings: tuple[str, ...], told: str | None
+) -> None:
+    from atonce.training import set_up
+
+    notes = Notes()
+    set_up(tiny_recipe(*settings), street_data, tmp_path / "run", callback=notes)
+    found = [note for note in notes.notes if "calibrated" in note]
+    assert len(found) == (told is not None)
+    assert told is None or re.fullmatch(told, found[0]), found
+
+
+def test_one_picture_is_one_picture(tmp_path: Path) -> None:
+    from atonce.training import set_up
+
+    notes = Notes()
+    set_up(tiny_recipe(), streets(tmp_path / "data", train=1, val=1), tmp_path / "run", callback=notes)
+    assert any(note.startswith("calibrated on 1 picture: pool4 x") for note in notes.notes)
 
 
 def test_a_run_that_is_stopped_is_said_to_be_on_the_command_line(

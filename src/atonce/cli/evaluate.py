@@ -44,6 +44,12 @@ def evaluate(
     """Score a model on a split: one count over all pictures, at the pictures' own size."""
     import json
 
+    from atonce.data.formats import require_format
+    from atonce.model_location import require_model_file
+
+    # What is mistyped is said here, before the seconds that importing torch takes.
+    require_model_file(model)
+    require_format(data, format)
     from atonce.evaluation import evaluate as evaluate_model
 
     evaluation = evaluate_model(
@@ -79,7 +85,7 @@ def _print(scores: dict[str, Any], title: str) -> None:
         print_scores(scores, title)
     if "boundary" in scores:
         within = scores["boundary"]["tolerance_pixels"]
-        reach = "0.75 % of the diagonal" if within is None else f"{within:g} pixels"
+        reach = "0.75 % of the diagonal" if within is None else f"{within:g} {'pixel' if within == 1 else 'pixels'}"
         f1, error = scores["boundary"]["mean_f1"], scores["calibration"]["expected_calibration_error"]
         line = f"boundary F1 {score_text(f1)} (within {reach}), calibration error {score_text(error)}"
         results.print(line, highlight=False, markup=False)

@@ -41,6 +41,10 @@ def predict(
 
     What the same model has done with the same options is skipped.
     """
+    from atonce.model_location import require_model_file
+
+    # What is mistyped is said here, before the seconds that importing torch takes.
+    require_model_file(model)
     from atonce.inference.folders import predict as predict_all
     from atonce.inference.inputs import find_jobs
     from atonce.progress import progress_bar

@@ -20,7 +20,7 @@ from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result
 from atonce.inference.video.container import frames_stated
 from atonce.inference.video.overlay import VideoReport, overlay_suffix, predict_video
-from atonce.model_file import find_model_file
+from atonce.model_location import find_model_file
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, write_atomically
 

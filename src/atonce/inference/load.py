@@ -6,11 +6,13 @@ from os import PathLike
 
 import torch
 
+from atonce.devices import usable_device
 from atonce.inference.engines import choose_engine
 from atonce.inference.exported_predictor import ExportedPredictor
-from atonce.inference.network_predictor import NetworkPredictor, usable_device
+from atonce.inference.network_predictor import NetworkPredictor
 from atonce.inference.predictor import Predictor
-from atonce.model_file import find_model_file, load_model_file
+from atonce.model_file import load_model_file
+from atonce.model_location import find_model_file
 
 EXPORTED_SUFFIXES = frozenset({".onnx", ".xml"})
 """Suffixes of files of `atonce export`; every other file is read as a model file."""

@@ -192,7 +192,10 @@ class OptimConfig(Section):
     poly_power: Positive = 0.9
     """Exponent of the poly schedule; unused otherwise."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
-    """Warm-up, in steps: the learning rate rises linearly to its peak over so many."""
+    """Longest warm-up, in steps: the learning rate rises linearly to its peak over so many, but over no more than a
+    tenth of the run (staged: of each stage), be it steps or max_minutes that end it. With w = the smaller of
+    warmup_steps and a tenth of the steps, the factor on the peak at step i = 0, 1, ... is the larger of
+    (i + 1) / (w + 1) and 10 times the share of the run that is done; after w steps, or that tenth, the schedule's."""
     clip_norm: Positive | None = None
     """Gradient clipping: largest norm of the gradient of all weights together; null does not clip."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -217,10 +220,13 @@ class TrainConfig(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass; weights stay fp32. auto: bf16 where the hardware multiplies it faster, else fp32.
     fp16 needs CUDA."""
-    validate_every: Count = 200
-    """Steps between validations; the model with the best mean IoU is kept as model.safetensors."""
-    save_every: Count = 200
-    """Steps between saved states, from which an interrupted run resumes."""
+    validate_every: Count | None = None
+    """Steps between validations; the model with the best mean IoU is kept as model.safetensors. null follows the
+    length, be it steps or max_minutes that end the run: a validation at the end of each of its equal parts, which are
+    of 200 steps or 5 minutes, whichever gives fewer, but 5 parts at least and 20 at most."""
+    save_every: Count | None = None
+    """Steps between saved states, from which an interrupted run resumes. null follows the length: a state at the end of
+    each part, as for validate_every."""
     log_every: Count = 10
     """Steps between lines of log.jsonl."""
     pictures: Annotated[int, Field(ge=0)] = 4
