@@ -101,7 +101,7 @@ class LabelSpec:
         found = [index for index, known in enumerate(self.names) if known.casefold() == str(name).casefold()]
         if len(found) == 1:
             return found[0]
-        remedy = did_you_mean(str(name), self.names)
+        remedy = did_you_mean(str(name).casefold(), [known.casefold() for known in self.names])
         raise UserError(f"there is no class '{name}'", f"one of {listing(self.names, 25)}", remedy)
 
     def ids_of(self, names: Iterable[str]) -> tuple[int, ...]:

@@ -173,3 +173,22 @@ def test_classes_of_any_data(capsys, monkeypatch, tmp_path):
     assert np.isclose(sum(one["pixels"] for one in found["calibration"]["bins"]), found["pixels"])
     assert atonce(monkeypatch, "evaluate", model, data) == 0
     assert "0.75 % of the diagonal" in capsys.readouterr().out
+
+
+def test_an_exported_file_is_evaluated_without_knowing_of_quick(capsys, monkeypatch, data, model, tmp_path):
+    pytest.importorskip("onnx", reason="the extra `export` is not installed")
+    import atonce as package
+
+    package.export(model, to="onnx", out=tmp_path / "model.onnx")
+    assert atonce(monkeypatch, "evaluate", tmp_path / "model.onnx", data, "--json") == 0
+    said = capsys.readouterr()
+    scores = json.loads(said.out)
+    assert "boundary" in scores
+    assert "calibration" not in scores
+    note = "calibration error leaves out 3 pictures of 3: this model gives labels for them, but no probabilities"
+    assert said.err.split("\n")[0] == note
+    assert atonce(monkeypatch, "evaluate", tmp_path / "model.onnx", data, "--out", tmp_path / "report") == 0
+    assert "calibration error" not in capsys.readouterr().out
+    assert (tmp_path / "report" / "report.html").is_file()
+    package.export(model, to="onnx", out=tmp_path / "p.onnx", probabilities=True)
+    assert "calibration" in found_by(capsys, monkeypatch, tmp_path / "p.onnx", data)
