@@ -41,8 +41,8 @@ def save_kitti(
 
 
 NOTE = (
-    "620x188 pixels are much smaller than the pictures that the model was trained on (1242x375); if they show the same "
-    "scene, a scale of 1 lets the network see it as in training"
+    "620x188 pixels, much smaller than the pictures that the model was trained on (1242x375): if the same scene is "
+    "shown, a scale of 1 lets the network see it as in training"
 )
 
 

@@ -32,8 +32,8 @@ def size_note(model_file: ModelFile, size: tuple[int, ...]) -> str | None:
     than = "smaller" if seen < median else "larger"
     scale = median / _side((height, width))
     return (
-        f"{width}x{height} pixels are much {than} than the pictures that the model was trained on "
-        f"({known['median'][1]}x{known['median'][0]}); if they show the same scene, a scale of {scale:.2g} lets the "
+        f"{width}x{height} pixels, much {than} than the pictures that the model was trained on "
+        f"({known['median'][1]}x{known['median'][0]}): if the same scene is shown, a scale of {scale:.2g} lets the "
         "network see it as in training"
     )
 
