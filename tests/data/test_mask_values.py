@@ -9,13 +9,14 @@ import pytest
 from PIL import Image
 
 import atonce
-from atonce.data import open_dataset
+from atonce.data import Dataset, open_dataset
+from atonce.data.dataset import MaskReader
 from atonce.data.mask_values import labels_with_mask_values
 from atonce.data.picture_sizes import summarize_sizes
 from atonce.labels import LabelSpec
 from atonce.model_file import load_model_file
-from tests.cli.commands import save_model
 from tests.data import trees
+from tests.networks import save_model
 from tests.tiny import SETTINGS
 
 
@@ -50,22 +51,22 @@ def test_values_are_known_from_the_masks(
     assert (labels.mask_values, labels.void_value) == (found, void)
 
 
-def test_cityscapes_results_can_be_written_as_its_benchmark_wants_them() -> None:
-    from types import SimpleNamespace
+def read_by(reader: MaskReader, labels: LabelSpec) -> Dataset:
+    return Dataset(format="any", root=Path(), labels=labels, splits={}, read_mask=reader)
 
+
+def test_cityscapes_results_can_be_written_as_its_benchmark_wants_them() -> None:
     from atonce.data.formats.cityscapes import LABELS, read_mask
 
-    labels = labels_with_mask_values(SimpleNamespace(read_mask=read_mask, labels=LABELS))
+    labels = labels_with_mask_values(read_by(read_mask, LABELS))
     assert (labels.mask_values[:3], labels.mask_values[-1], labels.void_value) == ((7, 8, 11), 33, 0)
 
 
 def test_masks_of_colours_have_no_values() -> None:
-    from types import SimpleNamespace
-
     from atonce.data.formats.kitti_road import read_ground_truth
     from atonce.labels import KITTI_ROAD
 
-    assert labels_with_mask_values(SimpleNamespace(read_mask=read_ground_truth, labels=KITTI_ROAD)) == KITTI_ROAD
+    assert labels_with_mask_values(read_by(read_ground_truth, KITTI_ROAD)) == KITTI_ROAD
 
 
 def test_a_binary_mask_comes_back_as_0_and_255(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_label_pictures_and_overlays_in_the_formats_asked_for(
     tiny_model: Path, segment: Predictor, picture: Path, tmp_path: Path
 ) -> None:
     ids = segment(picture).labels
-    modes = {"palette": "P", "grey": "L", "values": "L", "colours": "RGB"}
+    modes: dict[Any, str] = {"palette": "P", "grey": "L", "values": "L", "colours": "RGB"}
     for style, mode in modes.items():
         package.predict(tiny_model, picture, out=tmp_path / style, labels=style, overlays="none")
         assert [path.name for path in (tmp_path / style).iterdir()] == ["labels"]
@@ -94,7 +95,7 @@ def test_huge_pictures_have_thresholds_and_maps_too(
     tiny_model: Path, segment: Predictor, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threshold = threshold_of(segment, picture)
-    options = {"only": "Road", "threshold": threshold, "labels": "grey", "overlays": "png"}
+    options: dict[str, Any] = {"only": "Road", "threshold": threshold, "labels": "grey", "overlays": "png"}
     package.predict(tiny_model, picture, out=tmp_path / "whole", **options)
     package.predict(tiny_model, picture, out=tmp_path / "whole maps", only="Road", maps=True)
     monkeypatch.setattr(tiles, "LOGIT_PIXELS", 100)
@@ -145,7 +146,7 @@ def test_what_was_the_default_is_in_no_tag(tmp_path: Path) -> None:
 
 
 def test_classes_whose_names_are_no_folders_have_their_maps(tmp_path: Path) -> None:
-    from tests.cli.commands import save_model
+    from tests.networks import save_model
 
     names = ["../up", "a/b", "a:b", ".", "Straße"]
     model = save_model(tmp_path / "model.safetensors", LabelSpec.from_names(names))

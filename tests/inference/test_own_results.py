@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,7 +117,7 @@ DATA_SETS = {
 
 
 @pytest.mark.parametrize(("make", "within"), DATA_SETS.values(), ids=DATA_SETS)
-def test_so_it_is_with_every_layout(tmp_path: Path, make: object, within: str) -> None:
+def test_so_it_is_with_every_layout(tmp_path: Path, make: Callable[[Path], Path], within: str) -> None:
     make(tmp_path / "data")
     names = [job.name for job in find_pictures([tmp_path / "data"])]
     assert names
@@ -151,7 +153,11 @@ def test_a_file_that_is_there_and_not_ours_is_not_overwritten(
         trees.save(path, trees.picture(5, (30, 20)))
     before = path.read_bytes()
     model = tiny_model if by == "file" else segment
-    options = {"maps": True, "probabilities": True, "overlays": "png" if name.endswith("s/a.png") else "jpg"}
+    options: dict[str, Any] = {
+        "maps": True,
+        "probabilities": True,
+        "overlays": "png" if name.endswith("s/a.png") else "jpg",
+    }
     with pytest.raises(UserError, match=r"a\.\w+ (is there already and was not written by atonce|was made by another)"):
         package.predict(model, pics, out=tmp_path / "out", **options)
     assert path.read_bytes() == before

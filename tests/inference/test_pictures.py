@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +52,9 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_every_form_of_a_picture_gives_the_same(segment: Predictor, path: Path, form: object) -> None:
+def test_every_form_of_a_picture_gives_the_same(
+    segment: Predictor, path: Path, form: Callable[[Path, np.ndarray], Any]
+) -> None:
     with Image.open(path) as picture:
         image = np.array(picture)
     given = form(path, image)
@@ -112,7 +115,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("given", "message"), WRONG.values(), ids=WRONG)
-def test_what_is_no_picture_is_refused_in_one_line(given: object, message: str) -> None:
+def test_what_is_no_picture_is_refused_in_one_line(given: Any, message: str) -> None:
     with pytest.raises(DataError, match=message) as told:
         as_rgb(given)
     assert "\n" not in str(told.value)

@@ -13,7 +13,7 @@ from atonce.cli.options import Data, Device, Engine, Format, Model, Truth
 
 
 class Metric(str, Enum):
-    """What is scored: every class, or road as the KITTI benchmark scores it."""
+    """The scores that are wanted: of every class, or of road as the KITTI benchmark scores it."""
 
     CLASSES = "classes"
     ROAD = "road"

@@ -10,7 +10,7 @@ import typer
 
 
 class GroundTruth(str, Enum):
-    """Of KITTI road: all of the road, or the lane that the car is in."""
+    """The ground truth of KITTI road: all of the road, or the lane that the car is in."""
 
     ROAD = "road"
     LANE = "lane"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Labels(str, Enum):
-    """How label pictures are written."""
+    """The styles of label pictures."""
 
     PALETTE = "palette"
     GREY = "grey"

@@ -91,7 +91,7 @@ def evaluate(
     segmenter, metrics = _what_to_measure(
         predictor, dataset, items, metric=metric, birdseye=birdseye, quick=quick, tolerance=boundary
     )
-    with shown_as("evaluating", progress) as bar:
+    with shown_as("evaluating", progress=progress) as bar:
         evaluation = evaluate_items(
             predictor,
             dataset,

@@ -50,7 +50,7 @@ OVERLAY_KINDS: tuple[str, ...] = get_args(OverlayKind)
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """What is written of each picture and video.
+    """The choice of files that are written for each picture and video.
 
     Attributes:
         opacity: weight of the colours in the overlays, 0..1.
@@ -304,7 +304,7 @@ def predict_files(
         finished_results.remove_leftovers([out / name for name in own_results.FOLDERS], todo)
     for job in finished:
         try:
-            _add_finished(annotations, job, out, options, predictor.labels)
+            _add_finished(annotations, job, out, options=options, spec=predictor.labels)
         except DataError as error:
             summary.broken.append(error)
     steps = _Steps(todo, summary, progress)
@@ -322,7 +322,9 @@ def predict_files(
                         on_note(line)
             else:
                 tiles_seen = steps.within if len(jobs) == 1 else None
-                result = _predict_picture(predictor, job, out, options, annotations, tag=tag, progress=tiles_seen)
+                result = _predict_picture(
+                    predictor, job, out, options, annotations=annotations, tag=tag, progress=tiles_seen
+                )
                 sizes.update(result.notes)
             summary.done += 1
         except DataError as error:
@@ -393,7 +395,9 @@ def _paths(job: Job, out: Path, options: OutputOptions, spec: LabelSpec) -> tupl
     return _path(out, "labels", job, ".png"), others
 
 
-def _add_finished(annotations: AnnotationFiles, job: Job, out: Path, options: OutputOptions, spec: LabelSpec) -> None:
+def _add_finished(
+    annotations: AnnotationFiles, job: Job, out: Path, *, options: OutputOptions, spec: LabelSpec
+) -> None:
     """Make annotations of a picture that was segmented before, from its label picture."""
     if job.is_video or not options.write:
         return
@@ -432,15 +436,16 @@ def _predict_picture(
     job: Job,
     out: Path,
     options: OutputOptions,
-    annotations: AnnotationFiles,
     *,
+    annotations: AnnotationFiles,
     tag: str,
     progress: ProgressCallback | None,
 ) -> Result:
     result = predictor(job.source, progress)
     result.label_spec = result.label_spec.with_colours(options.colours)
     for name in options.mapped(result.label_spec):
-        _write_map(result, predictor, name, options.threshold, _map_path(out, name, job, result.label_spec))
+        path = _map_path(out, name, job, result.label_spec)
+        _write_map(result, predictor, name, threshold=options.threshold, path=path)
     if options.probabilities:
         path = _path_in_folder(out, "probabilities", job, ".npy")
         write_atomically(path, partial(_write_probabilities, result, predictor))
@@ -487,7 +492,7 @@ def _probability(result: Result, predictor: Predictor, class_id: int) -> NDArray
     return found
 
 
-def _write_map(result: Result, predictor: Predictor, name: str, threshold: float | None, path: Path) -> None:
+def _write_map(result: Result, predictor: Predictor, name: str, *, threshold: float | None, path: Path) -> None:
     """Write where a class is: its probability in 256 levels of grey, or 0 and 255 below and above the threshold."""
     probability = _probability(result, predictor, result.label_spec.id_of(name))
     levels = np.rint(probability * 255) if threshold is None else (probability >= threshold) * 255

@@ -27,9 +27,9 @@ Model = str | PathLike[str] | Predictor
 
 def load(
     model: Model,
-    *,
     device: str | torch.device | None = None,
     engine: str | None = None,
+    *,
     scale: float | None = None,
     size: int | None = None,
 ) -> Predictor:

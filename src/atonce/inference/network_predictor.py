@@ -141,8 +141,8 @@ def network_inputs(
     images: NDArray[np.uint8], input_size: InputSize, device: torch.device | None = None
 ) -> torch.Tensor:
     """Resize a batch to what the network sees: uint8 (N, H, W, 3) RGB -> (N, 3, h, w), values 0..255."""
-    # A copy: Pillow hands out arrays that must not be written to, and torch warns of those.
-    batch = torch.tensor(images).to(device).permute(0, 3, 1, 2)
+    # A copy: Pillow hands out arrays that must not be written to, of which torch warns; negative strides it refuses.
+    batch = torch.tensor(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2)
     size = input_size.apply(*images.shape[1:3])
     if size == images.shape[1:3]:
         return batch

@@ -28,7 +28,7 @@ _BAND = 256
 _NOTEBOOK_SIDE = 1200
 
 LabelStyle = Literal["palette", "grey", "values", "colours"]
-"""How a label picture is written: the class ids with a palette of the colours; the ids in grey, as OpenCV reads them;
+"""The styles of a label picture: the class ids with a palette of the colours; the ids in grey, as OpenCV reads them;
 the values that the user's masks have for the classes; the colours as RGB."""
 LABEL_STYLES: tuple[str, ...] = get_args(LabelStyle)
 

@@ -1,4 +1,4 @@
-"""From a recipe and a folder of data to everything that a training run is made of."""
+"""The parts of a training run, made from a recipe and a folder of data."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def set_up(
     if accelerator.is_main_process:
         folder.create(recipe)
         folder.rewind(progress.step, progress.validations)
-    cache = _cache(recipe, dataset, folder, accelerator, counts.sizes, callback)
+    cache = _cache(recipe, dataset, folder, accelerator=accelerator, sizes=counts.sizes, callback=callback)
     accelerator.wait_for_everyone()
     wrapped, prepared = accelerator.prepare(model, optimizer)
     return TrainingRun(
@@ -85,7 +85,7 @@ def set_up(
         wrapped=wrapped,
         optimizer=prepared,
         average=average,
-        stream=_stream(recipe, dataset, accelerator, cache, callback),
+        stream=_stream(recipe, dataset, accelerator=accelerator, cache=cache, callback=callback),
         class_weights=None if weights is None else weights.to(accelerator.device),
         progress=progress,
         about_data={
@@ -114,30 +114,31 @@ def _cache(
     recipe: Recipe,
     dataset: Dataset,
     folder: RunFolder,
+    *,
     accelerator: Accelerator,
     sizes: Mapping[tuple[int, int], int],
     callback: Callback,
 ) -> Cache:
-    """Where decoded pictures are kept; the first process clears away what is of no use there any more."""
-    room, size, zoom = recipe.data.cache_mib << 20, _input_size(recipe), recipe.augment.scale[1]
-    if (need := decoded_bytes(sizes, size, zoom)) > room > 0:
+    """The store of decoded pictures; the first process clears away what is of no use there any more."""
+    capacity, size, zoom = recipe.data.cache_mib << 20, _input_size(recipe), recipe.augment.scale[1]
+    if (need := decoded_bytes(sizes, size, zoom)) > capacity > 0:
         remedy = "" if recipe.data.cache == "disk" else "; data.cache=disk and more room keep them in files"
         callback.on_note(
             f"decoded pictures take {need >> 20} MiB, data.cache_mib has room for {recipe.data.cache_mib}: "
             f"the others are decoded anew in every epoch{remedy}"
         )
-    if recipe.data.cache == "memory" or not room:
+    if recipe.data.cache == "memory" or not capacity:
         if accelerator.is_main_process:
             folder.remove_decoded()
-        return MemoryCache(room)
-    cache = FileCache(folder.decoded, room, settings_of(dataset, size, zoom))
+        return MemoryCache(capacity)
+    cache = FileCache(folder.decoded, capacity, settings_of(dataset, size, zoom))
     if accelerator.is_main_process:
         cache.tidy()
     return cache
 
 
 def _stream(
-    recipe: Recipe, dataset: Dataset, accelerator: Accelerator, cache: Cache, callback: Callback
+    recipe: Recipe, dataset: Dataset, *, accelerator: Accelerator, cache: Cache, callback: Callback
 ) -> BatchStream:
     return BatchStream(
         dataset,
@@ -168,7 +169,7 @@ def _present(stages: tuple[Stage, ...], index: int, folder: RunFolder) -> Stage:
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
-    """What a model file says of the data behind it."""
+    """The entry of a model file on the data behind it: format, fingerprint, numbers of pictures per split, notes."""
     return {
         "format": dataset.format,
         "fingerprint": fingerprint(dataset),
