@@ -1,4 +1,4 @@
-"""The path of a model file: of a run folder its best model. Nothing here imports torch: a wrong name is refused at once."""
+"""The path of a model: of a run folder its best one. Nothing here imports torch: a wrong name is refused at once."""
 
 from __future__ import annotations
 

@@ -183,3 +183,21 @@ def test_classes_of_any_data(atonce: Command, tmp_path: Path) -> None:
     done = atonce("evaluate", model, data)
     assert done.code == 0, done.err
     assert "0.75 % of the diagonal" in done.out
+
+
+def test_an_exported_file_is_evaluated_without_knowing_of_quick(atonce: Command, data, model, tmp_path):
+    pytest.importorskip("onnx", reason="the extra `export` is not installed")
+    import atonce as package
+
+    exported = package.export(model, to="onnx", out=tmp_path / "model.onnx").path
+    done = atonce("evaluate", exported, data, "--json")
+    scores = json.loads(done.out)
+    assert "boundary" in scores
+    assert "calibration" not in scores
+    note = "calibration error leaves out 3 pictures of 3: this model gives labels for them, but no probabilities"
+    assert done.err.splitlines() == [note]
+    table = atonce("evaluate", exported, data, "--out", tmp_path / "report")
+    assert "calibration error" not in table.out
+    assert (tmp_path / "report" / "report.html").is_file()
+    both = package.export(model, to="onnx", out=tmp_path / "p.onnx", probabilities=True).path
+    assert "calibration" in json.loads(atonce("evaluate", both, data, "--json").out)
