@@ -121,7 +121,7 @@ def _from_item(path: Path, where: str, item: object) -> _Entry:
     return _Entry(
         name,
         None if colour is None else _colour(path, name, colour),
-        None if value is None else _number(path, name, value, *(_VOID_RANGE if void else ())),
+        None if value is None else _number(path, name, value, *((_VOID_RANGE,) if void else ())),
         void,
     )
 
@@ -168,7 +168,8 @@ def _name(path: Path, where: str, name: object) -> str:
     return str(name).strip()
 
 
-def _number(path: Path, where: str, value: object, smallest: int = 0, largest: int = LARGEST_CLASS_VALUE) -> int:
+def _number(path: Path, where: str, value: object, bounds: tuple[int, int] = (0, LARGEST_CLASS_VALUE)) -> int:
+    smallest, largest = bounds
     try:
         number = int(str(value))
     except ValueError:
@@ -187,7 +188,7 @@ def _colour(path: Path, name: str, colour: object) -> Colour:
             colour = None
     if not isinstance(colour, (list, tuple)) or len(colour) != 3:
         raise DataError(f"{path}: {name} has the colour {colour!r}", "[red, green, blue] of 0..255", _EXAMPLE)
-    red, green, blue = (_number(path, f"the colour of {name}", part, 0, 255) for part in colour)
+    red, green, blue = (_number(path, f"the colour of {name}", part, (0, 255)) for part in colour)
     return red, green, blue
 
 
@@ -254,4 +255,4 @@ def read_border_rule(path: Path) -> BorderRule | None:
     if to not in ("nearest", "void"):
         found = f"{path}: borders is {to!r}" if "borders" in data else f"{path} holds border_width without borders"
         raise DataError(found, "`borders: nearest` or `borders: void`")
-    return BorderRule(to, _number(path, "border_width", data.get("border_width", DEFAULT_WIDTH), 1, MAX_WIDTH))
+    return BorderRule(to, _number(path, "border_width", data.get("border_width", DEFAULT_WIDTH), (1, MAX_WIDTH)))

@@ -23,8 +23,8 @@ _UNSUPPORTED = frozenset({".gif", ".heic", ".heif", ".avif", ".jp2", ".tga", ".n
 _MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation", "_L", "-mask", "_annotation")
 
 _RESEMBLES = 0.75
-"""How alike the names of a picture without a mask and of a mask without a picture are, from which on one was meant to
-be the other's; see `difflib.get_close_matches`."""
+"""The likeness of two names, of a picture without a mask and of a mask without a picture, from which on the one was
+meant to be the other's; see `difflib.get_close_matches`."""
 
 _FEW_MASKS_LEFT = 3
 """Masks without a picture that may be left over, however few pairs there are, before all names look mistaken."""
