@@ -1,7 +1,7 @@
 """Pretrained weights: by name or from a file, into a network.
 
-`registry` holds the names and downloads, `tensor_files` opens files, `layouts` knows the tools that wrote them,
-`loading` fills a network, `verification` checks files.
+`registry` holds the names and downloads, `tensor_files` opens files of all formats, `layouts` knows the tools that
+wrote them, `loading` fills a network, `verification` checks files. docs/weights.md says what is read.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from atonce.weights.layouts.pytorch_fcn import trained_at_once
 from atonce.weights.loading import LoadReport, build_network, load_into
 from atonce.weights.registry import REGISTRY, fetch
 from atonce.weights.tensor_files import open_weights
+from atonce.weights.tensorflow_checkpoint import bundle_prefix
 
 __all__ = [
     "LAYOUTS",
@@ -48,7 +49,7 @@ def find_weights(source: str | Path, progress: ProgressCallback | None = None) -
     if entry:
         return fetch(entry, progress)
     path = Path(source)
-    if not path.suffix and not path.exists():
+    if not path.suffix and not path.exists() and bundle_prefix(path) is None:
         hint = did_you_mean(str(source), REGISTRY)
         raise WeightsError(f"no weights '{source}'", f"a file or one of {', '.join(REGISTRY)}", hint)
     return path
