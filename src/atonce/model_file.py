@@ -68,7 +68,7 @@ class ModelFile:
                 "mean": normalise.mean.flatten().tolist(),
                 "std": normalise.std.flatten().tolist(),
             },
-            "input_size": {"scale": self.input_size.scale, "max_side": self.input_size.max_side},
+            "input_size": self.input_size.to_json(),
             "training_data": self.training_data,
             "recipe": self.recipe,
             "scores": self.scores,
@@ -142,7 +142,7 @@ def load_model_file(path: Path) -> ModelFile:
         labels = LabelSpec.from_json(data["labels"])
         with torch.device("meta"):
             model = FCN(FCNConfig.model_validate(data["architecture"]), labels.num_classes)
-        size = InputSize(**data["input_size"])
+        size = InputSize.from_json(data["input_size"])
         about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
     except (ValidationError, ValueError, KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]

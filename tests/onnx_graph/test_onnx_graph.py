@@ -45,7 +45,16 @@ def test_network_graph_is_the_network(engine: str, stride: int, alignment: str, 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
-    "policy", [InputSize(), InputSize(0.65), InputSize(1.5, 120), InputSize(0.5, 40), InputSize(1.0, 90)], ids=str
+    "policy",
+    [
+        InputSize(),
+        InputSize(0.65),
+        InputSize(1.5, 120),
+        InputSize(0.5, 40),
+        InputSize(1.0, 90),
+        InputSize(size=(48, 100)),
+    ],
+    ids=str,
 )
 def test_picture_graph_is_the_predictor(engine: str, policy: InputSize) -> None:
     from atonce.onnx_graph.whole_graphs import picture_graph
@@ -74,7 +83,14 @@ def test_sizes_are_those_of_the_policy() -> None:
     from atonce.onnx_graph.resize_nodes import network_input_size
 
     pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
-    for policy in (InputSize(0.65), InputSize(0.333), InputSize(0.5, 512), InputSize(1.25), InputSize(1.0, 1000)):
+    for policy in (
+        InputSize(0.65),
+        InputSize(0.333),
+        InputSize(0.5, 512),
+        InputSize(1.25),
+        InputSize(1.0, 1000),
+        InputSize(size=(160, 576)),
+    ):
         b = GraphBuilder()
         b.add("Identity", network_input_size(b, "before", policy), name="after")
         kind = onnx.TensorProto.INT64

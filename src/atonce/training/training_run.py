@@ -101,7 +101,7 @@ class TrainingRun:
         return ModelFile(
             self.model,
             self.dataset.labels,
-            InputSize(self.recipe.data.scale, self.recipe.data.max_side),
+            InputSize.of_recipe(self.recipe.data),
             training_data=self.about_data,
             recipe=self.recipe.model_dump(mode="json"),
         )
