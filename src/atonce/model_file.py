@@ -121,7 +121,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         )
     try:
         data: dict[str, Any] = dict(json.loads(metadata))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise WeightsError(f"{path} describes itself in broken JSON", "a model file of atonce") from None
     if data.get("format_version") != FORMAT_VERSION:
         raise WeightsError(

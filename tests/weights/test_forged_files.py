@@ -17,13 +17,17 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from atonce.errors import WeightsError
+from atonce.model.vgg import TRUNK_LAYERS
+from atonce.model_file import read_metadata
+from atonce.weights import read_weights
 from atonce.weights.tensor_files import open_weights
 from tests.tiny import ENVIRONMENT
 from tests.weights.conftest import ToolFile
 from tests.weights.layouts.test_numpy_arrays import npy_of
-from tests.weights.tables import entry, field, header, table, v1_checkpoint, varint
+from tests.weights.tables import bundle, entry, field, header, table, v1_checkpoint, varint
 
 PETABYTE = 1 << 50
 
@@ -338,6 +342,30 @@ def test_one_flipped_bit_of_the_data_is_found(tool_file: ToolFile, tmp_path: Pat
     content[len(content) // 3] ^= 1
     data.write_bytes(content)
     assert "the checksum of conv" in refusal(tmp_path / "vgg")
+
+
+@pytest.mark.parametrize("nested", ["[" * 100_000, '{"architecture":' * 100_000])
+def test_a_description_within_a_description_within_ends(nested: str, tmp_path: Path) -> None:
+    """JSON's reader recurses; what it gives up on is the file's fault."""
+    normalise = {"normalise.mean": torch.zeros(1, 3, 1, 1), "normalise.std": torch.ones(1, 3, 1, 1)}
+    tensors = {key: torch.zeros(1) for name in TRUNK_LAYERS for key in (f"trunk.{name}.weight", f"trunk.{name}.bias")}
+    save_file(tensors | normalise, tmp_path / "m.safetensors", {"atonce": nested})
+    with pytest.raises(WeightsError, match="describes a network unknown here"):
+        read_weights(tmp_path / "m.safetensors")
+    with pytest.raises(WeightsError, match="describes itself in broken JSON"):
+        read_metadata(tmp_path / "m.safetensors")
+
+
+def test_a_checkpoint_of_tensorflow_2_says_what_to_do(tmp_path: Path) -> None:
+    """What tf.saved_model.save and tf.train.Checkpoint write of a Keras model."""
+    names = ("_layers/1/_kernel", "model/layer_with_weights-0/kernel")
+    path = bundle(
+        tmp_path / "ckpt-1", {f"{name}/.ATTRIBUTES/VARIABLE_VALUE": torch.zeros(3, 3, 3, 64) for name in names}
+    )
+    with pytest.raises(
+        WeightsError, match=r"is a checkpoint of TensorFlow 2, .*model.save_weights\('vgg16.weights.h5'\)"
+    ):
+        read_weights(path)
 
 
 def test_an_encrypted_zip_says_so(tmp_path: Path) -> None:

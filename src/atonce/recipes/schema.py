@@ -280,7 +280,8 @@ class Recipe(Section):
     """All that a training run is made of."""
 
     weights: str | None = None
-    """Pretrained VGG-16: a file (.pth, .safetensors) or a name (`atonce weights list`); null starts from scratch."""
+    """Pretrained VGG-16: a file or folder of PyTorch, timm, Keras, TensorFlow, Caffe or NumPy (docs/weights.md), or a
+    name (`atonce weights list`); null starts from scratch."""
     schedule: Literal["at-once", "staged"] = "at-once"
     """at-once trains all score layers together. staged trains an FCN-32s, then an FCN-16s from it, then an FCN-8s from
     that, each with a fresh optimiser and its own learning rate schedule; the paper stages with model.skip_scales: unit,

@@ -97,6 +97,9 @@ _RECOGNISERS = (
 )
 """Asked in this order: those of one format alone, and those with more special keys, before the others."""
 
+_OBJECT_VARIABLE = "/.ATTRIBUTES/VARIABLE_VALUE"
+"""What the names of all variables end in where TensorFlow 2 has saved objects instead of variables."""
+
 
 def recognise(file: WeightsFile) -> str:
     """Recognise the layout of a file, a name in LAYOUTS.
@@ -107,6 +110,12 @@ def recognise(file: WeightsFile) -> str:
     for find in _RECOGNISERS:
         if name := find(file):
             return name
+    if any(key.endswith(_OBJECT_VARIABLE) for key in file.tensors):
+        raise WeightsError(
+            f"{file.path} is a checkpoint of TensorFlow 2, whose variables are numbered, not named",
+            f"one of {', '.join(LAYOUTS)}",
+            "load it with Keras and save it anew: model.save_weights('vgg16.weights.h5')",
+        )
     some = ", ".join(list(file.tensors)[:4])
     raise WeightsError(
         f"{file.path} has an unknown layout: {len(file.tensors)} tensors ({some}, ...)", f"one of {', '.join(LAYOUTS)}"
