@@ -108,7 +108,7 @@ def _with_steps(recipe: Recipe, dataset: Dataset, callback: Callback) -> Recipe:
     knobs = recipe.train.with_steps_of_epochs(pictures)
     # Only now can it be told whether each stage has a step.
     stages_of(recipe.model_copy(update={"train": knobs.model_copy(update={"epochs": None})}))
-    epochs, of = f"{knobs.epochs:g} epochs", f"{pictures} pictures in batches of {knobs.batch_size}"
+    epochs, of = f"{knobs.epochs:g} epochs", f"{count_of(pictures, 'picture')} in batches of {knobs.batch_size}"
     callback.on_note(f"{epochs} of {of}: {count_of(knobs.steps, 'step')}")
     return recipe.model_copy(update={"train": knobs})
 
