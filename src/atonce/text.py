@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def count_of(number: int, noun: str, plural: str = "") -> str:
@@ -30,3 +31,13 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """
     near = difflib.get_close_matches(name, list(known), 1, cutoff)
     return f"did you mean '{near[0]}'?" if near else ""
+
+
+def similar_file(path: Path) -> str:
+    """A question that names the file beside a path that does not exist whose name is the nearest; empty where none is
+    near: "did you mean weights/vgg16.pth?"."""
+    try:
+        near = difflib.get_close_matches(path.name, [there.name for there in path.parent.iterdir()], 1, 0.8)
+    except OSError:
+        return ""
+    return f"did you mean {path.with_name(near[0])}?" if near else ""

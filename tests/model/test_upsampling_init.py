@@ -50,5 +50,6 @@ def test_other_layers_start_as_they_did() -> None:
 def test_a_later_stage_starts_with_the_predictions_of_the_one_before() -> None:
     coarse = network(upsampling_init="normal", stride=16)
     finer = extend_to_stride(coarse, 8)
-    assert torch.equal(finer.up_pools["pool4"].weight, coarse.up_pools["pool4"].weight)
-    assert torch.equal(finer.up_pools["pool3"].weight[1, 1], bilinear_kernel(2))
+    one, other = coarse.state_dict(), finer.state_dict()
+    assert torch.equal(one["up_pools.pool4.weight"], other["up_pools.pool4.weight"])
+    assert torch.equal(other["up_pools.pool3.weight"][1, 1], bilinear_kernel(2))

@@ -76,7 +76,8 @@ def test_an_exact_size_is_the_same_in_training_use_and_exports(street_data: Path
     assert model.input_size.size == (32, 96)
     predictor = load(tmp_path / "run", device="cpu")
     seen: list[tuple[int, ...]] = []
-    predictor.model_file.model.trunk.conv1_1.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape))
+    first = predictor.model_file.model.trunk.convolutions()[0]["conv1_1"]
+    first.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape))
     # Larger, smaller, of other proportions: each comes back at its own size.
     for size in ((48, 64), (200, 90), (20, 20)):
         image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
@@ -102,7 +103,7 @@ def test_l2_on_the_added_layers_leaves_vgg16_alone(street_data: Path, tmp_path: 
     expected = sum(float(model.get_parameter(name).detach().square().sum()) for name in added)
     assert float(l2_penalty(model, 1e-3, added_only=True).detach()) == pytest.approx(5e-4 * expected, rel=1e-6)
     l2_penalty(model, 1e-3, added_only=True).backward()
-    assert model.head.fc6.weight.grad is None and model.trunk.conv1_1.weight.grad is None
+    assert all(p.grad is None for part in (model.trunk, model.head) for p in part.parameters())
     torch.testing.assert_close(model.score_fc7.weight.grad, 1e-3 * model.score_fc7.weight.detach())
     # In a run: what is logged is the term over these layers.
     for which in ("all", "added"):

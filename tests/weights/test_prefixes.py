@@ -12,7 +12,7 @@ from atonce.errors import WeightsError
 from atonce.model import FCN, initialise
 from atonce.recipes import FCNConfig
 from atonce.weights import load_into, read_weights
-from tests.weights.oracles import HEAD, TorchvisionVGG
+from tests.weights.torchvision_vgg import HEAD, TorchvisionVGG
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 V1_ROW = torch.tensor([[-0.5537, 0.1427, 0.5290], [0.1755, 0.0099, -0.0814], [0.3130, -0.1659, -0.4275]])
@@ -23,7 +23,7 @@ V1_ROW = torch.tensor([[-0.5537, 0.1427, 0.5290], [0.1755, 0.0099, -0.0814], [0.
 def vgg() -> TorchvisionVGG:
     network = TorchvisionVGG().randomise(1.0)
     with torch.no_grad():
-        network.features[0].weight[0, :, 0] = V1_ROW
+        next(network.parameters())[0, :, 0] = V1_ROW
     return network
 
 
@@ -64,8 +64,8 @@ def test_what_torch_itself_writes(vgg: TorchvisionVGG, tmp_path: Path) -> None:
     """DataParallel of the convolutions alone, as the classic ImageNet script wraps them; torch.compile of a network."""
     inner = TorchvisionVGG()
     inner.load_state_dict(vgg.state_dict())
-    inner.features = nn.DataParallel(inner.features)
-    compiled = torch.compile(Wrapped("encoder", vgg), backend="eager")
+    inner.add_module("features", nn.DataParallel(inner.features))
+    compiled: nn.Module = torch.compile(Wrapped("encoder", vgg), backend="eager")  # type: ignore[assignment]
     for number, state in enumerate((inner.state_dict(), compiled.state_dict())):
         torch.save(state, tmp_path / f"{number}.pth")
         assert_same_pool5(vgg, tmp_path / f"{number}.pth")

@@ -13,7 +13,7 @@ from atonce.cli.options import Data, Device, Engine, Format, Model, Truth
 
 
 class Metric(str, Enum):
-    """What is scored: every class, or road as the KITTI benchmark scores it."""
+    """The scores that are wanted: of every class, or of road as the KITTI benchmark scores it."""
 
     CLASSES = "classes"
     ROAD = "road"
@@ -44,7 +44,14 @@ def evaluate(
     """Score a model on a split: one count over all pictures, at the pictures' own size."""
     import json
 
+    from atonce.data.formats import require_format
+    from atonce.model_location import require_model_file
+
+    # What is mistyped is said here, before the seconds that importing torch takes.
+    require_model_file(model)
+    require_format(data, format)
     from atonce.evaluation import evaluate as evaluate_model
+    from atonce.progress import console
 
     evaluation = evaluate_model(
         model,
@@ -60,6 +67,7 @@ def evaluate(
         format=format,
         device=device,
         engine=engine,
+        on_note=lambda note: console.print(note, highlight=False, markup=False, soft_wrap=True),
     )
     scores = evaluation.to_json()
     if json_:
@@ -79,9 +87,10 @@ def _print(scores: dict[str, Any], title: str) -> None:
         print_scores(scores, title)
     if "boundary" in scores:
         within = scores["boundary"]["tolerance_pixels"]
-        reach = "0.75 % of the diagonal" if within is None else f"{within:g} pixels"
-        f1, error = scores["boundary"]["mean_f1"], scores["calibration"]["expected_calibration_error"]
-        line = f"boundary F1 {score_text(f1)} (within {reach}), calibration error {score_text(error)}"
+        reach = "0.75 % of the diagonal" if within is None else f"{within:g} {'pixel' if within == 1 else 'pixels'}"
+        line = f"boundary F1 {score_text(scores['boundary']['mean_f1'])} (within {reach})"
+        if "calibration" in scores:
+            line += f", calibration error {score_text(scores['calibration']['expected_calibration_error'])}"
         results.print(line, highlight=False, markup=False)
 
 

@@ -141,7 +141,7 @@ def describe_folder(path: Path) -> WeightsError:
 
 
 def _kind(names: Sequence[str]) -> str | None:
-    """What a set of files is, by the names; None where they tell nothing."""
+    """The kind of a set of files, by their names; None where they tell nothing."""
     last = {PurePosixPath(name).name for name in names}
     if {"config.json", "metadata.json"} <= last:
         return "a Keras archive without model.weights.h5"
@@ -155,6 +155,6 @@ def _kind(names: Sequence[str]) -> str | None:
 
 
 def _reason(error: Exception) -> str:
-    """What was wrong, in a few words on one line."""
+    """The reason in an error, in a few words on one line."""
     text = " ".join(str(error).split())
     return "a password is needed" if "password" in text else text[:100] or type(error).__name__

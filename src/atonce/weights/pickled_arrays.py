@@ -103,7 +103,7 @@ class _ViewReader:
 
 
 class _Mark:
-    """What MARK leaves on the stack."""
+    """The mark that the instruction MARK leaves on the stack."""
 
 
 # Stand-ins for what the pickle of an array calls.

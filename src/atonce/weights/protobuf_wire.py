@@ -11,7 +11,7 @@ Value = int | memoryview
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MOST_FIELDS = 1_000_000
-"""In one message; a VGG-16 has hundreds."""
+"""The most fields of one message; a VGG-16 has hundreds."""
 
 
 class WireError(ValueError):

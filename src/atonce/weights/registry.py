@@ -1,4 +1,7 @@
-"""Pretrained weights by name: their addresses, their sha256, the folder of downloads, which resume where they broke."""
+"""Pretrained weights by name: their addresses, their sha256, the folder of downloads, which resume where they broke.
+
+Nothing here imports torch before a file is looked for: a mistyped name is refused at once.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,14 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO
 
-import torch
-
 from atonce.errors import StorageError, WeightsError
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, sha256_of, storage_errors
+from atonce.text import did_you_mean, similar_file
+from atonce.weights.checkpoint_files import checkpoint_prefix
+
+EXPECTED = "a weights file (`atonce weights list` names the kinds)"
+"""The words for what is read, in messages."""
 
 try:
     import fcntl
@@ -87,7 +93,42 @@ REGISTRY = {
 
 def cache_folder() -> Path:
     """The folder of downloads: torch's, $TORCH_HOME/hub/checkpoints, by default ~/.cache/torch/hub/checkpoints."""
+    import torch
+
     return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def find_weights(source: str | Path, progress: ProgressCallback | None = None) -> Path:
+    """Find the file of a registry name, downloaded where need be, or of a path.
+
+    Args:
+        progress: called with the bytes downloaded and all bytes.
+
+    Raises:
+        WeightsError: no such name, or it cannot be downloaded. A path need not exist.
+    """
+    entry = REGISTRY.get(str(source))
+    if entry:
+        return fetch(entry, progress)
+    path = Path(source)
+    if not path.suffix:
+        require_weights(source)
+    return path
+
+
+def require_weights(source: str | Path) -> None:
+    """Refuse a name or a path that cannot be weights, without reading or downloading any.
+
+    Raises:
+        WeightsError: neither a registry name nor a path where something lies, nor the prefix of a checkpoint.
+    """
+    path = Path(source)
+    if str(source) in REGISTRY or path.exists() or checkpoint_prefix(path) is not None:
+        return
+    if path.suffix:
+        raise WeightsError(f"{path} does not exist", EXPECTED, similar_file(path))
+    hint = did_you_mean(str(source), REGISTRY)
+    raise WeightsError(f"no weights '{source}'", f"a file or one of {', '.join(REGISTRY)}", hint)
 
 
 def fetch(entry: PretrainedWeights, progress: ProgressCallback | None = None) -> Path:

@@ -26,19 +26,18 @@ from atonce.errors import WeightsError
 from atonce.text import listing
 from atonce.weights.archives import describe_archive, describe_folder, map_member, open_archive, unpack_member
 from atonce.weights.caffemodel import is_caffemodel, read_caffemodel
+from atonce.weights.checkpoint_files import checkpoint_prefix, files_of_checkpoint
 from atonce.weights.hdf5 import read_hdf5
 from atonce.weights.numpy_files import NPY_MAGIC, read_npy_dict, read_npz
 from atonce.weights.prefixes import without_prefixes
+from atonce.weights.registry import EXPECTED
 from atonce.weights.tensorflow_checkpoint import (
-    SHARD_SUFFIX,
-    bundle_prefix,
     is_table,
     read_bundle,
     read_bundle_from,
     read_v1,
 )
 
-_EXPECTED = "a weights file (`atonce weights list` names the kinds)"
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 _MOST_WRAPPERS = 8
 
@@ -95,18 +94,18 @@ def open_weights(path: Path) -> WeightsFile:
     Raises:
         WeightsError: missing, of another kind, damaged, with code inside, or without tensors.
     """
-    prefix = bundle_prefix(path)
+    prefix = checkpoint_prefix(path)
     if prefix is not None:
         return _found(path, "tensorflow", read_bundle(prefix))
     if path.is_dir():
         return _found(path, "tensorflow", read_bundle(_bundle_in(path)))
     if not path.is_file():
-        raise WeightsError(f"{path} does not exist", _EXPECTED)
+        raise WeightsError(f"{path} does not exist", EXPECTED)
     try:
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}", _EXPECTED) from None
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", EXPECTED) from None
     _refuse_text(path, head)
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return _found(path, "hdf5", *read_hdf5(path))
@@ -124,25 +123,23 @@ def open_weights(path: Path) -> WeightsFile:
     _refuse_others(path, head)
     if tarfile.is_tarfile(path):
         found = f"{path} is in PyTorch's .tar format of 2017, which cannot be read without running code"
-        raise WeightsError(found, _EXPECTED, "save it anew with a PyTorch of today")
+        raise WeightsError(found, EXPECTED, "save it anew with a PyTorch of today")
     if is_caffemodel(path):
         return _found(path, "caffemodel", *read_caffemodel(path))
     if path.suffix == ".caffemodel" or ".ckpt" in path.name:
         whole = "a whole .caffemodel" if path.suffix == ".caffemodel" else "a whole checkpoint of TensorFlow or PyTorch"
         raise WeightsError(f"{path} is cut off, or something else than its name says", whole, "fetch it again")
-    raise WeightsError(f"{path} is not a weights file", _EXPECTED)
+    raise WeightsError(f"{path} is not a weights file", EXPECTED)
 
 
 def files_of(path: Path) -> list[Path]:
     """The files that hold the weights that a path stands for, in a fixed order: more than one for a checkpoint."""
-    prefix = bundle_prefix(path)
+    prefix = checkpoint_prefix(path)
     if prefix is None:
         if not path.is_dir():
             return [path]
         prefix = _bundle_in(path)
-    same = (p for p in prefix.parent.iterdir() if SHARD_SUFFIX.sub("", p.name) == prefix.name != p.name)
-    # The index before the data: it holds their checksums.
-    return sorted(same, key=lambda p: (not p.name.endswith(".index"), p.name))
+    return files_of_checkpoint(prefix)
 
 
 def _found(
@@ -220,25 +217,25 @@ def _refuse_others(path: Path, head: bytes) -> None:
     """Refuse well-known kinds of files by their names: to know what it is helps more than to know what it is not."""
     for begins, kind, remedy in _OTHERS:
         if head.startswith(begins) or head[4:8] == begins:
-            raise WeightsError(f"{path} is {kind}", _EXPECTED, remedy)
+            raise WeightsError(f"{path} is {kind}", EXPECTED, remedy)
     if path.suffix == ".pb":
         remedy = "give the folder, with its variables, or a checkpoint"
         raise WeightsError(f"{path} is a TensorFlow graph", "variables", remedy)
     if path.suffix == ".onnx":
-        raise WeightsError(f"{path} is an ONNX graph", _EXPECTED, "give the file that it was exported from")
+        raise WeightsError(f"{path} is an ONNX graph", EXPECTED, "give the file that it was exported from")
     if re.search(rb"(?:^|\n)\s*layers?\s*\{|^\s*name:\s*\"", head) and head.isascii():
         remedy = "give the .caffemodel that belongs to it"
-        raise WeightsError(f"{path} is a network definition of Caffe (prototxt), without weights", _EXPECTED, remedy)
+        raise WeightsError(f"{path} is a network definition of Caffe (prototxt), without weights", EXPECTED, remedy)
 
 
 def _refuse_text(path: Path, head: bytes) -> None:
     """Downloads that went wrong leave text behind; each kind has its own remedy."""
     if not head:
-        raise WeightsError(f"{path} is empty", _EXPECTED, "fetch it again")
+        raise WeightsError(f"{path} is empty", EXPECTED, "fetch it again")
     if head.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path} is a Git LFS pointer", "the file it points to", "run `git lfs pull`")
     if head.lstrip().startswith(b"<"):
-        raise WeightsError(f"{path} is a web page", _EXPECTED, "the download was answered with a page; fetch it again")
+        raise WeightsError(f"{path} is a web page", EXPECTED, "the download was answered with a page; fetch it again")
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -262,11 +259,11 @@ def _read_pickle(path: Path) -> WeightsFile:
     except Exception as error:
         text = str(error).lower()
         if "torchscript" in text:
-            raise WeightsError(f"{path} is a TorchScript program", _EXPECTED, "save its state_dict() alone") from None
+            raise WeightsError(f"{path} is a TorchScript program", EXPECTED, "save its state_dict() alone") from None
         if isinstance(error, pickle.UnpicklingError) and "global" in text:
             reason = "holds more than tensors, so loading it could run code"
             raise WeightsError(f"{path} {reason}", "a file of tensors", "save its state_dict() alone") from None
-        raise WeightsError(f"{path} is damaged or not a weights file", _EXPECTED, "fetch it again") from None
+        raise WeightsError(f"{path} is damaged or not a weights file", EXPECTED, "fetch it again") from None
     return _state_dict(path, data)
 
 

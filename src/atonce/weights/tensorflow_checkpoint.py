@@ -11,7 +11,6 @@ Nothing is allocated that a file only claims: sizes are compared with the bytes 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,13 +20,11 @@ import torch
 from torch import Tensor
 
 from atonce.errors import WeightsError
+from atonce.weights.checkpoint_files import data_file, index_file
 from atonce.weights.crc32c import masked_crc32c
 from atonce.weights.mapped_file import map_file, tensor_of
 from atonce.weights.protobuf_wire import Value, WireError, as_bytes, as_integer, as_text, fields
 from atonce.weights.sstable import MAGIC, TableError, read_table
-
-SHARD_SUFFIX = re.compile(r"\.(?:index|data-\d{5}-of-\d{5})$")
-"""What stands behind the prefix in the names of a bundle's files."""
 
 _EXPECTED = "a TensorFlow checkpoint"
 _AGAIN = "fetch it again"
@@ -46,7 +43,7 @@ OpenShard = Callable[[str, int], memoryview]
 
 @dataclass(frozen=True)
 class _BundleEntry:
-    """Where a variable of a bundle is, and the masked CRC-32C of its bytes."""
+    """The place of a variable in a bundle, and the masked CRC-32C of its bytes."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
@@ -54,13 +51,6 @@ class _BundleEntry:
     offset: int
     size: int
     crc: int
-
-
-def bundle_prefix(path: Path) -> Path | None:
-    """The prefix of the bundle that a path stands for: the prefix itself, its .index, or one of its data files."""
-    if SHARD_SUFFIX.search(path.name):
-        return path.with_name(SHARD_SUFFIX.sub("", path.name))
-    return path if path.name and _index_of(path).is_file() else None
 
 
 def read_bundle(prefix: Path) -> dict[str, Tensor]:
@@ -72,7 +62,7 @@ def read_bundle(prefix: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: files missing, damaged, or compressed; partitioned variables.
     """
-    index = _index_of(prefix)
+    index = index_file(prefix)
 
     def open_shard(name: str, needed: int) -> memoryview:
         return map_file(prefix.parent / name, _EXPECTED)
@@ -98,7 +88,7 @@ def read_bundle_from(index: memoryview, open_shard: OpenShard, *, prefix: str, p
     found: dict[str, Tensor] = {}
     for shard in sorted({entry.shard for entry in entries.values()}):
         mine = {name: entry for name, entry in entries.items() if entry.shard == shard}
-        file = f"{prefix}.data-{shard:05}-of-{shards:05}"
+        file = data_file(prefix, shard, shards)
         data = open_shard(file, max(entry.offset + entry.size for entry in mine.values()))
         for name, entry in mine.items():
             values = data[entry.offset : entry.offset + entry.size]
@@ -135,10 +125,6 @@ def is_table(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(MAGIC)))
         return file.read() == MAGIC
-
-
-def _index_of(prefix: Path) -> Path:
-    return prefix.with_name(f"{prefix.name}.index")
 
 
 @contextmanager

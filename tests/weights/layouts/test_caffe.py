@@ -12,7 +12,7 @@ from atonce.errors import WeightsError
 from atonce.inference import load
 from atonce.model.fcn import AT_ONCE
 from atonce.weights import build_network, read_weights
-from tests.weights.commands import run
+from tests.commands import Command
 from tests.weights.conftest import ToolFile
 from tests.weights.pattern import picture
 from tests.weights.reproduction import assert_reproduces, image_tensor
@@ -41,19 +41,19 @@ def test_the_authors_nets_give_opencvs_logits(name: str, tool_file: ToolFile, ex
 
 
 def test_at_once_is_recognised_without_a_flag(
-    tool_file: ToolFile, tmp_path: Path, capsys: pytest.CaptureFixture[str], expected: dict[str, Tensor]
+    tool_file: ToolFile, tmp_path: Path, atonce: Command, expected: dict[str, Tensor]
 ) -> None:
     """The Scale layers say it; without them a net was trained in stages, and there is nothing to add or to guess."""
     for name, scales in (("fcn8s-atonce", AT_ONCE), ("fcn8s", (1.0, 1.0))):
         out = tmp_path / f"{name}.safetensors"
-        ran = run(capsys, "weights", "convert", tool_file(f"{name}.caffemodel"), "--out", out)
+        ran = atonce("weights", "convert", tool_file(f"{name}.caffemodel"), "--out", out)
         assert ran.code == 0 and "at-once" not in ran.err, ran
         predictor = load(out, device="cpu")
         model = predictor.model_file.model
         assert tuple(model.scales.values()) == scales
         logits = predictor(picture(41, 70)).logits[:, ::3, ::3]
         torch.testing.assert_close(torch.as_tensor(logits), expected[f"{name}/logits"], atol=3e-4, rtol=1e-5)
-    at_once = run(capsys, "weights", "verify", tool_file("fcn8s-atonce.caffemodel"))
+    at_once = atonce("weights", "verify", tool_file("fcn8s-atonce.caffemodel"))
     assert "FCN-8s, 5 classes, fixed upsampling, skip scales at-once (its Scale layers)" in at_once.out
 
 

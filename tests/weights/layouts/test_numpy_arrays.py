@@ -20,6 +20,9 @@ from tests.weights.reproduction import assert_reproduces
 
 Layers = dict[str, list[Array]]
 
+_PythonPickler: Any = pickle._Pickler
+"""The pickler that is written in Python, whose instructions can be changed."""
+
 
 def layers(*, blue_first: bool) -> Layers:
     """conv1_1 -> [weights, bias], as the network of the fixtures has them; fc6 dense over (H, W, C)."""
@@ -31,10 +34,10 @@ def layers(*, blue_first: bool) -> Layers:
     return found
 
 
-class Python2Pickler(pickle._Pickler):  # type: ignore[name-defined, misc]
+class Python2Pickler(_PythonPickler):  # type: ignore[misc]
     """Writes what Python 2 wrote: its texts are bytes, and so are the arrays'."""
 
-    dispatch: ClassVar = dict(pickle._Pickler.dispatch)  # type: ignore[attr-defined]
+    dispatch: ClassVar = dict(_PythonPickler.dispatch)
 
     def save_text(self, value: str | bytes) -> None:
         data = value if isinstance(value, bytes) else value.encode("ascii")
@@ -71,7 +74,7 @@ def test_the_npz_is_over_rgb(tmp_path: Path, expected: dict[str, Tensor]) -> Non
     }
     parts |= {"fc8_W": np.zeros((HEAD, 10), np.float32), "fc8_b": np.zeros(10, np.float32), "steps": np.array(5)}
     for save in (np.savez, np.savez_compressed):
-        save(tmp_path / "vgg16_weights.npz", **parts)
+        save(tmp_path / "vgg16_weights.npz", **parts)  # type: ignore[arg-type]
         report = assert_reproduces(tmp_path / "vgg16_weights.npz", expected, "vgg16.caffemodel")
         assert report.layout == "numpy-npz" and report.fresh[0] == "score_fc7"
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from atonce.errors import WeightsError
 from atonce.weights import read_weights
-from tests.weights.commands import run
+from tests.commands import Command
 from tests.weights.conftest import ToolFile
 from tests.weights.reproduction import assert_reproduces
 from tests.weights.tables import bundle
@@ -50,20 +50,18 @@ def test_every_form_gives_tensorflows_activations(
     assert report.fresh == ("score_fc7", "score_pools.pool4", "score_pools.pool3")
 
 
-def test_preprocessing_and_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ran = run(capsys, "weights", "verify", folder)
+def test_preprocessing_and_name(folder: Path, atonce: Command) -> None:
+    ran = atonce("weights", "verify", folder)
     assert ran.code == 0 and "tensorflow-vgg" in ran.out and "13 convolutions, fc6 and fc7 of 8" in ran.out
     assert "RGB 0..255, minus (123.68, 116.779, 103.939), divided by (1, 1, 1)" in ran.out
     # The digest is that of the files, index first, one after the other, whichever way they are named.
-    prefix = run(capsys, "weights", "verify", folder / "variables" / "variables")
+    prefix = atonce("weights", "verify", folder / "variables" / "variables")
     assert prefix.out == ran.out
 
 
-def test_converted_it_is_the_same(
-    folder: Path, tmp_path: Path, expected: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_converted_it_is_the_same(folder: Path, tmp_path: Path, expected: dict[str, Tensor], atonce: Command) -> None:
     out = tmp_path / "vgg.safetensors"
-    assert run(capsys, "weights", "convert", folder, "--out", out).code == 0
+    assert atonce("weights", "convert", folder, "--out", out).code == 0
     assert assert_reproduces(out, expected, "tensorflow-vgg").layout == "atonce"
 
 

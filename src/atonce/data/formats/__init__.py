@@ -58,10 +58,7 @@ def open_dataset(
     """
     root = Path(root).expanduser()
     options = OpenOptions(ground_truth, seed, val_fraction)
-    _require_folder(root)
-    name = _known(format) if format is not None else recognise(root)
-    if name is None:
-        raise _not_recognised(root)
+    name = require_format(root, format)
     chosen = FORMATS[name]
     _require_options(chosen, options)
     found = chosen.find(root)
@@ -71,6 +68,23 @@ def open_dataset(
         )
     dataset = chosen.open(found, options)
     return replace(dataset, problems=(*dataset.problems, *clashes(dataset.splits)))
+
+
+def require_format(root: Path | str, format: str | None = None) -> str:
+    """Return the name of the format that a folder is opened as; nothing but the names of some files is read for it.
+
+    Args:
+        format: one of `FORMATS`; None: recognised from the folder.
+
+    Raises:
+        DataError: no such folder, an empty one, no such format, or no layout recognised.
+    """
+    root = Path(root).expanduser()
+    _require_folder(root)
+    name = _known(format) if format is not None else recognise(root)
+    if name is None:
+        raise _not_recognised(root)
+    return name
 
 
 def _require_folder(root: Path) -> None:

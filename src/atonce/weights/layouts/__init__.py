@@ -98,7 +98,7 @@ _RECOGNISERS = (
 """Asked in this order: those of one format alone, and those with more special keys, before the others."""
 
 _OBJECT_VARIABLE = "/.ATTRIBUTES/VARIABLE_VALUE"
-"""What the names of all variables end in where TensorFlow 2 has saved objects instead of variables."""
+"""The end of every variable's name where TensorFlow 2 has saved objects."""
 
 
 def recognise(file: WeightsFile) -> str:

@@ -55,7 +55,7 @@ def read(file: WeightsFile) -> ImportedWeights:
 
 
 def _scopes(file: WeightsFile) -> list[str]:
-    """What stands before the layers of each VGG-16 in the file."""
+    """The path before the layers of each VGG-16 in the file."""
     found = []
     for key in file.tensors:
         match = _VARIABLE.match(key)

@@ -27,9 +27,9 @@ _UPSAMPLING_TO_PIXELS = {32: "upscore", 16: "upscore16", 8: "upscore8"}
 _UPSAMPLING_TO_POOL = {4: "upscore2", 3: "upscore_pool4"}
 
 FILE_NAME = "the file's name"
-"""What tells that the published FCN8sAtOnce was trained at once."""
+"""The evidence that the published FCN8sAtOnce was trained at once."""
 _AT_ONCE_NAME = re.compile(r"fcn[-_]?8s[-_]?at[-_]?once", re.IGNORECASE)
-"""In the name of the published checkpoint, fcn8s-atonce_from_caffe.pth."""
+"""The part of a name that says so: the published checkpoint is called fcn8s-atonce_from_caffe.pth."""
 
 
 def recognise(file: WeightsFile) -> str | None:
