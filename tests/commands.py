@@ -21,14 +21,16 @@ class Outcome:
 
     @property
     def mistake(self) -> str:
-        """The one line on stderr that tells a user's mistake; progress and notes may stand above it."""
+        """The one line on stderr that tells a user's mistake, with what it lists below, indented; progress and notes may
+        stand above it."""
         assert self.code == 2, f"exit code {self.code}\n{self.err}"
         assert "Traceback" not in self.err
         lines = self.err.splitlines()
         told = [line for line in lines if line.startswith("atonce: ")]
         assert len(told) == 1, self.err
-        assert lines[-1] == told[0], "something was said after it"
-        return told[0]
+        after = lines[lines.index(told[0]) + 1 :]
+        assert all(line.startswith("  ") for line in after), "something was said after it"
+        return "\n".join([told[0], *after])
 
 
 Command = Callable[..., Outcome]

@@ -33,6 +33,11 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     return f"did you mean '{near[0]}'?" if near else ""
 
 
+def readable_name(name: str) -> str:
+    """Write the bytes of a file's name that are no UTF-8 as %E9: Python holds them as characters that no text may."""
+    return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in name)
+
+
 def similar_file(path: Path) -> str:
     """A question that names the file beside a path that does not exist whose name is the nearest; empty where none is
     near: "did you mean weights/vgg16.pth?"."""

@@ -108,9 +108,9 @@ def larger_mask(root: Path) -> None:
     trees.save(first_mask(root), trees.ids(0, (0, 1, 2), (72, 48)))
 
 
-def missing_mask(root: Path) -> None:
+def misnamed_mask(root: Path) -> None:
     trees.folder(root)
-    first_mask(root).unlink()
+    first_mask(root).rename(first_mask(root).with_name("Street0.png"))
 
 
 def something_else(world: World) -> list[str | Path]:
@@ -146,7 +146,10 @@ DATA: dict[str, Case] = {
         train_on(larger_mask),
         (r"masks/street0\.png is 72x48", r"expected the size of its picture street0\.jpg, 36x24", "export the mask"),
     ),
-    "missing mask": (train_on(missing_mask), (r"street0\.jpg has no mask", r"expected a mask named street0\.png")),
+    "a mask named otherwise": (
+        train_on(misnamed_mask),
+        (r"street0\.jpg has no mask", r"expected a mask named street0\.png", "differs in upper and lower case only"),
+    ),
     "wrong --format": (
         lambda world: ["train", world.data, "--format", "camvit", "--out", world.tmp / "out"],
         ("there is no format 'camvit'", "expected one of", "did you mean 'camvid'"),
@@ -492,15 +495,14 @@ def test_the_payload_of_these_tests_works(tmp_path: Path) -> None:
 
 def test_all_problems_of_a_data_set_are_told_at_once(world: World, atonce: Command) -> None:
     root = trees.folder(world.tmp / "data")
-    missing_mask_of = first_mask(root)
-    missing_mask_of.unlink()
+    first_mask(root).rename(first_mask(root).with_name("street0 (1).png"))
     (root / "images" / "street1.jpg").write_text("no picture")
     trees.save(root / "masks" / "street2.png", trees.ids(0, (0, 1), (72, 48)))
     outcome = atonce(*train_words(root, world.tmp / "out"))
     assert outcome.code == 2
-    start = outcome.err.index("atonce: 3 problems in")
+    start = outcome.err.index("atonce: 4 problems in")
     told = outcome.err[start:]
-    for name in ("street0", "street1", "street2"):
+    for name in ("street0.jpg", "street0 (1).png", "street1", "street2"):
         assert name in told
     assert all(line.startswith("  ") for line in told.splitlines()[1:])
 

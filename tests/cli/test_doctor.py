@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from tests.commands import Command
 from tests.data import trees
+from tests.data.painted import painted_folder
 from tests.doctor.scenes import regions, scenes
 
 
@@ -90,3 +92,29 @@ def test_a_folder_of_something_else(atonce: Command, tmp_path: Path) -> None:
     told = json.loads(done.out)
     assert told["format"] is None and told["findings"][0]["kind"] == "layout"
     assert "does not exist" in atonce("doctor", tmp_path / "nowhere").mistake
+
+
+def test_fix_masks_writes_copies_and_is_0_where_that_was_all(atonce: Command, tmp_path: Path) -> None:
+    root = painted_folder(tmp_path / "data")
+    done = atonce("doctor", root, "--fix-masks", tmp_path / "out", "--borders", "nearest", "--border-width", 2)
+    assert done.code == 0
+    assert re.search(
+        r"masks    .*out \(8 masks, 8 of them corrected: \d+ pixels to the nearest class\); use them in", done.err
+    )
+    assert f"classes  {tmp_path / 'out' / 'classes.yaml'} (give them names; it counts as " in done.err
+    (root / "images" / "0.jpg").write_bytes(b"")
+    assert atonce("doctor", root, "--fix-masks", tmp_path / "again").code == 0, "it was not opened, so nobody knows"
+    (tmp_path / "again" / "classes.yaml").rename(root / "classes.yaml")
+    done = atonce("doctor", root, "--fix-masks", tmp_path / "once more")
+    assert done.code == 2 and "0.jpg is empty" in done.out
+
+
+def test_fix_masks_says_which_masks_it_could_not_correct(atonce: Command, tmp_path: Path) -> None:
+    root = painted_folder(tmp_path / "data")
+    assert atonce("doctor", root, "--fix-classes", root / "classes.yaml").code == 0
+    mask = np.array(Image.open(root / "masks" / "3.png"))
+    mask[30:70, 30:70] = 99
+    trees.save(root / "masks" / "3.png", mask)
+    done = atonce("doctor", root, "--fix-masks", tmp_path / "out")
+    assert done.code == 2 and "7 masks, 7 of them corrected" in done.err
+    assert re.search(r"atonce: not corrected: .*3\.png holds \(99, 99, 99\)", done.err)

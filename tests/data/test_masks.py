@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
+from atonce.data.class_statistics import count_values
 from atonce.data.images import FileError
-from atonce.data.masks import ClassMask, code_colour, colour_code, count_values, percent, ranges
+from atonce.data.masks import ClassMask, code_colour, colour_code, percent, ranges
 from tests.data.trees import save
 
 THREE = ClassMask(values=((0, 0), (1, 1), (2, 2), (255, 255)))

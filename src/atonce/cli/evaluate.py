@@ -44,6 +44,7 @@ def evaluate(
     """Score a model on a split: one count over all pictures, at the pictures' own size."""
     import json
 
+    from atonce.cli.show import print_note
     from atonce.data.formats import require_format
     from atonce.model_location import require_model_file
 
@@ -51,7 +52,6 @@ def evaluate(
     require_model_file(model)
     require_format(data, format)
     from atonce.evaluation import evaluate as evaluate_model
-    from atonce.progress import console
 
     evaluation = evaluate_model(
         model,
@@ -67,7 +67,7 @@ def evaluate(
         format=format,
         device=device,
         engine=engine,
-        on_note=lambda note: console.print(note, highlight=False, markup=False, soft_wrap=True),
+        on_note=print_note,
     )
     scores = evaluation.to_json()
     if json_:

@@ -29,10 +29,11 @@ def print_lines(*lines: str) -> None:
 
 
 def print_note(text: str) -> None:
-    """Print a line on stderr that a user should know."""
+    """Print a line on stderr that a user should know, its options as flags."""
+    from atonce.errors import as_command_line
     from atonce.progress import console
 
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(as_command_line(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def print_run(run: TrainedRun, data: Path) -> None:

@@ -237,6 +237,6 @@ def _size(path: Path) -> int:
 def settings_of(dataset: Dataset, input_size: InputSize, max_zoom: float) -> str:
     """Compute a hexadecimal digest of all that decoded pictures depend on beside their files: the size they are wanted
     at, the ids that masks are translated to, and the versions of what decodes them."""
-    about = repr((__version__, PIL.__version__, input_size, max_zoom)).encode()
+    about = repr((__version__, PIL.__version__, input_size, max_zoom, *(dataset.bands or ()))).encode()
     # The pickle is hashed and never read back.
     return hashlib.sha256(about + pickle.dumps(dataset.read_mask)).hexdigest()[:16]

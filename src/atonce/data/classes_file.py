@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from atonce.data.soft_borders import DEFAULT_WIDTH, MAX_WIDTH, BorderRule
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX, Colour, LabelSpec
 from atonce.text import did_you_mean
@@ -18,7 +19,12 @@ FILE_NAMES = ("classes.yaml", "classes.yml", "classes.csv", "class_dict.csv")
 
 _EXAMPLE = "e.g. `classes: [{name: road, colour: [128, 64, 128]}, {name: void, colour: [0, 0, 0], void: true}]`"
 _KEYS = {"name", "colour", "color", "value", "id", "void"}
-_TOP_KEYS = {"classes", "ignore_index"}
+_TOP_KEYS = {"classes", "ignore_index", "borders", "border_width"}
+LARGEST_CLASS_VALUE = 65535
+"""The largest number that can stand for a class in an index mask."""
+
+_VOID_RANGE = (-(2**31), 2**32 - 1)
+"""Integer TIFFs mark pixels without data by such numbers (-9999, -32768, 2**32 - 1)."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ def _from_item(path: Path, where: str, item: object) -> _Entry:
     return _Entry(
         name,
         None if colour is None else _colour(path, name, colour),
-        None if value is None else _number(path, name, value),
+        None if value is None else _number(path, name, value, *((_VOID_RANGE,) if void else ())),
         void,
     )
 
@@ -162,13 +168,14 @@ def _name(path: Path, where: str, name: object) -> str:
     return str(name).strip()
 
 
-def _number(path: Path, where: str, value: object, largest: int = 65535) -> int:
+def _number(path: Path, where: str, value: object, bounds: tuple[int, int] = (0, LARGEST_CLASS_VALUE)) -> int:
+    smallest, largest = bounds
     try:
         number = int(str(value))
     except ValueError:
-        number = -1
-    if isinstance(value, bool) or not 0 <= number <= largest:
-        raise DataError(f"{path}: {where} has the value {value!r}", f"a whole number from 0 to {largest}")
+        number = smallest - 1
+    if isinstance(value, bool) or not smallest <= number <= largest:
+        raise DataError(f"{path}: {where} has the value {value!r}", f"a whole number from {smallest} to {largest}")
     return number
 
 
@@ -181,7 +188,7 @@ def _colour(path: Path, name: str, colour: object) -> Colour:
             colour = None
     if not isinstance(colour, (list, tuple)) or len(colour) != 3:
         raise DataError(f"{path}: {name} has the colour {colour!r}", "[red, green, blue] of 0..255", _EXAMPLE)
-    red, green, blue = (_number(path, f"the colour of {name}", part, 255) for part in colour)
+    red, green, blue = (_number(path, f"the colour of {name}", part, (0, 255)) for part in colour)
     return red, green, blue
 
 
@@ -228,3 +235,24 @@ def _all_or_none(path: Path, what: str, given: list[bool]) -> bool:
 
 def _first_duplicate(things: list[Any]) -> Any:
     return next(thing for i, thing in enumerate(things) if thing in things[:i])
+
+
+def read_border_rule(path: Path) -> BorderRule | None:
+    """Read what a classes.yaml says of pixels of no class along borders: `borders: nearest`, `border_width: 3`.
+
+    Returns:
+        None where the file says nothing of it, or is of a kind that cannot.
+
+    Raises:
+        DataError: another word than nearest or void; a width that is no number from 1 to 32, or stands alone.
+    """
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        return None
+    data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    if not isinstance(data, dict) or "classes" not in data or not data.keys() & {"borders", "border_width"}:
+        return None
+    to = data.get("borders")
+    if to not in ("nearest", "void"):
+        found = f"{path}: borders is {to!r}" if "borders" in data else f"{path} holds border_width without borders"
+        raise DataError(found, "`borders: nearest` or `borders: void`")
+    return BorderRule(to, _number(path, "border_width", data.get("border_width", DEFAULT_WIDTH), (1, MAX_WIDTH)))

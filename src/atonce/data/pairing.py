@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from atonce.data.dataset import Item
 from atonce.data.images import IMAGE_SUFFIXES, Problem
 from atonce.errors import DataError
+from atonce.text import readable_name
 
 LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
 
@@ -19,6 +21,16 @@ _UNSUPPORTED = frozenset({".gif", ".heic", ".heif", ".avif", ".jp2", ".tga", ".n
 
 # What annotation tools hang on to the picture's name; only where names do not pair as they are.
 _MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation", "_L", "-mask", "_annotation")
+
+_RESEMBLES = 0.75
+"""The likeness of two names, of a picture without a mask and of a mask without a picture, from which on the one was
+meant to be the other's; see `difflib.get_close_matches`."""
+
+_FEW_MASKS_LEFT = 3
+"""Masks without a picture that may be left over, however few pairs there are, before all names look mistaken."""
+
+_MOST_COMPARED = 100
+"""The most such masks that are compared with the pictures: as many have one cause, which is a mistake in the names."""
 
 
 def images_in(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
@@ -41,7 +53,7 @@ def images_in(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
         if suffix not in IMAGE_SUFFIXES:
             continue
         # macOS stores names with accents in another form than most: é as one character or as two.
-        key = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+        key = readable_name(unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix()))
         if key in found:
             text = f"has the same name as {found[key].name}"
             problems.append(Problem("duplicate", path, text, "one picture of a name", remedy="rename or remove one"))
@@ -119,25 +131,54 @@ def pair(images: Mapping[str, Path], masks: Mapping[str, Path]) -> tuple[list[tu
     """Pair pictures and masks by key.
 
     Returns:
-        (key, picture, mask) for each key in both, sorted; a problem for each file without a partner.
+        (key, picture, mask) for each key in both, sorted; a problem for each file without a partner. A picture that
+        nobody has painted a mask for is left out (a note); where its name looks mistaken it is an error, as every mask
+        without a picture is.
     """
     masks = _without_ending(images, masks)
     pairs = [(key, images[key], masks[key]) for key in sorted(images.keys() & masks.keys())]
     without_mask, without_image = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
     near = _near_matches(without_mask, without_image)
-    problems = []
+    left_out = _left_out(without_mask, without_image, near, pairs=len(pairs))
+    problems = [_no_mask(images[key]) for key in without_mask if key in left_out]
     for keys, files, partners, found, expected in (
         (without_mask, images, masks, "has no mask", "a mask named {}.png"),
         (without_image, masks, images, "has no picture", "a picture of the same name"),
     ):
         for key in keys:
+            if key in left_out:
+                continue
             wanted, remedy = expected.format(Path(key).name), "add it, or remove both"
+            if not pairs:
+                remedy = f"none of {len(images)} pictures and {len(masks)} masks pair: give both the same names"
             if key in near:
                 partner, difference = near[key]
                 wanted += f" (that of {partners[partner].name} differs in {difference} only)"
                 remedy = "rename or move one of the two"
             problems.append(Problem("unpaired", files[key], found, wanted, remedy=remedy))
     return pairs, problems
+
+
+def _no_mask(image: Path) -> Problem:
+    return Problem("no-mask", image, "has no mask and is left out", severity="note")
+
+
+def _left_out(
+    without_mask: Iterable[str], without_image: Sequence[str], near: Mapping[str, object], *, pairs: int
+) -> set[str]:
+    """Choose the pictures without a mask that are to be left out: those whose names do not look mistaken.
+
+    They look so where nothing pairs, where more masks are left over than pair, and where a mask is left over whose name
+    resembles the picture's.
+    """
+    if not pairs or len(without_image) > min(_MOST_COMPARED, max(pairs, _FEW_MASKS_LEFT)):
+        return set()
+    candidates = [key for key in without_mask if key not in near]
+    for mask in without_image:
+        if mask not in near:
+            alike = get_close_matches(mask, candidates, 1, _RESEMBLES)
+            candidates = [key for key in candidates if key not in alike]
+    return set(candidates)
 
 
 def _near_matches(images: Iterable[str], masks: Iterable[str]) -> dict[str, tuple[str, str]]:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from atonce import provenance
 from atonce.data import Dataset, Item, open_dataset
+from atonce.data.images import Problem
+from atonce.data.problem_notes import tell_problems
 from atonce.errors import DataError, UserError, option
 from atonce.evaluation.extra_metrics import CalibrationErrorMetric, default_metrics
 from atonce.evaluation.gallery import Gallery
@@ -65,7 +67,8 @@ def evaluate(
         format: the data's format; None recognises it.
         device, engine: see `load`.
         progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
-        on_note: called with what was left out, a line at a time.
+        on_note: called with what was left out, and what was lost in reading the pictures, a line at a time; None makes
+            Python's warnings of the latter.
 
     Returns:
         The `Evaluation`: `.mean_iou`, `.pixel_accuracy`, `.class_iou`, `.confusion`, `.to_json()`.
@@ -91,6 +94,7 @@ def evaluate(
     segmenter, metrics = _what_to_measure(
         predictor, dataset, items, metric=metric, birdseye=birdseye, quick=quick, tolerance=boundary
     )
+    problems = list(dataset.problems)
     with shown_as("evaluating", progress=progress) as bar:
         evaluation = evaluate_items(
             predictor,
@@ -102,7 +106,9 @@ def evaluate(
             about={"model": _name_of(model), "split": split},
             session=session,
             progress=bar,
+            problems=problems,
         )
+    tell_problems(problems, on_note, dataset.root)
     for one in metrics:
         if on_note and isinstance(one, CalibrationErrorMetric) and one.left_out:
             on_note(
@@ -123,6 +129,7 @@ def evaluate_items(
     out: Path | None = None,
     about: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
+    problems: list[Problem] | None = None,
 ) -> Evaluation:
     """Score items; with a folder, leave scores, gallery, run.json and report there.
 
@@ -131,12 +138,19 @@ def evaluate_items(
         session: the call that this belongs to, for run.json.
         out: the folder; None writes nothing.
         about: what run.json says beside versions and device.
+        problems: see `score_items`.
     """
     gallery = Gallery() if out else None
     if out:
         make_folder(out)
     evaluation = score_items(
-        segmenter or predictor, dataset, items, metrics=metrics, on_picture=gallery, progress=progress
+        segmenter or predictor,
+        dataset,
+        items,
+        metrics=metrics,
+        on_picture=gallery,
+        progress=progress,
+        problems=problems,
     )
     if out and gallery:
         evaluation.save(out)
@@ -176,7 +190,8 @@ def open_as_trained(
         DataError: as `open_dataset`.
     """
     trained: dict[str, Any] = model_file.recipe.get("data", {})
-    same = {"seed": trained.get("split_seed", 0), "val_fraction": trained.get("val_fraction", 0.2)}
+    same: dict[str, Any] = {"seed": trained.get("split_seed", 0), "val_fraction": trained.get("val_fraction", 0.2)}
+    same["bands"] = model_file.bands
     path = Path(data)
     if ground_truth:
         return open_dataset(path, format, ground_truth=ground_truth, **same)

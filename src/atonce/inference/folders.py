@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atonce.errors import DataError, UserError, option
+from atonce.data.images import Problem
+from atonce.data.problem_notes import problem_notes, tell_problems
+from atonce.errors import DataError, UserError, as_python, option
 from atonce.inference import finished_results, own_results
 from atonce.inference.annotation_files import CONFIDENCES_KEY, AnnotationFiles, AnnotationKind, require_kinds
 from atonce.inference.annotations import class_confidences
@@ -142,6 +144,7 @@ class Summary:
         skipped: how many were finished already.
         videos: a report for each video that was segmented.
         broken: an error for each file that could not be read.
+        problems: what was lost in reading the pictures: bands and pages that were left out, numbers that became black.
     """
 
     out: Path = Path()
@@ -150,6 +153,7 @@ class Summary:
     skipped: int = 0
     videos: list[VideoReport] = field(default_factory=list)
     broken: list[DataError] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def predict(
@@ -211,7 +215,8 @@ def predict(
         device, engine: see `load`.
         progress: called with what is done and what there is to do: pictures and frames.
         on_note: called with what a user should know, a line at a time: masks of a data set that were left out, videos
-            that differ from what came in, pictures of another size than in training.
+            that differ from what came in, pictures of another size than in training, what was lost in reading them;
+            None makes Python's warnings of the latter.
 
     Raises:
         UserError: no such file, model, class, device or engine; there are results of another model or of other options,
@@ -242,7 +247,7 @@ def predict(
         min_area=min_area,
     ).resolved(predictor.labels)
     folder = make_folder(Path(out))
-    return predict_files(
+    summary = predict_files(
         predictor,
         jobs,
         folder,
@@ -252,6 +257,8 @@ def predict(
         progress=progress,
         on_note=on_note,
     )
+    tell_problems(summary.problems, on_note)
+    return summary
 
 
 def predict_files(
@@ -325,7 +332,10 @@ def predict_files(
                 result = _predict_picture(
                     predictor, job, out, options, annotations=annotations, tag=tag, progress=tiles_seen
                 )
-                sizes.update(result.notes)
+                # What was lost in reading is told for all pictures together.
+                lost = set(map(as_python, problem_notes(result.problems)))
+                sizes.update(note for note in result.notes if note not in lost)
+                summary.problems += result.problems
             summary.done += 1
         except DataError as error:
             summary.broken.append(error)
@@ -478,7 +488,14 @@ def _select(result: Result, predictor: Predictor, options: OutputOptions) -> Res
     class_id = result.label_spec.id_of(options.only[0])
     there = _probability(result, predictor, class_id) >= options.threshold
     labels = np.where(there, class_id, result.label_spec.remainder_of([class_id])).astype(np.uint8)
-    return Result(result.image, result.label_spec, labels=labels, source=result.source, notes=result.notes)
+    return Result(
+        result.image,
+        result.label_spec,
+        labels=labels,
+        source=result.source,
+        notes=result.notes,
+        problems=result.problems,
+    )
 
 
 def _probability(result: Result, predictor: Predictor, class_id: int) -> NDArray[np.float32]:

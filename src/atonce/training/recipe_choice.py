@@ -91,6 +91,7 @@ def recipe_changes(
     teacher: str | PathLike[str] | None = None,
     format: str | None = None,
     ground_truth: Literal["road", "lane"] | None = None,
+    bands: Sequence[int] | None = None,
     seed: int | None = None,
     max_minutes: float | None = None,
 ) -> list[str]:
@@ -100,6 +101,7 @@ def recipe_changes(
         *([f"train.max_minutes={max_minutes}"] if max_minutes is not None else []),
         *([f"train.seed={seed}"] if seed is not None else []),
         *([f"data.ground_truth={ground_truth}"] if ground_truth is not None else []),
+        *([f"data.bands={list(bands)}"] if bands is not None else []),
         # The values of overrides are YAML; what is meant as a word is quoted: "my #1.pth" is another word in YAML.
         *([f"data.format={json.dumps(format)}"] if format is not None else []),
         *([f"weights={_name_or_null(weights)}"] if weights is not None else []),

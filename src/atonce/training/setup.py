@@ -19,6 +19,7 @@ from atonce.data.class_weights import class_weights
 from atonce.data.dataset import Dataset
 from atonce.data.input_size import InputSize
 from atonce.data.picture_sizes import summarize_sizes
+from atonce.data.problem_notes import problem_notes
 from atonce.data.sampling import evenly_spaced
 from atonce.errors import DataError, TrainingError
 from atonce.inference.network_predictor import network_input
@@ -229,7 +230,9 @@ def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset,
         ground_truth=config.ground_truth,
         seed=config.split_seed,
         val_fraction=config.val_fraction,
+        bands=config.bands,
     )
+    callback.on_note(f"data: {dataset}")
     report = check(dataset, progress=callback.on_data_check)
     # A teacher knows the other classes, too: with one, masks of a single class can be learned from.
     alone = recipe.distill.teacher is None
@@ -240,7 +243,7 @@ def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset,
             have = "has" if len(without) == 1 else "have"
             found = f"{count_of(len(without), 'picture')} of split '{split}' {have} no mask: {', '.join(without[:5])}"
             raise DataError(found)
-    for note in dataset.notes:
+    for note in (*dataset.notes, *problem_notes(report.problems, dataset.root)):
         callback.on_note(note)
     return dataset, report
 

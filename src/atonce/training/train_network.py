@@ -80,6 +80,7 @@ def train(
     teacher: str | PathLike[str] | None = None,
     format: str | None = None,
     ground_truth: Literal["road", "lane"] | None = None,
+    bands: Sequence[int] | None = None,
     resume: bool = False,
     device: str | None = None,
     callbacks: Sequence[Callback] = (),
@@ -105,6 +106,8 @@ def train(
         teacher: a model file to learn from, too (distillation); "none" learns from the masks alone.
         format: the data's format; None recognises it.
         ground_truth: KITTI road only: the whole road, or the lane that the car is in.
+        bands: of pictures with more than three, those that are read, counted from 1: [4, 3, 2] as red, green and blue,
+            or one as grey; None leaves it to the recipe.
         resume: go on with the run in `out`, by its own recipe.
         device: "cpu", "cuda", "cuda:1", ...; None takes the first GPU, or the CPU. Of several processes (torchrun,
             accelerate launch) each takes the GPU of its number.
@@ -130,6 +133,7 @@ def train(
         teacher=teacher,
         format=format,
         ground_truth=ground_truth,
+        bands=bands,
         seed=seed,
         max_minutes=max_minutes,
     )

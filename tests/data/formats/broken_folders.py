@@ -117,10 +117,20 @@ CASES: dict[str, Case] = {
         lambda root: trees.save(root / "masks" / "street4.png", trees.ids(0, (0, 1), (40, 30))),
         (r"masks/street4\.png is 40x30; expected the size of its picture street4\.jpg, 36x24", "nearest neighbour"),
     ),
-    "picture without mask": (
+    "no picture has the name of a mask": (
         trees.folder,
-        lambda root: (root / "masks" / "street0.png").unlink(),
-        (r"images/street0\.jpg has no mask; expected a mask named street0\.png",),
+        lambda root: [
+            path.rename(path.with_name(f"{i}-{i}.png")) for i, path in enumerate(sorted((root / "masks").iterdir()))
+        ],
+        (
+            r"images/street0\.jpg has no mask; expected a mask named street0\.png",
+            r"none of 5 pictures and 5 masks pair: give both the same names",
+        ),
+    ),
+    "a picture's mask that is named a little otherwise": (
+        trees.folder,
+        lambda root: (root / "masks" / "street0.png").rename(root / "masks" / "street-0.png"),
+        (r"images/street0\.jpg has no mask; expected a mask named street0\.png", r"street-0\.png has no picture"),
     ),
     "mask without picture": (
         trees.folder,

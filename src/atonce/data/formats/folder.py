@@ -28,7 +28,7 @@ class Folder:
 
     name = "folder"
     layout = "images/ masks/, or train/images/ train/masks/ val/images/ val/masks/ (and classes.yaml)"
-    options: frozenset[str] = frozenset()
+    options = frozenset({"classes"})
 
     def find(self, root: Path) -> Path | None:
         """See `DatasetFormat.find`."""
@@ -45,7 +45,7 @@ class Folder:
         masks_there = [item.mask for items in splits.values() for item in items if item.mask is not None]
         if not masks_there and not problems:
             raise DataError(f"{root} holds no pictures", f"pictures and masks in {self.layout}")
-        labels, reader, notes = resolve_classes(root, masks_there)
+        labels, reader, notes = resolve_classes(root, masks_there, options.classes)
         extras: dict[str, str] = {}
         whole = splits.pop("", None) or (splits.get("train") if "val" not in splits else None)
         if whole:
