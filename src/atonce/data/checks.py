@@ -151,14 +151,14 @@ def _check_item(dataset: Dataset, inspector: ItemInspector[T] | None, item: Item
             problems.append(error.problem)
     inspected = None if inspector is None else inspector.inspect(item, image, mask)
     size = None if image is None else (image.shape[1], image.shape[0])
-    if mask is None or item.mask is None or problems:
+    if mask is None or item.mask_file is None or problems:
         return _Finding(tuple(problems), size), inspected
     counts = np.bincount(mask.ravel(), minlength=IGNORE_INDEX + 1).astype(np.int64)
     if counts[IGNORE_INDEX] == mask.size:
         problems.append(
             Problem(
                 "void",
-                item.mask,
+                item.mask_file,
                 "is void everywhere",
                 "a labelled pixel",
                 remedy="remove the pair",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 GroundTruth = Literal["road", "lane"]
@@ -16,8 +17,13 @@ class OpenOptions:
         ground_truth: KITTI road only: "road" or "lane", the lane that the car is in. None: the format's own.
         seed: which split is made, where the data set brings none of its own.
         val_fraction: share of the pictures that such a split puts into "val"; between 0 and 1, exclusive.
+        format: the name of the format that the user asks for; None: it was recognised.
+        images, masks: the folders of pictures and masks that the user names; both or neither.
     """
 
     ground_truth: GroundTruth | None = None
     seed: int = 0
     val_fraction: float = 0.2
+    format: str | None = None
+    images: Path | None = None
+    masks: Path | None = None

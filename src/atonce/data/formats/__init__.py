@@ -12,12 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from atonce.data.dataset import Dataset
+from atonce.data.formats.ade20k import Ade20k
 from atonce.data.formats.base import DatasetFormat
-from atonce.data.formats.camvid import CamVid
+from atonce.data.formats.binary_masks import BinaryMasks
+from atonce.data.formats.camvid import CamVid, CamVidLayout
 from atonce.data.formats.cityscapes import Cityscapes
+from atonce.data.formats.coco import Coco
 from atonce.data.formats.folder import Folder
 from atonce.data.formats.kitti_road import KittiRoad
-from atonce.data.formats.voc import Voc
+from atonce.data.formats.label_studio import LabelStudio
+from atonce.data.formats.labelme import Labelme
+from atonce.data.formats.one_folder import OneFolder
+from atonce.data.formats.ultralytics import Ultralytics
+from atonce.data.formats.voc import Voc, VocLayout
+from atonce.data.formats.yolo import Yolo
 from atonce.data.mask_classes import ClassesNeeded
 from atonce.data.open_options import GroundTruth, OpenOptions
 from atonce.data.pairing import clashes
@@ -26,15 +34,50 @@ from atonce.text import did_you_mean, listing
 
 __all__ = ["FORMATS", "ClassesNeeded", "OpenOptions", "open_dataset", "recognise"]
 
-_FORMATS: tuple[DatasetFormat, ...] = (Cityscapes(), Voc(), KittiRoad(), CamVid(), Folder())
+_FORMATS: tuple[DatasetFormat, ...] = (
+    Cityscapes(),
+    KittiRoad(),
+    Ade20k(),
+    Voc(),
+    VocLayout(),
+    CamVid(),
+    CamVidLayout(),
+    LabelStudio(),
+    Ultralytics(),
+    Yolo(),
+    Coco(),
+    Labelme(),
+    BinaryMasks(),
+    Folder(),
+    OneFolder(),
+)
 
 FORMATS: Mapping[str, DatasetFormat] = {known.name: known for known in _FORMATS}
 """All formats by name; recognition asks them in this order, the most particular layout first."""
 
+ALIASES: Mapping[str, str] = {
+    "cvat": "voc-layout",
+    "segmentation-mask": "voc-layout",
+    "roboflow": "one-folder",
+    "mmseg": "folder",
+    "mmsegmentation": "folder",
+    "ade": "ade20k",
+    "kitti": "kitti-road",
+    "pascal-voc": "voc",
+    "ultralytics-semantic": "ultralytics",
+    "labelstudio": "label-studio",
+}
+"""Other names under which people look for a format."""
+
 
 def recognise(root: Path) -> str | None:
     """Return the name of the first format whose layout a folder has, or None."""
-    return next((name for name, known in FORMATS.items() if known.find(root) is not None), None)
+    return next((name for name, known in FORMATS.items() if _recognised(known, root)), None)
+
+
+def _recognised(format: DatasetFormat, root: Path) -> bool:
+    found = format.find(root)
+    return found is not None and format.fits(found)
 
 
 def open_dataset(
@@ -44,6 +87,8 @@ def open_dataset(
     ground_truth: GroundTruth | None = None,
     seed: int = 0,
     val_fraction: float = 0.2,
+    images: Path | str | None = None,
+    masks: Path | str | None = None,
 ) -> Dataset:
     """Open the data set in a folder.
 
@@ -52,19 +97,25 @@ def open_dataset(
         format: one of `FORMATS`; None: recognised from the folder.
         ground_truth: KITTI road only, "road" (default) or "lane".
         seed, val_fraction: the split, where the data set brings none of its own.
+        images, masks: the folders of pictures and of masks, relative to `root` or not, where the layout is none that is
+            known; both or neither.
 
     Raises:
         DataError: no such folder, an empty one, no layout recognised, or options that do not fit.
     """
     root = Path(root).expanduser()
-    options = OpenOptions(ground_truth, seed, val_fraction)
     _require_folder(root)
-    name = _known(format) if format is not None else recognise(root)
+    name = _known(format) if format is not None else None
+    pictures, masks = _named_folders(root, images, masks)
+    options = OpenOptions(ground_truth, seed, val_fraction, name, pictures, masks)
+    if pictures is not None:
+        name = name or "folder"
+    name = name or recognise(root)
     if name is None:
         raise _not_recognised(root)
     chosen = FORMATS[name]
     _require_options(chosen, options)
-    found = chosen.find(root)
+    found = root if pictures is not None else chosen.find(root)
     if found is None:
         raise DataError(
             f"{root} holds {_contents(root)}", f"{chosen.layout} for {option('format', name)}", _nested(root)
@@ -86,8 +137,43 @@ def _require_folder(root: Path) -> None:
         raise DataError(f"{root} is empty", "a folder with a data set", _layouts())
 
 
+def _named_folders(root: Path, images: Path | str | None, masks: Path | str | None) -> tuple[Path | None, Path | None]:
+    """The folders that a user names, as they are relative to the root or not. Raises DataError: one of them alone, or
+    not there."""
+    if images is None and masks is None:
+        return None, None
+    if images is None or masks is None:
+        given, other = ("images", "masks") if masks is None else ("masks", "images")
+        raise DataError(f"{option(given)} without {option(other)}", "both: the folders of pictures and of masks")
+    found = []
+    for name, path in (("images", Path(images)), ("masks", Path(masks))):
+        folder = named_folder(root, path)
+        if folder is None:
+            raise DataError(
+                f"{option(name, str(path))} is no folder", f"a folder in {root}, or the path of one", _folders_of(root)
+            )
+        found.append(folder)
+    return found[0], found[1]
+
+
+def named_folder(root: Path, path: Path) -> Path | None:
+    """Find a folder that a user names: in the data set, or as a path of its own; relative to the root where it lies
+    below, so that the name holds wherever the data set is."""
+    path = path.expanduser()
+    folder = next((folder for folder in (root / path, path) if folder.is_dir()), None)
+    if folder is None:
+        return None
+    absolute, top = folder.resolve(), root.resolve()
+    return absolute.relative_to(top) if absolute.is_relative_to(top) else absolute
+
+
+def _folders_of(root: Path) -> str:
+    return f"there are {listing(sorted(p.name for p in root.iterdir() if p.is_dir()), 8) or 'no folders'}"
+
+
 def _known(format: str) -> str:
     name = format.lower().replace("_", "-")
+    name = ALIASES.get(name, name)
     if name not in FORMATS:
         remedy = did_you_mean(name, FORMATS, cutoff=0.4)
         raise DataError(f"there is no format '{format}'", f"one of {', '.join(FORMATS)}", remedy)
@@ -95,6 +181,9 @@ def _known(format: str) -> str:
 
 
 def _require_options(format: DatasetFormat, options: OpenOptions) -> None:
+    if options.images is not None and "images" not in format.options:
+        found = f"{option('images')} and {option('masks')} were given for a data set of format '{format.name}'"
+        raise DataError(found, "'folder' for them", f"leave out {option('format')}")
     if options.ground_truth is not None and "ground_truth" not in format.options:
         raise DataError(f"ground_truth was given for a data set of format '{format.name}'", "kitti-road for it")
     if options.ground_truth not in (None, "road", "lane"):

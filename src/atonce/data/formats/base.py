@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from atonce.data.dataset import Dataset
+from atonce.data.mask_sources import Annotation
+from atonce.data.dataset import Dataset, Item
 from atonce.data.open_options import OpenOptions
 
 
@@ -25,11 +27,16 @@ class DatasetFormat(Protocol):
 
     name: str
     layout: str
-    options: frozenset[str]
+    options: frozenset[str] = frozenset()
 
     def find(self, root: Path) -> Path | None:
         """Recognise the layout: return the data set's own root, which is `root` or a folder below it that the layout
         names; None if it is another layout."""
+
+    def fits(self, root: Path) -> bool:
+        """Tell whether a root that `find` returned is recognised as this format by what it holds; where it is not, the
+        user can still ask for the format by its name."""
+        return True
 
     def open(self, root: Path, options: OpenOptions) -> Dataset:
         """List the items of a root that `find` returned.
@@ -40,3 +47,13 @@ class DatasetFormat(Protocol):
         Raises:
             DataError: there is nothing to open as this layout.
         """
+
+
+def mask_files(splits: Mapping[str, Iterable[Item]]) -> list[Path]:
+    """List the masks of all splits that are picture files."""
+    return [item.mask for items in splits.values() for item in items if isinstance(item.mask, Path)]
+
+
+def annotations_of(splits: Mapping[str, Iterable[Item]]) -> list[Annotation]:
+    """List the masks of all splits that are annotations."""
+    return [item.mask for items in splits.values() for item in items if isinstance(item.mask, Annotation)]
