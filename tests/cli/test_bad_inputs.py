@@ -215,7 +215,7 @@ WORDS: dict[str, Case] = {
     "YAML that is not text": (yaml_of_bytes, (r"mine\.yaml cannot be read", "text in UTF-8")),
     "YAML that is a list": (yaml_of_a_list, (r"mine\.yaml holds a list", "sections such as 'model:'")),
     "--set without =": (train_with("train.steps"), (r"--set train\.steps", r"expected section\.key=value")),
-    "--set of broken YAML": (train_with("data.crop=[1"), (r"--set data\.crop=\[1", "not valid YAML")),
+    "--set of broken YAML": (train_with("data.crop=[1"), (r"--set 'data\.crop=\[1'", "not valid YAML")),
     "--set below a value": (train_with("weights.file=x"), ("--set weights.file=x|weights",)),
     "class weights of wrong length": (
         train_with("loss.class_weights=[1, 2, 3]"),

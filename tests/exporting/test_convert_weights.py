@@ -51,7 +51,7 @@ def test_a_vgg_becomes_the_file_of_the_command(tmp_path: Path, capsys: pytest.Ca
     assert_same_content(done.path, tmp_path / "b.safetensors")
     for options, said in (
         ({"at_once": True}, "at_once=True with VGG-16"),
-        ({"classes": "classes.yaml"}, "classes with a VGG-16"),
+        ({"classes": "classes.yaml"}, "`classes` with a VGG-16"),
         ({"layout": "kears"}, "no layout 'kears'"),
     ):
         with pytest.raises(UserError, match=said):

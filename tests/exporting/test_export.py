@@ -158,7 +158,7 @@ def test_python_gives_the_files_of_the_command(tiny_run: Path, tmp_path: Path) -
     expected = (run / "model.onnx").read_bytes()
     (run / "model.onnx").unlink()
     segment = atonce.load(run / "model.safetensors", device="cpu")
-    for number, model in enumerate((str(run), run / "model.safetensors", segment, segment.bundle)):
+    for number, model in enumerate((str(run), run / "model.safetensors", segment, segment.model_file)):
         out = tmp_path / f"{number}.onnx"
         done = export(model, to="onnx", out=str(out))
         assert done.path == out and out.read_bytes() == expected
@@ -195,12 +195,12 @@ def test_pictures_or_a_data_set_to_check_with(streets: Path, tmp_path: Path) -> 
 def test_mistakes_in_python(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no format 'tflite' .*one of onnx, openvino"):
         export(bundle(), to="tflite", out=tmp_path / "m.tflite")
-    with pytest.raises(UserError, match=r"a model without a file, and no out; expected the file to write"):
+    with pytest.raises(UserError, match=r"a model without a file, and no `out`; expected the file to write"):
         export(bundle(), to="onnx")
-    with pytest.raises(UserError, match=r"int8=True without calibration; expected a data set") as caught:
+    with pytest.raises(UserError, match=r"int8=True without `calibration`; expected a data set") as caught:
         export(bundle(), to="onnx", out=tmp_path / "m.onnx", int8=True)
     assert caught.value.for_command_line().startswith("--int8 without --calibration; ")
-    with pytest.raises(WeightsError, match=r"model\.safetensors does not exist"):
+    with pytest.raises(WeightsError, match=r"holds no model\.safetensors"):
         export(tmp_path, to="onnx")
     done = export(bundle(), to="onnx", out=tmp_path / "m.onnx")
     with pytest.raises(UserError, match="exported already"):

@@ -96,6 +96,6 @@ def test_a_training_is_the_same_to_the_bit(street_data: Path, tmp_path: Path, se
 def test_the_recipe_decides_for_every_stage(street_data: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe("train.activation_checkpointing=true", "schedule=staged", "train.steps=3")
     run = set_up(recipe, street_data, tmp_path / "run", resume=False, callback=Callback())
-    assert run.model.trunk.recompute
+    assert run.model.trunk.activation_checkpointing
     run.next_stage()
     assert run.model.trunk.activation_checkpointing

@@ -142,6 +142,24 @@ def test_bilinear_kernel_sums_to_one_per_output() -> None:
         assert float(kernel[row::4, column::4].sum()) == pytest.approx(1.0)
 
 
+@torch.inference_mode()
+def test_score_layers_mix_channels_and_never_positions() -> None:
+    """What the added 1x1 convolutions are for: C linear scores of each position. They neither keep nor add layout: the
+    same scores come out if positions are shuffled before or after, or features are upsampled instead of scores."""
+    model = FCN(FCNConfig(width=0.125, head_width=16), num_classes=5)
+    assert len(list(model.score_layers())) == 3
+    for layer in model.score_layers():
+        assert (layer.kernel_size, layer.out_channels) == ((1, 1), 5)
+        features = torch.randn(2, layer.in_channels, 6, 7)
+        shuffled = torch.randperm(42)
+        torch.testing.assert_close(
+            layer(features.flatten(2)[..., shuffled].unflatten(2, (6, 7))),
+            layer(features).flatten(2)[..., shuffled].unflatten(2, (6, 7)),
+        )
+        up = FixedUpsample(8, keep_border=False)
+        torch.testing.assert_close(layer(up(features)), up(layer(features)), rtol=1e-4, atol=1e-4)
+
+
 def test_initialisers() -> None:
     torch.manual_seed(1)
     wide = {"width": 1.0, "head_width": 512}

@@ -1,4 +1,4 @@
-"""Calibrated scales: what the derivation in docs/calibration.md promises, measured."""
+"""Calibrated scales: what the derivation in docs/skip-scaling.md promises, measured."""
 
 from __future__ import annotations
 

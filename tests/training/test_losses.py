@@ -85,6 +85,21 @@ def test_cross_entropy_runs_over_the_class_axis() -> None:
     assert float(cross_entropy_sum(as_picture, labels.reshape(1, 1, 2))) == pytest.approx(by_hand, rel=1e-6)
 
 
+def test_flattening_the_pixels_first_changes_nothing(labels: Tensor) -> None:
+    """No reshape is needed before the softmax: it runs over the class axis wherever that is. Nor does the reshape that
+    people write, of (N, C, H, W) to (N * H * W, C), give that: it takes neighbouring pixels for classes."""
+    logits = torch.randn(2, 3, 32, 40, dtype=torch.float64, requires_grad=True)
+    rows = logits.permute(0, 2, 3, 1).reshape(-1, 3)
+    ours = cross_entropy_sum(logits, labels)
+    flat = torch.nn.functional.cross_entropy(rows.float(), labels.reshape(-1), ignore_index=255, reduction="sum")
+    assert float(ours.detach()) == pytest.approx(float(flat.detach()), rel=1e-6)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, logits)[0] for loss in (ours, flat)))
+    wrong = torch.nn.functional.cross_entropy(
+        logits.reshape(-1, 3).float(), labels.reshape(-1), ignore_index=255, reduction="sum"
+    )
+    assert float(wrong.detach()) != pytest.approx(float(flat.detach()), rel=1e-3)
+
+
 def test_void_pixels_do_not_matter(images: Tensor, labels: Tensor) -> None:
     logits = torch.randn(2, 3, 32, 40)
     changed = torch.where((labels == 255)[:, None], torch.randn_like(logits) * 50, logits)
@@ -137,6 +152,12 @@ class TestUpdate:
         assert parts[0] == pytest.approx(whole[0], rel=1e-6)
         for one, other in zip(whole[2], parts[2], strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-7)
+
+    def test_one_step_moves_every_layer(self, street_data: Path, tmp_path: Path) -> None:
+        """Nothing is frozen: the first convolution is trained as the last score layer is."""
+        *_, moved = self.step(street_data, tmp_path / "run", torch.randint(0, 11, (2, 48, 64)), "optim.lr=0.1")
+        assert len(moved) == 2 * (13 + 2 + 3), "kernels and biases of the trunk, fc6 and fc7, three score layers"
+        assert all(change.any() for change in moved)
 
     def test_a_batch_without_a_valid_pixel_is_finite_and_moves_nothing(self, street_data: Path, tmp_path: Path) -> None:
         cross_entropy, l2, moved = self.step(street_data, tmp_path / "run", torch.full((2, 48, 64), 255))

@@ -19,7 +19,7 @@ Model = str | PathLike[str] | Predictor
 """A run folder, a model file, an exported file, what `atonce.train` returned, or a `Predictor`."""
 
 
-def load(model: Model, *, device: str | torch.device | None = None, engine: str | None = None) -> Predictor:
+def load(model: Model, device: str | torch.device | None = None, engine: str | None = None) -> Predictor:
     """Load a network for use.
 
     Args:

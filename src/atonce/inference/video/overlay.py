@@ -10,8 +10,8 @@ from time import perf_counter
 import numpy as np
 
 from atonce.errors import DataError
-from atonce.inference.predictor import Predictor
 from atonce.inference.result import OverlayBlender
+from atonce.inference.segmenter import BatchSegmenter
 from atonce.inference.video.container import count_frames
 from atonce.inference.video.reader import Frame, Video
 from atonce.inference.video.writer import LABEL_ENCODERS, STDOUT, VideoWriter, overlay_encoders
@@ -49,7 +49,7 @@ def overlay_suffix(source: Path) -> str:
 
 
 def predict_video(
-    predictor: Predictor,
+    predictor: BatchSegmenter,
     source: Path,
     out: Path,
     *,
@@ -108,7 +108,7 @@ def predict_video(
     return done[0]
 
 
-def play_video(predictor: Predictor, source: Path, *, opacity: float = 0.5, audio: bool = True) -> VideoReport:
+def play_video(predictor: BatchSegmenter, source: Path, *, opacity: float = 0.5, audio: bool = True) -> VideoReport:
     """Write the overlay to stdout as it comes, as Matroska for a player; ends when either side does.
 
     Raises as `predict_video`; a file that breaks off is played as far as it goes.
@@ -131,7 +131,7 @@ def play_video(predictor: Predictor, source: Path, *, opacity: float = 0.5, audi
 
 
 def _segment_frames(
-    predictor: Predictor,
+    predictor: BatchSegmenter,
     video: Video,
     overlay: VideoWriter,
     label_video: VideoWriter | None = None,
