@@ -74,6 +74,12 @@ class ModelFile:
             "scores": self.scores,
         }
 
+    @property
+    def bands(self) -> tuple[int, ...] | None:
+        """The bands of pictures that the network was trained on, counted from 1; None for the first three."""
+        given = self.recipe.get("data", {}).get("bands")
+        return tuple(int(band) for band in given) if given else None
+
     def save(self, path: Path) -> None:
         """Write the model file atomically.
 

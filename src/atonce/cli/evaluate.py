@@ -44,6 +44,7 @@ def evaluate(
     """Score a model on a split: one count over all pictures, at the pictures' own size."""
     import json
 
+    from atonce.cli.show import print_note
     from atonce.evaluation import evaluate as evaluate_model
 
     evaluation = evaluate_model(
@@ -60,6 +61,7 @@ def evaluate(
         format=format,
         device=device,
         engine=engine,
+        on_note=print_note,
     )
     scores = evaluation.to_json()
     if json_:

@@ -18,6 +18,10 @@ class GroundTruth(str, Enum):
 
 Data = Annotated[Path, typer.Argument(help="Folder of KITTI road, CamVid, Cityscapes, VOC, or images/ and masks/.")]
 Format = Annotated[str | None, typer.Option(help="The data's format; recognised from the folder by default.")]
+Bands = Annotated[
+    str | None,
+    typer.Option(help="Bands of the pictures to read, from 1 on: 4,3,2 as red, green, blue, or one; 1,2,3 by default."),
+]
 Model = Annotated[Path, typer.Argument(help="A run folder, or a model file (model.safetensors).")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU by default where there is one.")]
 Truth = Annotated[GroundTruth | None, typer.Option(help="KITTI road: road or lane; what the model learned by default.")]
@@ -25,3 +29,15 @@ Engine = Annotated[
     str | None,
     typer.Option(help="torch, torch-bf16, onnxruntime, openvino, or auto for the fastest in fp32; torch by default."),
 ]
+
+
+def bands_of(text: str | None) -> tuple[int, ...] | None:
+    """Read "4,3,2". Raises UserError: something else."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        from atonce.errors import UserError, option
+
+        raise UserError(f"{option('bands', text)}", "numbers from 1 on, such as 4,3,2") from None

@@ -72,9 +72,9 @@ def predict(
 
 
 def _print_note(text: str) -> None:
-    from atonce.progress import console
+    from atonce.cli.show import print_note
 
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    print_note(text)
 
 
 def _summary_line(summary: Summary) -> str:

@@ -23,6 +23,14 @@ def print_lines(*lines: str) -> None:
     results.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
+def print_note(text: str) -> None:
+    """Print a note on stderr, its options as flags."""
+    from atonce.errors import as_command_line
+    from atonce.progress import console
+
+    console.print(as_command_line(text), highlight=False, markup=False, soft_wrap=True)
+
+
 def print_run(run: TrainedRun, data: Path) -> None:
     """Print a trained run: the best model's scores, how long it took, where its files are."""
     assert run.evaluation is not None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Data, Format, GroundTruth
+from atonce.cli.options import Bands, Data, Format, GroundTruth, bands_of
 
 if TYPE_CHECKING:
     from atonce.training import TrainedRun
@@ -36,6 +36,7 @@ def train(
     ground_truth: Annotated[
         GroundTruth | None, typer.Option(help="KITTI road only: the whole road, or the lane that the car is in.")
     ] = None,
+    bands: Bands = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time at the latest.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all that is random.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -55,6 +56,7 @@ def train(
         teacher=teacher,
         format=format,
         ground_truth=ground_truth.value if ground_truth else None,
+        bands=bands_of(bands),
         max_minutes=max_minutes,
         seed=seed,
         resume=resume,

@@ -57,20 +57,23 @@ class BuiltInClasses:
             return False
         return self.has_names(mask.stem for mask in masks) or self.fit(probe_masks(masks, PROBE_LIMIT))
 
-    def resolve(self, root: Path, masks: list[Path], *, insist: bool) -> tuple[LabelSpec, ClassMask, list[str]]:
+    def resolve(
+        self, root: Path, masks: list[Path], classes: Path | None = None, *, insist: bool
+    ) -> tuple[LabelSpec, ClassMask, list[str]]:
         """Find out the classes of masks in the benchmark's layout: labels, mask reader, and notes for the user.
 
         A classes file in the root counts more than the benchmark's names, which are assumed only where what is found
         fits them.
 
         Args:
+            classes: a classes file elsewhere than in the root.
             insist: the user has said that it is the benchmark.
 
         Raises:
             DataError: as `resolve_classes`.
         """
-        if find_classes_file(root) is not None:
-            return resolve_classes(root, masks)
+        if classes is not None or find_classes_file(root) is not None:
+            return resolve_classes(root, masks, classes)
         if self.has_names(mask.stem for mask in masks):
             return self.labels, self.reader, []
         if insist or self.fit(probe_masks(masks, PROBE_LIMIT)):

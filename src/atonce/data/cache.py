@@ -24,9 +24,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from atonce.data.mask_sources import mask_parts
 from atonce.data.dataset import Dataset, Item
 from atonce.data.input_size import InputSize
+from atonce.data.mask_sources import mask_parts
 from atonce.errors import StorageError
 from atonce.safetensors_writer import save_tensors
 from atonce.storage import make_folder, remove_temporaries
@@ -239,6 +239,6 @@ def _size(path: Path) -> int:
 def settings_of(dataset: Dataset, input_size: InputSize, max_zoom: float) -> str:
     """Compute a hexadecimal digest of all that decoded pictures depend on beside their files: the size they are wanted
     at, the ids that masks are translated to, and the versions of what decodes them."""
-    about = repr((__version__, PIL.__version__, input_size, max_zoom)).encode()
+    about = repr((__version__, PIL.__version__, input_size, max_zoom, *(dataset.bands or ()))).encode()
     # The pickle is hashed and never read back.
     return hashlib.sha256(about + pickle.dumps(dataset.read_mask)).hexdigest()[:16]

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from atonce.data.soft_borders import DEFAULT_WIDTH, MAX_WIDTH, BorderRule
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX, Colour, LabelSpec
 from atonce.text import did_you_mean, listing
@@ -39,8 +40,10 @@ BACKGROUND_NAMES = frozenset({"background", "_background_", "__background__"})
 
 _EXAMPLE = "e.g. `classes: [{name: road, colour: [128, 64, 128]}, {name: void, colour: [0, 0, 0], void: true}]`"
 _KEYS = {"name", "colour", "color", "value", "id", "void"}
-_TOP_KEYS = {"classes", "ignore_index"}
-_LARGEST_VALUE = 65535
+_TOP_KEYS = {"classes", "ignore_index", "borders", "border_width"}
+LARGEST_CLASS_VALUE = 65535
+"""The largest number that can stand for a class in an index mask."""
+
 _VOID_RANGE = (-(2**31), 2**32 - 1)
 """Integer TIFFs mark pixels without data by such numbers (-9999, -32768, 2**32 - 1)."""
 
@@ -120,7 +123,7 @@ def read_classes(path: Path, *, labels: bool = False) -> ClassTable:
     texts = [(entry.name, label) for entry in entries for label in entry.labels]
     if texts and not labels:
         name, label = texts[0]
-        raise DataError(f"{path}: {name} has the value {label!r}", f"a whole number from 0 to {_LARGEST_VALUE}")
+        raise DataError(f"{path}: {name} has the value {label!r}", f"a whole number from 0 to {LARGEST_CLASS_VALUE}")
     return _table(path, entries, (), ignored)
 
 
@@ -323,7 +326,7 @@ def _name(path: Path, where: str, name: object) -> str:
     return str(name).strip()
 
 
-def _number(path: Path, where: str, value: object, smallest: int = 0, largest: int = _LARGEST_VALUE) -> int:
+def _number(path: Path, where: str, value: object, smallest: int = 0, largest: int = LARGEST_CLASS_VALUE) -> int:
     try:
         number = int(str(value))
     except ValueError:
@@ -412,3 +415,24 @@ def _all_or_none(path: Path, what: str, given: list[bool]) -> bool:
 
 def _first_duplicate(things: list[Any]) -> Any:
     return next(thing for i, thing in enumerate(things) if thing in things[:i])
+
+
+def read_border_rule(path: Path) -> BorderRule | None:
+    """Read what a classes.yaml says of pixels of no class along borders: `borders: nearest`, `border_width: 3`.
+
+    Returns:
+        None where the file says nothing of it, or is of a kind that cannot.
+
+    Raises:
+        DataError: another word than nearest or void; a width that is no number from 1 to 32, or stands alone.
+    """
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        return None
+    data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    if not isinstance(data, dict) or "classes" not in data or not data.keys() & {"borders", "border_width"}:
+        return None
+    to = data.get("borders")
+    if to not in ("nearest", "void"):
+        found = f"{path}: borders is {to!r}" if "borders" in data else f"{path} holds border_width without borders"
+        raise DataError(found, "`borders: nearest` or `borders: void`")
+    return BorderRule(to, _number(path, "border_width", data.get("border_width", DEFAULT_WIDTH), 1, MAX_WIDTH))

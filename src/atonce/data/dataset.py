@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atonce.data.images import Bands, FileError, Problem, is_turned, open_image, read_image
 from atonce.data.mask_sources import Annotation, MaskSource
-from atonce.data.images import FileError, Problem, is_turned, open_image, read_image
 from atonce.errors import DataError, WeightsError
 from atonce.labels import LabelSpec
 from atonce.text import listing
@@ -88,6 +88,7 @@ class Dataset:
         read_mask: translates this data set's convention into ids with 255 as void.
         problems: what opening already found wrong (unpaired files, files that are listed but missing, ...).
         notes: what a reader of the results should know ("split made here with seed 0", ...).
+        bands: the bands of the pictures that are read, counted from 1; None for the first three.
         extras: the same for machines, to be kept in the model file: "split_seed", "split_val_fraction",
             "split_val" (JSON list of names), "ground_truth".
     """
@@ -100,6 +101,12 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     extras: Mapping[str, str] = field(default_factory=dict)
+    bands: Bands | None = None
+
+    def __str__(self) -> str:
+        """The data set in one line: "kitti-road in data_road: 231 train, 58 val, 290 test"."""
+        splits = ", ".join(f"{len(items)} {name}" for name, items in self.splits.items() if items) or "no pictures"
+        return f"{self.format} in {self.root.resolve()}: {splits}"
 
     def split(self, name: str) -> tuple[Item, ...]:
         """Return the items of a split. Raises DataError: the data set has no such split, or it is empty."""
@@ -111,7 +118,7 @@ class Dataset:
 
     def load(self, item: Item) -> Sample:
         """Decode one item. Raises FileError: unreadable, mask and picture of different size, unknown values."""
-        image = read_image(item.image)
+        image = read_image(item.image, self.bands)
         if item.mask is None:
             return Sample(image, None, item.name)
         mask = self.read_mask(item.mask)

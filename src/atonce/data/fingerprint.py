@@ -6,8 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from atonce.data.mask_sources import mask_parts
 from atonce.data.dataset import Dataset
+from atonce.data.mask_sources import mask_parts
 
 _FINGERPRINT_BYTES = 4096
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atonce.data.mask_sources import Annotation
 from atonce.data.classes_file import BACKGROUND_NAMES, VOID_NAMES, ClassTable, find_classes_file, read_classes
 from atonce.data.images import FileError
+from atonce.data.mask_sources import Annotation
 from atonce.data.masks import percent
 from atonce.data.sampling import evenly_spaced
 from atonce.data.shapes import ShapeMask, covered_share
@@ -40,7 +40,12 @@ class Label:
 
 
 def resolve_labels(
-    root: Path, labels: Sequence[Label], annotations: Sequence[Annotation], *, numbers: str = "its number"
+    root: Path,
+    labels: Sequence[Label],
+    annotations: Sequence[Annotation],
+    *,
+    classes: Path | None = None,
+    numbers: str = "its number",
 ) -> tuple[LabelSpec, ShapeMask, list[str]]:
     """Find out the classes of annotations: names and colours, mask reader, and notes for the user.
 
@@ -48,12 +53,13 @@ def resolve_labels(
         root: the data set's, where a classes file may lie.
         labels: all that the tool knows, in the order of the classes.
         annotations: those of all splits.
+        classes: a classes file elsewhere than in the root.
         numbers: what the tool calls a label's number, for messages.
 
     Raises:
         DataError: a classes file that cannot be understood; no labels at all.
     """
-    path = find_classes_file(root)
+    path = classes or find_classes_file(root)
     if path is not None:
         return _from_file(path, read_classes(path, labels=True), labels, numbers)
     if not labels:

@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -28,6 +29,16 @@ _LISTED_FILE = re.compile(rf'"([^"]+)"|(\S.*?\.(?:{"|".join(suffix[1:] for suffi
 
 _VOTERS = 64
 """Masks that are looked at to see what their names add to those of the pictures."""
+
+_RESEMBLES = 0.8
+"""How alike the names of a picture without a mask and of a mask without a picture are, from which on one was meant to
+be the other's; see `difflib.get_close_matches`."""
+
+_FEW_MASKS_LEFT = 3
+"""Masks without a picture that may be left over, however few pairs there are, before all names look mistaken."""
+
+_MOST_COMPARED = 100
+"""The most such masks that are compared with the pictures: as many have one cause, which is a mistake in the names."""
 
 
 def images_in(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
@@ -173,24 +184,56 @@ class Pairing:
 
 
 def pair(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Pairing:
-    """Pair pictures and masks by key; a prefix or suffix that one side has in common is seen through."""
+    """Pair pictures and masks by key; a prefix or suffix that one side has in common is seen through.
+
+    A picture that nobody has painted a mask for is left out (a note); where its name looks mistaken it is an error, as
+    every mask without a picture is.
+    """
     masks, notes = _named_like_images(images, masks)
     pairs = [(key, images[key], masks[key]) for key in sorted(images.keys() & masks.keys())]
     without_mask, without_image = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
     near = _near_matches(without_mask, without_image)
-    problems = []
+    left_out = _left_out(without_mask, without_image, near, pairs=len(pairs))
+    problems = [no_mask(images[key]) for key in without_mask if key in left_out]
     for keys, files, partners, found, expected in (
         (without_mask, images, masks, "has no mask", "a mask named {}.png"),
         (without_image, masks, images, "has no picture", "a picture of the same name"),
     ):
         for key in keys:
+            if key in left_out:
+                continue
             wanted, remedy = expected.format(Path(key).name), "add it, or remove both"
+            if not pairs:
+                remedy = f"none of {len(images)} pictures and {len(masks)} masks pair: give both the same names"
             if key in near:
                 partner, difference = near[key]
                 wanted += f" (that of {partners[partner].name} differs in {difference} only)"
                 remedy = "rename or move one of the two"
             problems.append(Problem("unpaired", files[key], found, wanted, remedy=remedy))
     return Pairing(pairs, problems, notes)
+
+
+def no_mask(image: Path) -> Problem:
+    """The problem of a picture that nobody has annotated: a note, since it is left out and nothing is wrong."""
+    return Problem("no-mask", image, "has no mask and is left out", severity="note")
+
+
+def _left_out(
+    without_mask: Iterable[str], without_image: Sequence[str], near: Mapping[str, object], *, pairs: int
+) -> set[str]:
+    """Choose the pictures without a mask that are to be left out: those whose names do not look mistaken.
+
+    They look so where nothing pairs, where more masks are left over than pair, and where a mask is left over whose name
+    resembles the picture's.
+    """
+    if not pairs or len(without_image) > min(_MOST_COMPARED, max(pairs, _FEW_MASKS_LEFT)):
+        return set()
+    candidates = [key for key in without_mask if key not in near]
+    for mask in without_image:
+        if mask not in near:
+            alike = get_close_matches(mask, candidates, 1, _RESEMBLES)
+            candidates = [key for key in candidates if key not in alike]
+    return set(candidates)
 
 
 def _near_matches(images: Iterable[str], masks: Iterable[str]) -> dict[str, tuple[str, str]]:

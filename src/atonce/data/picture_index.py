@@ -15,20 +15,35 @@ from atonce.data.splits import SPLITS, split_called
 from atonce.errors import DataError
 
 _DEPTH = 2
-"""Folders below the root in which the files of annotations are looked for."""
+"""Folders below the root in which the files of annotations are looked for, to recognise a layout."""
+
+MOST_TRIED = 100
+"""Files that are looked into to recognise a layout."""
+
+_USUAL = frozenset({
+    "annotations", "annotation", "labels", "label", "json", "jsons", "images", "image", "imgs", "img", "jpegimages",
+    "masks", "mask", "pngs", "brush", "data", "default",
+})  # fmt: skip
+"""Names, in lower case, of the folders that are looked into for it, beside those called after splits: a folder of many
+data sets is none itself."""
 
 
-def annotation_files(root: Path, suffix: str, depth: int = _DEPTH) -> Iterator[Path]:
-    """Yield the files of a type (".json") in a folder and the folders below it, sorted, without hidden ones."""
+def usual_files(root: Path, suffix: str, depth: int = _DEPTH) -> Iterator[Path]:
+    """Yield the files of a type (".json") in a folder, and in the folders below it that annotation tools fill."""
     try:
         paths = sorted(path for path in root.iterdir() if not path.name.startswith("."))
     except OSError:
         return
     yield from (path for path in paths if path.suffix.lower() == suffix and path.is_file())
-    if depth > 0:
-        for path in paths:
-            if path.is_dir():
-                yield from annotation_files(path, suffix, depth - 1)
+    for path in paths if depth > 0 else ():
+        name = path.name.lower()
+        if (name in _USUAL or split_in_name(name) or name.endswith("_json")) and path.is_dir():
+            yield from usual_files(path, suffix, depth - 1)
+
+
+def annotation_files(root: Path, suffix: str) -> Iterator[Path]:
+    """Yield the files of a type (".json") anywhere below a folder, sorted by folder, without hidden ones."""
+    return (path for path in files_below(root) if path.suffix.lower() == suffix)
 
 
 def holds_all(path: Path, words: Iterable[bytes]) -> bool:

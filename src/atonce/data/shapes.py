@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atonce.data.mask_sources import Annotation
 from atonce.data.images import DAMAGE, FileError, Problem, read_size
+from atonce.data.mask_sources import Annotation
 from atonce.data.masks import index_values, is_colour, open_mask, values_found
 from atonce.labels import IGNORE_INDEX
 

@@ -11,9 +11,11 @@ from atonce.data.dataset import Dataset
 from atonce.doctor.findings import Finding
 from atonce.errors import option
 from atonce.labels import LabelSpec
-from atonce.text import listing
+from atonce.text import count_of, listing
 
 _MAX_VOID_SHARE = 0.5
+_FEW_TRAIN, _FEW_VAL = 5, 2
+"""Pictures of the splits below which not even a trial makes sense."""
 _RARE_SHARE = 0.001
 """Share of the pixels below which a class will hardly be learned without help."""
 _SMALL_SIDE = 32
@@ -40,7 +42,22 @@ def _splits(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[
             text = f"split '{split}' has no picture with a mask that can be read ({pictures} pictures), {use}"
             have = ", ".join(f"{name} ({len(items)})" for name, items in dataset.splits.items() if items) or "none"
             findings.append(Finding("error", "split", text, f"splits there are: {have}"))
-    return findings
+    return findings or _too_few(dataset, statistics)
+
+
+def _too_few(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[Finding]:
+    """Find splits so small that nothing can be learned from them, or said by them."""
+    train, val = statistics["train"].masks, statistics["val"].masks
+    if train >= _FEW_TRAIN and val >= _FEW_VAL:
+        return []
+    found = f"too few pictures: {train} to train on, {val} to validate with; scores on so few are chance"
+    remedy = "label some dozens at least"
+    if dataset.format == "kitti-road" and dataset.extras.get("ground_truth") == "road":
+        remedy = "unpack the whole of data_road.zip"
+        lanes = sum("_lane_" in path.name for path in (dataset.root / "training" / "gt_image_2").glob("*.png"))
+        if lanes > train + val:
+            remedy += f", or use {option('ground_truth', 'lane')}: {count_of(lanes, 'picture')} here have lanes"
+    return [Finding("warning", "few-pictures", found, remedy)]
 
 
 def _classes(labels: LabelSpec, statistics: Mapping[str, DataStatistics]) -> list[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from atonce import provenance
 from atonce.data import Dataset, Item, open_dataset
+from atonce.data.images import Problem
+from atonce.data.problem_notes import tell_problems
 from atonce.errors import DataError, UserError, option
 from atonce.evaluation.extra_metrics import default_metrics
 from atonce.evaluation.gallery import Gallery
@@ -41,6 +43,7 @@ def evaluate(
     device: str | None = None,
     engine: str | None = None,
     progress: bool | ProgressCallback = True,
+    on_note: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Score a model on a split: one confusion matrix over all pictures, at the pictures' own size.
 
@@ -61,6 +64,8 @@ def evaluate(
         format: the data's format; None recognises it.
         device, engine: see `load`.
         progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
+        on_note: called with what was lost in reading the pictures, a line at a time; None makes Python's warnings of
+            it.
 
     Returns:
         The `Evaluation`: `.mean_iou`, `.pixel_accuracy`, `.class_iou`, `.confusion`, `.to_json()`.
@@ -85,8 +90,9 @@ def evaluate(
     segmenter, metrics = _what_to_measure(
         predictor, dataset, items, metric=metric, birdseye=birdseye, quick=quick, tolerance=boundary
     )
+    problems = list(dataset.problems)
     with shown_as("evaluating", progress) as bar:
-        return evaluate_items(
+        evaluation = evaluate_items(
             predictor,
             dataset,
             items,
@@ -96,7 +102,10 @@ def evaluate(
             about={"model": _name_of(model), "split": split},
             session=session,
             progress=bar,
+            problems=problems,
         )
+    tell_problems(problems, on_note, dataset.root)
+    return evaluation
 
 
 def evaluate_items(
@@ -110,6 +119,7 @@ def evaluate_items(
     out: Path | None = None,
     about: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
+    problems: list[Problem] | None = None,
 ) -> Evaluation:
     """Score items; with a folder, leave scores, gallery, run.json and report there.
 
@@ -118,12 +128,19 @@ def evaluate_items(
         session: the call that this belongs to, for run.json.
         out: the folder; None writes nothing.
         about: what run.json says beside versions and device.
+        problems: see `score_items`.
     """
     gallery = Gallery() if out else None
     if out:
         make_folder(out)
     evaluation = score_items(
-        segmenter or predictor, dataset, items, metrics=metrics, on_picture=gallery, progress=progress
+        segmenter or predictor,
+        dataset,
+        items,
+        metrics=metrics,
+        on_picture=gallery,
+        progress=progress,
+        problems=problems,
     )
     if out and gallery:
         evaluation.save(out)
@@ -163,7 +180,8 @@ def open_as_trained(
         DataError: as `open_dataset`.
     """
     trained: dict[str, Any] = model_file.recipe.get("data", {})
-    same = {"seed": trained.get("split_seed", 0), "val_fraction": trained.get("val_fraction", 0.2)}
+    same: dict[str, Any] = {"seed": trained.get("split_seed", 0), "val_fraction": trained.get("val_fraction", 0.2)}
+    same["bands"] = model_file.bands
     path = Path(data)
     if ground_truth:
         return open_dataset(path, format, ground_truth=ground_truth, **same)

@@ -59,7 +59,7 @@ class ExportedPredictor(Predictor):
 
         Large pictures go through in tiles where the network sees them at their own size.
         """
-        image = as_rgb(picture)
+        image = as_rgb(picture, self.model_file.bands)
         large = computed_pixels(self.model_file, image.shape[:2]) > tiles.WHOLE_PIXELS
         if self.model_file.input_size == InputSize() and large:
             return self._in_tiles(image, progress)

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngInfo
 
+from atonce.data.image_checks import image_problems
+from atonce.data.images import Problem
+from atonce.data.problem_notes import tell_problems
 from atonce.errors import DataError
 from atonce.inference import finished_results
 from atonce.inference.inputs import Job, find_jobs
@@ -62,6 +66,7 @@ class Summary:
         skipped: how many were finished already.
         videos: a report for each video that was segmented.
         broken: an error for each file that could not be read.
+        problems: what was lost in reading the pictures: bands and pages that were left out, numbers that became black.
     """
 
     out: Path = Path()
@@ -70,6 +75,7 @@ class Summary:
     skipped: int = 0
     videos: list[VideoReport] = field(default_factory=list)
     broken: list[DataError] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def predict(
@@ -104,7 +110,8 @@ def predict(
         overwrite: do once more what is finished already, whoever made it.
         device, engine: see `load`.
         progress: called with what is done and what there is to do: pictures and frames.
-        on_note: called with what differs from a video that came in, a line at a time.
+        on_note: called with what differs from a video that came in, and what was lost in reading pictures, a line at a
+            time; None makes Python's warnings of the latter.
 
     Raises:
         UserError: no such file, model, device or engine; there are results of another model or of other options.
@@ -178,11 +185,13 @@ def predict_files(
                         on_note(line)
             else:
                 tiles_seen = steps.within if len(jobs) == 1 else None
-                _predict_picture(predictor, job, out, options, tag=tag, progress=tiles_seen)
+                image = _predict_picture(predictor, job, out, options, tag=tag, progress=tiles_seen)
+                summary.problems += image_problems(job.source, image, predictor.model_file.bands)
             summary.done += 1
         except DataError as error:
             summary.broken.append(error)
         steps.end()
+    tell_problems(summary.problems, on_note)
     return summary
 
 
@@ -242,7 +251,8 @@ def _predict_video(
 
 def _predict_picture(
     predictor: Predictor, job: Job, out: Path, options: OutputOptions, *, tag: str, progress: ProgressCallback | None
-) -> None:
+) -> NDArray[np.uint8]:
+    """Segment a picture and write the results; return the picture as it was read, (H, W, 3) RGB."""
     result = predictor(job.source, progress)
     if options.probabilities:
         path = _path_in_folder(out, "probabilities", job, ".npy")
@@ -257,6 +267,7 @@ def _predict_picture(
         text.add_text(finished_results.PNG_KEY, tag)
     path = _path_in_folder(out, "labels", job, ".png")
     write_atomically(path, lambda temporary: label_image.save(temporary, pnginfo=text))
+    return result.image
 
 
 def _write_probabilities(result: Result, predictor: Predictor, path: Path) -> None:

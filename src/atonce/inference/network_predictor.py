@@ -53,7 +53,7 @@ class NetworkPredictor(Predictor):
         Large pictures (4 megapixels at the network's input) go through the network in tiles, with the same result.
         Of huge ones (16 megapixels) the result holds labels only; `blocks` gives their logits part by part.
         """
-        image = as_rgb(picture)
+        image = as_rgb(picture, self.model_file.bands)
         size = image.shape[:2]
         if math.prod(size) > tiles.LOGIT_PIXELS:
             labels = np.empty(size, np.uint8)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from atonce.data.images import read_image, to_rgb
+from atonce.data.images import Bands, read_image, to_rgb
 from atonce.errors import DataError
 from atonce.inference.tiles import Block
 from atonce.progress import ProgressCallback
@@ -114,10 +114,17 @@ class Predictor(ABC):
         return predict_video(self, Path(source), Path(out), opacity=opacity, audio=audio)
 
 
-def as_rgb(picture: Picture) -> NDArray[np.uint8]:
-    """Convert whatever a caller has to uint8 (H, W, 3) RGB. Raises DataError: unreadable, or another shape or dtype."""
+def as_rgb(picture: Picture, bands: Bands | None = None) -> NDArray[np.uint8]:
+    """Convert whatever a caller has to uint8 (H, W, 3) RGB.
+
+    Args:
+        bands: those that are read of a file, see `read_image`.
+
+    Raises:
+        DataError: unreadable, or another shape or dtype.
+    """
     if isinstance(picture, (str, Path)):
-        return read_image(Path(picture))
+        return read_image(Path(picture), bands)
     if isinstance(picture, Image.Image):
         return to_rgb(picture)
     array = np.asarray(picture)

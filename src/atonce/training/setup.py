@@ -16,6 +16,7 @@ from atonce.data.checks import CheckReport, check, fingerprint, raise_for_proble
 from atonce.data.class_weights import class_weights
 from atonce.data.dataset import Dataset
 from atonce.data.input_size import InputSize
+from atonce.data.problem_notes import problem_notes
 from atonce.data.sampling import evenly_spaced
 from atonce.errors import DataError, TrainingError
 from atonce.inference.network_predictor import network_input
@@ -181,7 +182,9 @@ def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset,
         ground_truth=config.ground_truth,
         seed=config.split_seed,
         val_fraction=config.val_fraction,
+        bands=config.bands,
     )
+    callback.on_note(f"data: {dataset}")
     report = check(dataset, progress=callback.on_data_check)
     # A teacher knows the other classes, too: with one, masks of a single class can be learned from.
     alone = recipe.distill.teacher is None
@@ -190,7 +193,7 @@ def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset,
         without = [item.name for item in dataset.split(split) if item.mask is None]
         if without:
             raise DataError(f"{len(without)} pictures of split '{split}' have no mask: {', '.join(without[:5])}")
-    for note in dataset.notes:
+    for note in (*dataset.notes, *problem_notes(report.problems, dataset.root)):
         callback.on_note(note)
     return dataset, report
 

@@ -85,6 +85,7 @@ def train(
     teacher: str | PathLike[str] | None = None,
     format: str | None = None,
     ground_truth: Literal["road", "lane"] | None = None,
+    bands: Sequence[int] | None = None,
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
@@ -109,6 +110,8 @@ def train(
         teacher: a model file to learn from, too (distillation); "none" learns from the masks alone.
         format: the data's format; None recognises it.
         ground_truth: KITTI road only: the whole road, or the lane that the car is in.
+        bands: of pictures with more than three, those that are read, counted from 1: [4, 3, 2] as red, green and blue,
+            or one as grey; None leaves it to the recipe.
         resume: go on with the run in `out`, by its own recipe.
         callbacks: see each step, validation and the end, and may stop the run.
         progress: whether progress is shown on stderr: bars on a terminal and in a notebook, lines elsewhere.
@@ -127,6 +130,7 @@ def train(
         *([f"train.max_minutes={max_minutes}"] if max_minutes is not None else []),
         *([f"train.seed={seed}"] if seed is not None else []),
         *([f"data.ground_truth={ground_truth}"] if ground_truth is not None else []),
+        *([f"data.bands={list(bands)}"] if bands is not None else []),
         # The values of overrides are YAML; what is meant as a word is quoted: "my #1.pth" is another word in YAML.
         *([f"data.format={json.dumps(format)}"] if format is not None else []),
         *([f"weights={_name_or_null(weights)}"] if weights is not None else []),

@@ -22,10 +22,12 @@ from atonce.data.formats.folder import Folder
 from atonce.data.formats.kitti_road import KittiRoad
 from atonce.data.formats.label_studio import LabelStudio
 from atonce.data.formats.labelme import Labelme
+from atonce.data.formats.nearest import nearest_layout
 from atonce.data.formats.one_folder import OneFolder
 from atonce.data.formats.ultralytics import Ultralytics
 from atonce.data.formats.voc import Voc, VocLayout
 from atonce.data.formats.yolo import Yolo
+from atonce.data.images import Bands
 from atonce.data.mask_classes import ClassesNeeded
 from atonce.data.open_options import GroundTruth, OpenOptions
 from atonce.data.pairing import clashes
@@ -87,6 +89,8 @@ def open_dataset(
     ground_truth: GroundTruth | None = None,
     seed: int = 0,
     val_fraction: float = 0.2,
+    bands: Bands | None = None,
+    classes: Path | str | None = None,
     images: Path | str | None = None,
     masks: Path | str | None = None,
 ) -> Dataset:
@@ -97,6 +101,9 @@ def open_dataset(
         format: one of `FORMATS`; None: recognised from the folder.
         ground_truth: KITTI road only, "road" (default) or "lane".
         seed, val_fraction: the split, where the data set brings none of its own.
+        bands: the bands of the pictures that are read, counted from 1: three as red, green and blue, or one as grey;
+            None: the first three.
+        classes: a classes file elsewhere than in the folder, for layouts that read one.
         images, masks: the folders of pictures and of masks, relative to `root` or not, where the layout is none that is
             known; both or neither.
 
@@ -106,8 +113,17 @@ def open_dataset(
     root = Path(root).expanduser()
     _require_folder(root)
     name = _known(format) if format is not None else None
-    pictures, masks = _named_folders(root, images, masks)
-    options = OpenOptions(ground_truth, seed, val_fraction, name, pictures, masks)
+    pictures, mask_folder = _named_folders(root, images, masks)
+    options = OpenOptions(
+        ground_truth=ground_truth,
+        seed=seed,
+        val_fraction=val_fraction,
+        format=name,
+        images=pictures,
+        masks=mask_folder,
+        bands=bands,
+        classes=None if classes is None else Path(classes),
+    )
     if pictures is not None:
         name = name or "folder"
     name = name or recognise(root)
@@ -115,13 +131,15 @@ def open_dataset(
         raise _not_recognised(root)
     chosen = FORMATS[name]
     _require_options(chosen, options)
-    found = root if pictures is not None else chosen.find(root)
+    found = root if pictures is not None else chosen.find(root) or (chosen.find_deep(root) if format else None)
     if found is None:
         raise DataError(
-            f"{root} holds {_contents(root)}", f"{chosen.layout} for {option('format', name)}", _nested(root)
+            f"{root} holds {_contents(root)}",
+            f"{chosen.layout} for {option('format', name)}",
+            nearest_layout(root, recognise),
         )
     dataset = chosen.open(found, options)
-    return replace(dataset, problems=(*dataset.problems, *clashes(dataset.splits)))
+    return replace(dataset, problems=(*dataset.problems, *clashes(dataset.splits)), bands=bands)
 
 
 def _require_folder(root: Path) -> None:
@@ -134,7 +152,7 @@ def _require_folder(root: Path) -> None:
     except OSError as error:
         raise DataError(f"{root} cannot be listed ({error.strerror})", "a folder that can be read") from None
     if empty:
-        raise DataError(f"{root} is empty", "a folder with a data set", _layouts())
+        raise DataError(f"{root} is empty", f"a folder with a data set:{_layouts()}")
 
 
 def _named_folders(root: Path, images: Path | str | None, masks: Path | str | None) -> tuple[Path | None, Path | None]:
@@ -188,12 +206,18 @@ def _require_options(format: DatasetFormat, options: OpenOptions) -> None:
         raise DataError(f"ground_truth was given for a data set of format '{format.name}'", "kitti-road for it")
     if options.ground_truth not in (None, "road", "lane"):
         raise DataError(f"ground_truth is '{options.ground_truth}'", "'road' or 'lane'")
+    if options.classes is not None and "classes" not in format.options:
+        raise DataError(f"a classes file was given for a data set of format '{format.name}'", "images/ and masks/")
+    if options.bands is not None and (len(options.bands) not in (1, 3) or min(options.bands) < 1):
+        found = f"bands are {', '.join(map(str, options.bands)) or 'none'}"
+        raise DataError(found, "three numbers from 1 on, of red, green and blue, or one")
     if not 0 < options.val_fraction < 1:
         raise DataError(f"val_fraction is {options.val_fraction}", "a share above 0 and below 1, such as 0.2")
 
 
 def _layouts() -> str:
-    return "layouts: " + " | ".join(f"{name}: {known.layout}" for name, known in FORMATS.items())
+    """All layouts, one a line."""
+    return "".join(f"\n  {name:12}{known.layout}" for name, known in FORMATS.items())
 
 
 def _contents(root: Path, limit: int = 6) -> str:
@@ -201,12 +225,6 @@ def _contents(root: Path, limit: int = 6) -> str:
     return listing(names, limit) or "hidden files only"
 
 
-def _nested(root: Path) -> str:
-    """The hint where unpacking made a folder too many: the folder below that is recognised."""
-    inner = [p for p in sorted(root.iterdir())[:50] if p.is_dir() and recognise(p) is not None]
-    return f"did you mean {inner[0]}?" if inner else ""
-
-
 def _not_recognised(root: Path) -> DataError:
-    expected = "the layout of a known data set"
-    return DataError(f"{root} holds {_contents(root)}, which is no layout known", expected, _nested(root) or _layouts())
+    found, near = f"{root} holds {_contents(root)}, which is no layout known", nearest_layout(root, recognise)
+    return DataError(found, remedy=near) if near else DataError(found, f"one of these layouts:{_layouts()}")

@@ -75,8 +75,8 @@ class Ade20k(DatasetFormat):
             tests, found = images_in(root / "images" / "testing")
             splits["test"] = tuple(Item(sample_name(key), path) for key, path in sorted(tests.items()))
             problems += found
-        if find_classes_file(root) is not None:
-            labels, reader, notes = resolve_classes(root, mask_files(splits))
+        if options.classes is not None or find_classes_file(root) is not None:
+            labels, reader, notes = resolve_classes(root, mask_files(splits), options.classes)
         else:
             labels, reader, notes = _labels(root)
         made, notes_of_split, extras = complete_splits(splits, options)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from atonce.data.mask_sources import Annotation
 from atonce.data.dataset import Dataset, Item
+from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
 
 
@@ -27,11 +27,15 @@ class DatasetFormat(Protocol):
 
     name: str
     layout: str
-    options: frozenset[str] = frozenset()
+    options: frozenset[str] = frozenset({"classes"})
 
     def find(self, root: Path) -> Path | None:
         """Recognise the layout: return the data set's own root, which is `root` or a folder below it that the layout
         names; None if it is another layout."""
+
+    def find_deep(self, root: Path) -> Path | None:
+        """Find the layout where recognition does not look, for a user who asks for the format by its name."""
+        return None
 
     def fits(self, root: Path) -> bool:
         """Tell whether a root that `find` returned is recognised as this format by what it holds; where it is not, the

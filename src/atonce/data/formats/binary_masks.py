@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from atonce.data.mask_sources import Annotation
 from atonce.data.dataset import Dataset, Item
 from atonce.data.formats.base import DatasetFormat, annotations_of
 from atonce.data.formats.folder import split_folders
 from atonce.data.images import Problem
 from atonce.data.label_classes import Label, resolve_labels
+from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import images_in, masks_in, pair, sample_name
 from atonce.data.shapes import Shape, Shapes, dump_shapes
@@ -49,7 +49,9 @@ class BinaryMasks(DatasetFormat):
         if not found_annotations and not problems:
             raise DataError(f"{root} holds no pictures with masks", self.layout)
         labels = [Label(name) for name in sorted(names)]
-        spec, reader, about_classes = resolve_labels(root, labels, found_annotations, numbers="its name")
+        spec, reader, about_classes = resolve_labels(
+            root, labels, found_annotations, classes=options.classes, numbers="its name"
+        )
         made, about_split, extras = complete_splits(splits, options)
         return Dataset(
             format=self.name,

@@ -52,7 +52,7 @@ class CamVidLayout(DatasetFormat):
             problems += found
             notes += remarks
         insist = options.format == CLASSES.format
-        labels, reader, about_classes = CLASSES.resolve(root, mask_files(splits), insist=insist)
+        labels, reader, about_classes = CLASSES.resolve(root, mask_files(splits), options.classes, insist=insist)
         made, notes_of_split, extras = complete_splits(splits, options)
         return Dataset(
             format=self.name,

@@ -85,7 +85,7 @@ class Cityscapes(DatasetFormat):
         splits: dict[str, tuple[Item, ...]] = {}
         problems: list[Problem] = []
         notes: list[str] = []
-        own = find_classes_file(root)
+        own = options.classes or find_classes_file(root)
         for split in _SPLITS:
             if (root / "leftImg8bit" / split).is_dir() or (root / "gtFine" / split).is_dir():
                 # What a classes file says of values is said of the ids that people know: labelIds.
@@ -99,7 +99,7 @@ class Cityscapes(DatasetFormat):
         if own is None:
             notes.append(f"masks: {ready} labelTrainIds, the others labelIds; 19 classes, the rest is void")
         else:
-            labels, reader, about_classes = resolve_classes(root, masks)
+            labels, reader, about_classes = resolve_classes(root, masks, options.classes)
             notes += [*about_classes, f"masks: {ready} labelTrainIds, the others labelIds"]
         if (root / "leftImg8bit" / "train_extra").is_dir():
             notes.append("train_extra has coarse ground truth only and is left out")

@@ -3,13 +3,20 @@ Roboflow and many others export them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from atonce.data.dataset import Dataset, Item
+from atonce.data.formats.base import DatasetFormat, annotations_of
+from atonce.data.images import Problem
+from atonce.data.label_classes import Label, resolve_labels
 from atonce.data.mask_sources import Annotation
+from atonce.data.open_options import OpenOptions
 from atonce.data.picture_index import (
+    MOST_TRIED,
     PictureIndex,
     annotation_files,
     holds_all,
@@ -17,12 +24,8 @@ from atonce.data.picture_index import (
     read_json,
     split_in_name,
     split_of,
+    usual_files,
 )
-from atonce.data.dataset import Dataset, Item
-from atonce.data.formats.base import DatasetFormat, annotations_of
-from atonce.data.images import Problem
-from atonce.data.label_classes import Label, resolve_labels
-from atonce.data.open_options import OpenOptions
 from atonce.data.shapes import Shape, Shapes, dump_shapes, polygon
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
@@ -40,7 +43,11 @@ class Coco(DatasetFormat):
 
     def find(self, root: Path) -> Path | None:
         """See `DatasetFormat.find`."""
-        return root if _files(root) else None
+        return root if _is_coco(usual_files(root, ".json")) else None
+
+    def find_deep(self, root: Path) -> Path | None:
+        """See `DatasetFormat.find_deep`."""
+        return root if _is_coco(annotation_files(root, ".json")) else None
 
     def open(self, root: Path, options: OpenOptions) -> Dataset:
         """See `DatasetFormat.open`."""
@@ -56,7 +63,9 @@ class Coco(DatasetFormat):
         notes = [*reading.notes]
         if rest:
             notes.append(f"{count_of(len(rest), 'picture')} in no COCO file, left out: {listing(p.name for p in rest)}")
-        labels, reader, about_classes = resolve_labels(root, reading.labels(), found, numbers="its category id")
+        labels, reader, about_classes = resolve_labels(
+            root, reading.labels(), found, classes=options.classes, numbers="its category id"
+        )
         splits = {split: tuple(sorted(items, key=lambda i: i.name)) for split, items in reading.splits.items()}
         made, about_split, extras = complete_splits(splits, options)
         return Dataset(
@@ -71,8 +80,12 @@ class Coco(DatasetFormat):
         )
 
 
+def _is_coco(paths: Iterable[Path]) -> bool:
+    return any(holds_all(path, _WORDS) for path in islice(paths, MOST_TRIED))
+
+
 def _files(root: Path) -> list[Path]:
-    """The COCO files of a data set: of those for one split the instances, where COCO's own captions lie beside."""
+    """The COCO files of a data set: the instances, where COCO's own captions and keypoints lie beside them."""
     paths = [path for path in annotation_files(root, ".json") if holds_all(path, _WORDS)]
     instances = [path for path in paths if path.name.startswith("instances_")]
     return instances or [path for path in paths if not path.name.startswith(("captions_", "person_keypoints_"))]

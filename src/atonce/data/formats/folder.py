@@ -31,7 +31,7 @@ class Folder(DatasetFormat):
 
     name = "folder"
     layout = "images/ masks/, or train/images/ train/masks/ val/images/ val/masks/ (and classes.yaml)"
-    options = frozenset({"images", "masks"})
+    options = frozenset({"classes", "images", "masks"})
 
     def find(self, root: Path) -> Path | None:
         """See `DatasetFormat.find`."""
@@ -50,7 +50,7 @@ class Folder(DatasetFormat):
         masks_there = mask_files(splits)
         if not masks_there and not problems:
             raise DataError(f"{root} holds no pictures", f"pictures and masks in {self.layout}")
-        labels, reader, about_classes = resolve_classes(root, masks_there)
+        labels, reader, about_classes = resolve_classes(root, masks_there, options.classes)
         made, about_split, extras = complete_splits(splits, options)
         return Dataset(
             format=self.name,

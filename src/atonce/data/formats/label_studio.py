@@ -11,13 +11,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from atonce.data.mask_sources import Annotation
-from atonce.data.picture_index import PictureIndex, annotation_files, read_json, split_of
 from atonce.data.dataset import Dataset, Item
 from atonce.data.formats.base import DatasetFormat, annotations_of
 from atonce.data.images import IMAGE_SUFFIXES, Problem
 from atonce.data.label_classes import Label, resolve_labels
+from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
+from atonce.data.picture_index import PictureIndex, annotation_files, read_json, split_of, usual_files
 from atonce.data.shapes import Shape, Shapes, dump_shapes
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
@@ -49,6 +49,10 @@ class LabelStudio(DatasetFormat):
 
     def find(self, root: Path) -> Path | None:
         """See `DatasetFormat.find`."""
+        return root if any(_PNG.fullmatch(path.name) for path in usual_files(root, ".png")) else None
+
+    def find_deep(self, root: Path) -> Path | None:
+        """See `DatasetFormat.find_deep`."""
         return root if any(_PNG.fullmatch(path.name) for path in annotation_files(root, ".png")) else None
 
     def open(self, root: Path, options: OpenOptions) -> Dataset:
@@ -87,7 +91,7 @@ class LabelStudio(DatasetFormat):
             some = count_of(len(rest), "picture has", "pictures have")
             notes.append(f"{some} no brush PNG, left out: {listing(path.name for path in rest)}")
         labels = [Label(name) for name in sorted({brush.labels for brushes in by_task.values() for brush in brushes})]
-        spec, reader, about_classes = resolve_labels(root, labels, found, numbers="its name")
+        spec, reader, about_classes = resolve_labels(root, labels, found, classes=options.classes, numbers="its name")
         ordered = {split: tuple(sorted(items, key=lambda item: item.name)) for split, items in splits.items()}
         made, about_split, extras = complete_splits(ordered, options)
         return Dataset(
@@ -114,7 +118,7 @@ def _tasks(root: Path) -> _Tasks:
     """Read Label Studio's JSON or JSON-MIN exports."""
     pictures: dict[int, str] = {}
     controls: set[str] = set()
-    for path in annotation_files(root, ".json", depth=1):
+    for path in annotation_files(root, ".json"):
         try:
             data = read_json(path, "Label Studio's JSON export")
         except DataError:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from atonce.data.mask_sources import Annotation
-from atonce.data.picture_index import PictureIndex, annotation_files, holds_all, item_name, read_json, split_of
+from atonce.data.class_statistics import count_values
 from atonce.data.dataset import Dataset, Item
 from atonce.data.formats.base import DatasetFormat, annotations_of
 from atonce.data.images import Problem
 from atonce.data.label_classes import Label, resolve_labels
-from atonce.data.masks import count_values, index_values, open_mask
+from atonce.data.mask_sources import Annotation
+from atonce.data.masks import index_values, open_mask
 from atonce.data.open_options import OpenOptions
+from atonce.data.picture_index import (
+    MOST_TRIED,
+    PictureIndex,
+    annotation_files,
+    holds_all,
+    item_name,
+    read_json,
+    split_of,
+    usual_files,
+)
 from atonce.data.shapes import Shape, Shapes, circle, dump_shapes, labels_of, polygon, thick_line
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
@@ -33,9 +44,16 @@ class Labelme(DatasetFormat):
 
     def find(self, root: Path) -> Path | None:
         """See `DatasetFormat.find`."""
-        if any(holds_all(path, _WORDS) for path in annotation_files(root, ".json")):
+        if _is_labelme(usual_files(root, ".json")) or any(_exported(usual_files(root, ".txt"))):
             return root
-        return root if next(_exported(root), None) is not None else None
+        # A folder of such folders, one for each camera or day, is one data set; a folder of many data sets is none.
+        below = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        return root if below and all(_is_labelme(usual_files(path, ".json", 0)) for path in below) else None
+
+    def find_deep(self, root: Path) -> Path | None:
+        """See `DatasetFormat.find_deep`."""
+        found = _is_labelme(annotation_files(root, ".json")) or any(_exported(annotation_files(root, ".txt")))
+        return root if found else None
 
     def open(self, root: Path, options: OpenOptions) -> Dataset:
         """See `DatasetFormat.open`."""
@@ -62,11 +80,13 @@ class Labelme(DatasetFormat):
                 some = count_of(len(rest), "picture has", "pictures have")
                 notes.append(f"{some} no JSON of labelme, left out: {listing(path.name for path in rest)}")
         else:
-            for folder in _exported(root):
+            for folder in _exported(annotation_files(root, ".txt")):
                 splits.setdefault(split_of(folder, root), []).append(_exported_item(folder, root))
         found_annotations = annotations_of(splits)
         labels = [Label(name) for name in sorted(labels_of(found_annotations))]
-        spec, reader, about_classes = resolve_labels(root, labels, found_annotations, numbers="its name")
+        spec, reader, about_classes = resolve_labels(
+            root, labels, found_annotations, classes=options.classes, numbers="its name"
+        )
         ordered = {split: tuple(sorted(items, key=lambda item: item.name)) for split, items in splits.items()}
         made, about_split, extras = complete_splits(ordered, options)
         return Dataset(
@@ -117,10 +137,8 @@ def _shape(number: int, shape: Mapping[str, Any]) -> Shape:
     points = [(float(x), float(y)) for x, y in shape["points"]]
     where = f"shape {number + 1}, {label}"
     wanted = {"circle": 2, "rectangle": 2, "mask": 2, "point": 1, "oriented_rectangle": 4}.get(kind)
-    if (
-        (wanted is not None
-        and len(points) != wanted)
-        or len(points) < {"polygon": 3, "line": 2, "linestrip": 2}.get(kind, 1)
+    if (wanted is not None and len(points) != wanted) or len(points) < {"polygon": 3, "line": 2, "linestrip": 2}.get(
+        kind, 1
     ):
         raise ValueError(f"{where} is a {kind} of {count_of(len(points), 'point')}")
     if kind in ("polygon", "oriented_rectangle"):
@@ -140,9 +158,13 @@ def _shape(number: int, shape: Mapping[str, Any]) -> Shape:
     raise ValueError(f"{where} is a {kind}, which is not known")
 
 
-def _exported(root: Path) -> Iterator[Path]:
-    """Yield the folders that labelme's export of a JSON file made."""
-    for names in annotation_files(root, ".txt"):
+def _is_labelme(paths: Iterable[Path]) -> bool:
+    return any(holds_all(path, _WORDS) for path in islice(paths, MOST_TRIED))
+
+
+def _exported(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the folders that labelme's export of a JSON file made, from text files."""
+    for names in paths:
         folder = names.parent
         if names.name == "label_names.txt" and all((folder / name).is_file() for name in ("img.png", "label.png")):
             yield folder

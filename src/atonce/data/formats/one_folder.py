@@ -43,7 +43,7 @@ class OneFolder(DatasetFormat):
         masks = mask_files(splits)
         if not masks and not problems:
             raise DataError(f"{root} holds no masks beside its pictures", self.layout)
-        labels, reader, about_classes = resolve_classes(root, masks)
+        labels, reader, about_classes = resolve_classes(root, masks, options.classes)
         made, about_split, extras = complete_splits(splits, options)
         return Dataset(
             format=self.name,

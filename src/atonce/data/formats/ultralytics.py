@@ -60,8 +60,8 @@ class Ultralytics(DatasetFormat):
         ordered = {split: tuple(sorted(items, key=lambda item: item.name)) for split, items in splits.items()}
         if not ordered and not problems:
             raise DataError(f"{path} leads to no pictures", "train: and val: that do", "look at its path")
-        if find_classes_file(root) is not None:
-            labels, reader, about_classes = resolve_classes(root, mask_files(ordered))
+        if options.classes is not None or find_classes_file(root) is not None:
+            labels, reader, about_classes = resolve_classes(root, mask_files(ordered), options.classes)
         else:
             labels, reader, about_classes = _classes(path, data)
         made, about_split, extras = complete_splits(ordered, options)

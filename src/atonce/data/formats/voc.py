@@ -99,7 +99,7 @@ class Voc(DatasetFormat):
             raise _no_lists(root / "ImageSets" / "Segmentation")
         _drop_val_from_train(splits, notes)
         insist = options.format == CLASSES.format
-        labels, reader, about_classes = CLASSES.resolve(root, mask_files(splits), insist=insist)
+        labels, reader, about_classes = CLASSES.resolve(root, mask_files(splits), options.classes, insist=insist)
         return Dataset(
             format=self.name,
             root=root,
@@ -150,7 +150,7 @@ class VocLayout(DatasetFormat):
             notes += found_pairs.notes
         splits = {split: _once(items) for split, items in splits.items()}
         insist = options.format == CLASSES.format
-        labels, reader, about_classes = CLASSES.resolve(root, mask_files(splits), insist=insist)
+        labels, reader, about_classes = CLASSES.resolve(root, mask_files(splits), options.classes, insist=insist)
         made, notes_of_split, extras = complete_splits(splits, options)
         _drop_val_from_train(made, notes)
         return Dataset(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from atonce.data.mask_sources import Annotation
-from atonce.data.picture_index import annotation_files
 from atonce.data.dataset import Dataset, Item
 from atonce.data.formats.base import DatasetFormat, annotations_of
 from atonce.data.formats.data_yaml import DataYaml, file_beside, find_data_yaml, read_data_yaml, without_data_yaml
 from atonce.data.images import Problem
 from atonce.data.label_classes import Label, resolve_labels
+from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import sample_name
+from atonce.data.picture_index import usual_files
 from atonce.data.shapes import Shape, Shapes, dump_shapes, labels_of, polygon
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
@@ -73,7 +73,9 @@ class Yolo(DatasetFormat):
             (Label(name, int(name.removeprefix("class "))) for name in labels_of(found_annotations)),
             key=lambda label: label.number or 0,
         )
-        spec, reader, about_classes = resolve_labels(root, labels, found_annotations, numbers="its number")
+        spec, reader, about_classes = resolve_labels(
+            root, labels, found_annotations, classes=options.classes, numbers="its number"
+        )
         ordered = {split: tuple(sorted(items, key=lambda item: item.name)) for split, items in splits.items()}
         made, about_split, extras = complete_splits(ordered, options)
         return Dataset(
@@ -100,7 +102,7 @@ def _data(root: Path) -> DataYaml:
 
 def _label_files(root: Path) -> Iterator[Path]:
     """Yield text files in folders called labels that hold YOLO's lines, of the first that there are."""
-    for tried, path in enumerate(annotation_files(root, ".txt")):
+    for tried, path in enumerate(usual_files(root, ".txt")):
         if tried >= _TRIED:
             return
         if "labels" in (part.lower() for part in path.relative_to(root).parts[:-1]):
