@@ -1,8 +1,8 @@
 """Shapes as annotation tools draw them (polygons, run-length codes, small masks), and the masks that they make.
 
-**Pixels.** A pixel belongs to a polygon when its centre lies inside: (0, 0), (2, 0), (2, 2), (0, 2) are the four
-pixels of the upper left corner, as in COCO, CVAT and labelme, whose coordinates count from the corner of the picture.
-Several rings of one part are filled by the even-odd rule, so that a ring inside another is a hole.
+**Pixels.** A pixel belongs to a polygon when its centre lies inside (see `atonce.polygons`): (0, 0), (2, 0), (2, 2),
+(0, 2) are the four pixels of the upper left corner, as in COCO, CVAT and labelme, whose coordinates count from the corner
+of the picture.
 
 **Overlaps.** Smaller shapes lie over larger ones, by the pixels that they cover; of two of the same size the later one
 lies on top.
@@ -28,6 +28,7 @@ from atonce.data.images import DAMAGE, FileError, Problem, read_size
 from atonce.data.mask_sources import Annotation
 from atonce.data.masks import index_values, is_colour, open_mask, values_found
 from atonce.labels import IGNORE_INDEX
+from atonce.polygons import Polygon, fill_polygons
 
 _CIRCLE_CORNERS = 64
 
@@ -178,9 +179,7 @@ def _region(
     files: dict[int, NDArray[np.integer]],
 ) -> _Region:
     if shape.kind == "polygon":
-        scale = np.array([size[1], size[0]], float) if relative else np.ones(2)
-        parts = [[np.asarray(ring, float).reshape(-1, 2) * scale for ring in part] for part in shape.data]
-        return _polygons(parts, size)
+        return _polygons(shape.data, size, (size[1], size[0]) if relative else (1, 1))
     if shape.kind == "rle":
         mask = decode_rle(shape.data)
         _require_size(annotation, mask.shape, size)
@@ -249,42 +248,21 @@ def _foreground(path: Path, values: NDArray[np.integer]) -> NDArray[np.bool_]:
     return np.asarray(values != 0)
 
 
-def _polygons(parts: Sequence[Sequence[NDArray[np.float64]]], size: tuple[int, int]) -> _Region:
-    """Fill polygons: the pixels whose centre lies in one of the parts."""
-    corners = np.concatenate([ring for part in parts for ring in part])
+def _polygons(parts: Sequence[Sequence[Ring]], size: tuple[int, int], scale: tuple[int, int]) -> _Region:
+    """Fill polygons: the pixels whose centre lies in one of the parts, inside its first ring and in no other."""
+    polygons = []
+    for part in parts:
+        outline, *holes = (np.asarray(ring, float).reshape(-1, 2) * scale for ring in part)
+        polygons.append(Polygon(outline, tuple(holes)))
+    corners = np.concatenate([polygon.exterior for polygon in polygons])
     if not np.isfinite(corners).all():
         raise ValueError("a coordinate that is no number")
-    height, width = size
-    low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
-    left, top = (int(min(max(0.0, value), limit)) for value, limit in zip(low, (width, height), strict=True))
-    right, bottom = (int(min(max(0.0, value), limit)) for value, limit in zip(high, (width, height), strict=True))
-    right, bottom = max(left, right), max(top, bottom)
-    region = np.zeros((bottom - top, right - left), bool)
-    for part in parts:
-        region |= _fill([ring - (left, top) for ring in part], region.shape)
-    return top, left, region
-
-
-def _fill(rings: Sequence[NDArray[np.float64]], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Fill rings by the even-odd rule. Each edge changes, in each row whose centre it crosses, what is inside from the
-    first pixel on whose centre lies to its right."""
-    height, width = shape
-    rows: list[NDArray[np.int64]] = []
-    columns: list[NDArray[np.int64]] = []
-    for ring in rings:
-        start, end = ring, np.roll(ring, -1, axis=0)
-        upper, lower = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
-        first, last = (np.clip(np.ceil(y - 0.5), 0, height).astype(np.int64) for y in (upper, lower))
-        edge = np.repeat(np.arange(len(ring)), last - first)
-        crossed = np.arange(len(edge)) - np.repeat(np.cumsum(last - first) - (last - first), last - first) + first[edge]
-        (x0, y0), (x1, y1) = start[edge].T, end[edge].T
-        x = x0 + (crossed + 0.5 - y0) * (x1 - x0) / (y1 - y0)
-        rows.append(crossed)
-        columns.append(np.clip(np.ceil(x - 0.5), 0, width).astype(np.int64))
-    crossings = np.concatenate(rows) * (width + 1) + np.concatenate(columns)
-    changes = np.bincount(crossings, minlength=height * (width + 1)).reshape(height, width + 1) & 1
-    filled: NDArray[np.bool_] = np.bitwise_xor.accumulate(changes[:, :width], axis=1).astype(bool)
-    return filled
+    limits = np.array([size[1], size[0]])
+    left, top = np.clip(np.floor(corners.min(0)), 0, limits).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(corners.max(0)), 0, limits).astype(int).tolist()
+    offset = np.array([left, top])
+    moved = [Polygon(one.exterior - offset, tuple(hole - offset for hole in one.holes)) for one in polygons]
+    return top, left, fill_polygons(moved, max(0, bottom - top), max(0, right - left))
 
 
 def decode_rle(rle: Mapping[str, Any]) -> NDArray[np.bool_]:

@@ -181,6 +181,9 @@ def _observe_annotation(mask: NDArray[np.uint8]) -> MaskObservation:
         constant=bool((mask == mask[:1, :1]).all()),
         borders=BorderStatistics(),
         unknown=Counter[MaskValue](),
+        mixed=Counter[MaskValue](),
+        border_width=0,
+        snapped=0,
         only_0_and_255=False,
         holds_255=bool((mask == 255).any()),
     )

@@ -217,7 +217,7 @@ def _require_options(format: DatasetFormat, options: OpenOptions) -> None:
 
 def _layouts() -> str:
     """All layouts, one a line."""
-    return "".join(f"\n  {name:12}{known.layout}" for name, known in FORMATS.items())
+    return "".join(f"\n  {name:15}{known.layout}" for name, known in FORMATS.items())
 
 
 def _contents(root: Path, limit: int = 6) -> str:
