@@ -28,12 +28,17 @@ _USUAL = frozenset({
 data sets is none itself."""
 
 
+def entries_in(folder: Path) -> list[Path]:
+    """List what is in a folder, sorted, without hidden files; nothing where it cannot be listed."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []
+
+
 def usual_files(root: Path, suffix: str, depth: int = _DEPTH) -> Iterator[Path]:
     """Yield the files of a type (".json") in a folder, and in the folders below it that annotation tools fill."""
-    try:
-        paths = sorted(path for path in root.iterdir() if not path.name.startswith("."))
-    except OSError:
-        return
+    paths = entries_in(root)
     yield from (path for path in paths if path.suffix.lower() == suffix and path.is_file())
     for path in paths if depth > 0 else ():
         name = path.name.lower()

@@ -1,8 +1,8 @@
 """Shapes as annotation tools draw them (polygons, run-length codes, small masks), and the masks that they make.
 
 **Pixels.** A pixel belongs to a polygon when its centre lies inside (see `atonce.polygons`): (0, 0), (2, 0), (2, 2),
-(0, 2) are the four pixels of the upper left corner, as in COCO, CVAT and labelme, whose coordinates count from the corner
-of the picture.
+(0, 2) are the four pixels of the upper left corner, as in COCO, CVAT and labelme, whose coordinates count from the
+corner of the picture.
 
 **Overlaps.** Smaller shapes lie over larger ones, by the pixels that they cover; of two of the same size the later one
 lies on top.

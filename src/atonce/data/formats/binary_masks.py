@@ -12,7 +12,8 @@ from atonce.data.images import Problem
 from atonce.data.label_classes import Label, resolve_labels
 from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
-from atonce.data.pairing import images_in, masks_in, pair, sample_name
+from atonce.data.pairing import images_in, masks_in, no_mask, pair, sample_name
+from atonce.data.picture_index import entries_in
 from atonce.data.shapes import Shape, Shapes, dump_shapes
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
@@ -20,7 +21,7 @@ from atonce.errors import DataError
 
 class BinaryMasks(DatasetFormat):
     """One mask for each class, in folders called after the classes: what is not black is of the class. A picture that
-    lacks the mask of a class does not show it; one that lacks all of them is a mistake."""
+    lacks the mask of a class does not show it; one that lacks all of them was not annotated."""
 
     name = "binary-masks"
     layout = "images/ masks/CLASS/, with one black and white mask for each picture and class"
@@ -66,13 +67,13 @@ class BinaryMasks(DatasetFormat):
 
 
 def _class_folders(masks: Path) -> list[Path]:
-    return sorted(path for path in masks.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [path for path in entries_in(masks) if path.is_dir()]
 
 
 def _is_by_class(images: Path, masks: Path) -> bool:
     """Tell whether a folder of masks holds nothing but folders of masks, and the pictures are not in such folders."""
     folders = _class_folders(masks)
-    if not folders or any(path.is_file() and not path.name.startswith(".") for path in masks.iterdir()):
+    if not folders or any(path.is_file() for path in entries_in(masks)):
         return False
     if any((images / folder.name).exists() for folder in folders):
         return False
@@ -95,8 +96,7 @@ def _items(images: Path, masks: Path) -> tuple[tuple[Item, ...], list[Problem], 
     items = []
     for key, image in sorted(pictures.items()):
         if key not in of_picture:
-            remedy = "add one, black where the class is not to be seen, or remove the picture"
-            problems.append(Problem("unpaired", image, "has a mask of no class", "one at least", remedy=remedy))
+            problems.append(no_mask(image))
             continue
         files_of = tuple(path for _, path in of_picture[key])
         shapes = tuple(Shape(name, "file", [i, None]) for i, (name, _) in enumerate(of_picture[key]))

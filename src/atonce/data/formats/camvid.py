@@ -12,6 +12,7 @@ from atonce.data.images import Problem
 from atonce.data.masks import ClassMask
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import images_in, list_lines, listed_file, masks_in, pair, sample_name
+from atonce.data.picture_index import entries_in
 from atonce.data.splits import SPLITS, complete_splits, split_called
 from atonce.errors import option
 from atonce.labels import CAMVID, IGNORE_INDEX
@@ -81,10 +82,7 @@ class CamVid(CamVidLayout):
 def _subsets(root: Path) -> list[str]:
     """The names of the folders that have a folder of masks; of the usual splits those without masks, or with a list
     alone, too."""
-    try:
-        folders = {path.name for path in root.iterdir() if path.is_dir()}
-    except OSError:
-        return []
+    folders = {path.name for path in entries_in(root) if path.is_dir()}
     with_masks = {name for name in folders if f"{name}annot" in folders}
     usual = [name for name in SPLITS if name in folders or (root / f"{name}.txt").is_file()]
     return [*usual, *sorted(with_masks - set(usual))] if with_masks else []

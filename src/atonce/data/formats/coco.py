@@ -15,6 +15,7 @@ from atonce.data.images import Problem
 from atonce.data.label_classes import Label, resolve_labels
 from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
+from atonce.data.pairing import no_mask
 from atonce.data.picture_index import (
     MOST_TRIED,
     PictureIndex,
@@ -59,10 +60,7 @@ class Coco(DatasetFormat):
         if not found and not reading.problems:
             raise DataError(f"the COCO files in {root} list no pictures", _EXPECTED)
         taken = [item.image for items in reading.splits.values() for item in items]
-        rest = index.rest(taken)
-        notes = [*reading.notes]
-        if rest:
-            notes.append(f"{count_of(len(rest), 'picture')} in no COCO file, left out: {listing(p.name for p in rest)}")
+        reading.problems += [no_mask(path) for path in index.rest(taken)]
         labels, reader, about_classes = resolve_labels(
             root, reading.labels(), found, classes=options.classes, numbers="its category id"
         )
@@ -75,7 +73,7 @@ class Coco(DatasetFormat):
             splits=made,
             read_mask=reader,
             problems=tuple(reading.problems),
-            notes=(*about_classes, *notes, *about_split),
+            notes=(*about_classes, *reading.notes, *about_split),
             extras=extras,
         )
 

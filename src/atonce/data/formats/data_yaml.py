@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from atonce.data.classes_file import OWN_FILE_NAMES, load_yaml
 from atonce.data.images import Problem
 from atonce.data.pairing import images_in, list_lines
+from atonce.data.picture_index import entries_in
 from atonce.data.splits import SPLITS
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX
@@ -90,9 +91,7 @@ def file_beside(picture: Path, root: Path, kind: str, suffixes: tuple[str, ...])
 
 def find_data_yaml(root: Path) -> Path | None:
     """Return the data.yaml of a folder, whatever its name: YAML with names and a split."""
-    if not root.is_dir():
-        return None
-    paths = [path for path in root.iterdir() if path.suffix.lower() in (".yaml", ".yml")]
+    paths = [path for path in entries_in(root) if path.suffix.lower() in (".yaml", ".yml")]
     for path in sorted(paths, key=lambda path: (path.stem not in ("data", "dataset"), path.name)):
         if path.name not in OWN_FILE_NAMES and path.is_file() and path.stat().st_size < 1 << 20:
             text = path.read_text(encoding="utf-8-sig", errors="replace")

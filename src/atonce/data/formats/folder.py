@@ -11,6 +11,7 @@ from atonce.data.images import IMAGE_SUFFIXES, Problem
 from atonce.data.mask_classes import resolve_classes
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import images_in, masks_in, pair, sample_name
+from atonce.data.picture_index import entries_in
 from atonce.data.splits import SPLITS, complete_splits
 from atonce.errors import DataError
 
@@ -133,13 +134,10 @@ def _joined(folders: Mapping[str, Path], kinds: tuple[str, ...], split: str) -> 
 
 def _folders(root: Path) -> dict[str, Path]:
     """The folders in a folder, by name in lower case; of two that differ in case only the first."""
-    try:
-        paths = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except OSError:
-        return {}
     found: dict[str, Path] = {}
-    for path in paths:
-        found.setdefault(path.name.lower(), path)
+    for path in entries_in(root):
+        if path.is_dir():
+            found.setdefault(path.name.lower(), path)
     return found
 
 

@@ -17,7 +17,8 @@ from atonce.data.images import IMAGE_SUFFIXES, Problem
 from atonce.data.label_classes import Label, resolve_labels
 from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
-from atonce.data.picture_index import PictureIndex, annotation_files, read_json, split_of, usual_files
+from atonce.data.pairing import no_mask
+from atonce.data.picture_index import PictureIndex, annotation_files, entries_in, read_json, split_of, usual_files
 from atonce.data.shapes import Shape, Shapes, dump_shapes
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
@@ -49,7 +50,14 @@ class LabelStudio(DatasetFormat):
 
     def find(self, root: Path) -> Path | None:
         """See `DatasetFormat.find`."""
-        return root if any(_PNG.fullmatch(path.name) for path in usual_files(root, ".png")) else None
+        if any(_PNG.fullmatch(path.name) for path in usual_files(root, ".png")):
+            return root
+        # The PNGs in a folder of any name, as the archive was unpacked, beside the JSON export.
+        there = entries_in(root)
+        if not any(path.suffix.lower() == ".json" for path in there):
+            return None
+        names = (path.name for folder in there if folder.is_dir() for path in usual_files(folder, ".png", 0))
+        return root if any(_PNG.fullmatch(name) for name in names) else None
 
     def find_deep(self, root: Path) -> Path | None:
         """See `DatasetFormat.find_deep`."""
@@ -87,9 +95,7 @@ class LabelStudio(DatasetFormat):
                 f"{count_of(len(several), 'task')} annotated more than once, the last counts: {listing(several)}"
             )
         rest = index.rest(item.image for items in splits.values() for item in items)
-        if rest:
-            some = count_of(len(rest), "picture has", "pictures have")
-            notes.append(f"{some} no brush PNG, left out: {listing(path.name for path in rest)}")
+        problems += [no_mask(path) for path in rest]
         labels = [Label(name) for name in sorted({brush.labels for brushes in by_task.values() for brush in brushes})]
         spec, reader, about_classes = resolve_labels(root, labels, found, classes=options.classes, numbers="its name")
         ordered = {split: tuple(sorted(items, key=lambda item: item.name)) for split, items in splits.items()}

@@ -15,10 +15,12 @@ from atonce.data.label_classes import Label, resolve_labels
 from atonce.data.mask_sources import Annotation
 from atonce.data.masks import index_values, open_mask
 from atonce.data.open_options import OpenOptions
+from atonce.data.pairing import no_mask
 from atonce.data.picture_index import (
     MOST_TRIED,
     PictureIndex,
     annotation_files,
+    entries_in,
     holds_all,
     item_name,
     read_json,
@@ -28,7 +30,7 @@ from atonce.data.picture_index import (
 from atonce.data.shapes import Shape, Shapes, circle, dump_shapes, labels_of, polygon, thick_line
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
-from atonce.text import count_of, listing
+from atonce.text import count_of
 
 _WORDS = (b'"shapes"', b'"imagePath"')
 _EXPECTED = "a file that labelme wrote"
@@ -47,7 +49,7 @@ class Labelme(DatasetFormat):
         if _is_labelme(usual_files(root, ".json")) or any(_exported(usual_files(root, ".txt"))):
             return root
         # A folder of such folders, one for each camera or day, is one data set; a folder of many data sets is none.
-        below = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        below = [path for path in entries_in(root) if path.is_dir()]
         return root if below and all(_is_labelme(usual_files(path, ".json", 0)) for path in below) else None
 
     def find_deep(self, root: Path) -> Path | None:
@@ -59,7 +61,6 @@ class Labelme(DatasetFormat):
         """See `DatasetFormat.open`."""
         splits: dict[str, list[Item]] = {}
         problems: list[Problem] = []
-        notes: list[str] = []
         files = [path for path in annotation_files(root, ".json") if holds_all(path, _WORDS)]
         index = PictureIndex(root)
         for path in files:
@@ -75,10 +76,7 @@ class Labelme(DatasetFormat):
                 splits.setdefault(split_of(path, root), []).append(item)
         if files:
             rest = index.rest(item.image for items in splits.values() for item in items)
-            rest = [path for path in rest if path.parent.name != "label.png"]
-            if rest:
-                some = count_of(len(rest), "picture has", "pictures have")
-                notes.append(f"{some} no JSON of labelme, left out: {listing(path.name for path in rest)}")
+            problems += [no_mask(path) for path in rest]
         else:
             for folder in _exported(annotation_files(root, ".txt")):
                 splits.setdefault(split_of(folder, root), []).append(_exported_item(folder, root))
@@ -96,7 +94,7 @@ class Labelme(DatasetFormat):
             splits=made,
             read_mask=reader,
             problems=tuple(problems),
-            notes=(*about_classes, *notes, *about_split),
+            notes=(*about_classes, *about_split),
             extras=extras,
         )
 

@@ -11,6 +11,7 @@ from atonce.data.images import IMAGE_SUFFIXES, Problem
 from atonce.data.mask_classes import resolve_classes
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import LOSSY_SUFFIXES, MASK_ENDINGS, files_below, images_in, lossy_mask, pair, sample_name
+from atonce.data.picture_index import entries_in
 from atonce.data.splits import SPLITS, complete_splits
 from atonce.errors import DataError
 
@@ -65,11 +66,7 @@ def _folders(root: Path) -> Mapping[str, Path]:
 
 def _is_mixed(folder: Path) -> bool:
     """Tell whether a folder itself holds pictures with their masks beside them."""
-    try:
-        names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))[:_LISTED]
-    except OSError:
-        return False
-    paths = [Path(name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    paths = [path for path in entries_in(folder)[:_LISTED] if path.suffix.lower() in IMAGE_SUFFIXES]
     jpeg = {path.stem for path in paths if path.suffix.lower() in LOSSY_SUFFIXES}
     png = {path.stem for path in paths if path.suffix.lower() == ".png"}
     stems = {path.stem for path in paths}

@@ -12,7 +12,7 @@ from atonce.data.images import Problem
 from atonce.data.mask_classes import resolve_classes
 from atonce.data.masks import ClassMask
 from atonce.data.open_options import OpenOptions
-from atonce.data.pairing import sample_name
+from atonce.data.pairing import no_mask, sample_name
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX, LabelSpec
@@ -45,18 +45,21 @@ class Ultralytics(DatasetFormat):
         data = read_data_yaml(path)
         problems: list[Problem] = []
         splits: dict[str, list[Item]] = {}
+        seen: set[Path] = set()
         for split, pictures, found in data.pictures():
             problems += found
             for key, image in sorted(pictures.items()):
                 mask = file_beside(image, root, data.masks, _SUFFIXES)
+                seen.add(mask)
                 if mask.is_file() or split == "test":
                     item = Item(sample_name(key), image, mask if mask.is_file() else None)
                     splits.setdefault(split, []).append(item)
                 else:
-                    expected = mask.relative_to(root).as_posix() if mask.is_relative_to(root) else str(mask)
-                    problems.append(
-                        Problem("unpaired", image, "has no mask", expected, remedy="add it, or remove both")
-                    )
+                    problems.append(no_mask(image))
+        for folder in sorted({mask.parent for mask in seen}):
+            for mask in sorted(folder.iterdir()) if folder.is_dir() else ():
+                if mask not in seen and mask.suffix in _SUFFIXES:
+                    problems.append(Problem("unpaired", mask, "has no picture", remedy="add it, or remove the mask"))
         ordered = {split: tuple(sorted(items, key=lambda item: item.name)) for split, items in splits.items()}
         if not ordered and not problems:
             raise DataError(f"{path} leads to no pictures", "train: and val: that do", "look at its path")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from atonce.data.dataset import Dataset, Item
 from atonce.data.formats.base import DatasetFormat, annotations_of
@@ -43,11 +44,13 @@ class Yolo(DatasetFormat):
         notes: list[str] = []
         splits: dict[str, list[Item]] = {}
         polygons = boxes = 0
+        files: set[Path] = set()
         for split, pictures, found in data.pictures():
             problems += found
             empty = []
             for key, image in sorted(pictures.items()):
-                path = file_beside(image, root, "labels", (".txt",))
+                path = _label_file(image, root)
+                files.add(path)
                 shapes, box_count, wrong = _read(path, data)
                 polygons, boxes = polygons + len(shapes), boxes + box_count
                 problems += wrong
@@ -58,6 +61,7 @@ class Yolo(DatasetFormat):
             if empty:
                 some = count_of(len(empty), "picture has", "pictures have")
                 notes.append(f"{split or 'all'}: {some} no polygon, and nothing but background: {listing(empty)}")
+        problems += _without_picture(files)
         if boxes and not polygons:
             raise DataError(
                 f"the labels in {root} are boxes (4 numbers), as for detection",
@@ -98,6 +102,27 @@ def _data(root: Path) -> DataYaml:
     classes = root / "classes.txt"
     lines = classes.read_text(encoding="utf-8-sig", errors="replace").splitlines() if classes.is_file() else []
     return without_data_yaml(root, dict(enumerate(line.strip() for line in lines if line.strip())))
+
+
+def _label_file(image: Path, root: Path) -> Path:
+    """The file of a picture; Label Studio writes spaces and the like as in a URL."""
+    path = file_beside(image, root, "labels", (".txt",))
+    quoted = path.with_name(quote(path.stem) + path.suffix)
+    return quoted if quoted.is_file() and not path.is_file() else path
+
+
+def _without_picture(files: set[Path]) -> list[Problem]:
+    """A problem for each file, in the folders of those that belong to pictures, that belongs to none: else it would go
+    unseen, since a picture without a file is background."""
+    rest = [
+        path
+        for folder in sorted({path.parent for path in files})
+        if folder.is_dir() and folder.name.lower() != "images"
+        for path in sorted(folder.glob("*.txt"))
+        if path not in files and path.name != "classes.txt"
+    ]
+    remedy = "add it, or remove the labels"
+    return [Problem("unpaired", path, "has no picture", f"a picture named {path.stem}", remedy=remedy) for path in rest]
 
 
 def _label_files(root: Path) -> Iterator[Path]:
