@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Data, Device, Engine, Format, Model, Truth
+from atonce.cli.options import Data, Device, Engine, Format, Images, Masks, Model, Truth
 
 
 class Metric(str, Enum):
@@ -38,6 +38,8 @@ def evaluate(
     json_: Annotated[bool, typer.Option("--json", help="Scores as JSON on stdout instead of a table.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json, CSV, gallery and report.html.")] = None,
     format: Format = None,
+    images: Images = None,
+    masks: Masks = None,
     device: Device = None,
     engine: Engine = None,
 ) -> None:
@@ -59,6 +61,8 @@ def evaluate(
         quick=quick,
         out=out,
         format=format,
+        images=images,
+        masks=masks,
         device=device,
         engine=engine,
         on_note=print_note,

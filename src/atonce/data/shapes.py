@@ -134,7 +134,7 @@ class ShapeMask:
             found = f"holds the label{'s' if len(unknown) > 1 else ''} {names} ({annotation.image.name})"
             expected = f"one of {', '.join(label for label, _ in self.ids)}"
             raise FileError(Problem("values", annotation.path, found, expected, remedy=self.remedy))
-        size = shapes.size or _size_of(annotation)
+        size = shapes.size or read_size(annotation.image)
         mask = np.full(size, self.background, np.uint8)
         for shape, (top, left, region) in _largest_first(annotation, shapes, size):
             height, width = region.shape
@@ -212,14 +212,6 @@ def _cut(top: int, left: int, region: NDArray[np.bool_], size: tuple[int, int]) 
     first_row, first_column = max(0, -top), max(0, -left)
     region = region[first_row : max(0, size[0] - top), first_column : max(0, size[1] - left)]
     return max(0, top), max(0, left), region
-
-
-def _size_of(annotation: Annotation) -> tuple[int, int]:
-    """The (height, width) of a mask whose annotation does not say it: that of its files, or of the upright picture."""
-    if annotation.files:
-        height, width = _file_values(annotation.files[0]).shape
-        return height, width
-    return read_size(annotation.image)
 
 
 def _file_values(path: Path) -> NDArray[np.integer]:

@@ -30,8 +30,11 @@ def default_recipe_name(data: Path, overrides: Sequence[str]) -> str:
     """The name of the shipped recipe for the data's format.
 
     Args:
-        overrides: where they set `data.format`, that format counts, else the one that is recognised.
+        overrides: where they set `data.format`, that format counts, else the one that is recognised; where they name
+            the folders of pictures and masks (`data.images`), it is a folder.
     """
+    if any(override.startswith("data.images=") for override in overrides):
+        return "folder"
     given = [override.partition("=")[2].strip("\"'") for override in overrides if override.startswith("data.format=")]
     format = given[-1] if given else recognise(data)
     return _RECIPE_BY_FORMAT.get(format or "", "folder")

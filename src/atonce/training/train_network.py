@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from atonce import provenance
+from atonce.data.formats import named_folder
 from atonce.errors import TrainingError, option
 from atonce.evaluation.evaluate_model import evaluate_items
 from atonce.evaluation.extra_metrics import default_metrics
@@ -84,6 +85,8 @@ def train(
     max_minutes: float | None = None,
     teacher: str | PathLike[str] | None = None,
     format: str | None = None,
+    images: str | PathLike[str] | None = None,
+    masks: str | PathLike[str] | None = None,
     ground_truth: Literal["road", "lane"] | None = None,
     bands: Sequence[int] | None = None,
     resume: bool = False,
@@ -109,6 +112,8 @@ def train(
         max_minutes: stop after this time at the latest.
         teacher: a model file to learn from, too (distillation); "none" learns from the masks alone.
         format: the data's format; None recognises it.
+        images, masks: the folders of pictures and of masks, in `data` or elsewhere, where the layout is none that is
+            known.
         ground_truth: KITTI road only: the whole road, or the lane that the car is in.
         bands: of pictures with more than three, those that are read, counted from 1: [4, 3, 2] as red, green and blue,
             or one as grey; None leaves it to the recipe.
@@ -137,6 +142,7 @@ def train(
         *([f"distill.teacher={_name_or_null(teacher)}"] if teacher is not None else []),
     ]
     path = Path(data)
+    changes += _folder_overrides(path, images, masks)
     folder, chosen = choose_run(path, recipe, Path(out) if out is not None else None, changes, resume=resume)
     with _callback(callbacks, progress=progress) as callback:
         run = set_up(chosen, path, folder, resume=resume, callback=callback)
@@ -203,6 +209,15 @@ def override_texts(overrides: Overrides) -> list[str]:
     if isinstance(overrides, Mapping):
         return [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
     return list(overrides)
+
+
+def _folder_overrides(data: Path, images: str | PathLike[str] | None, masks: str | PathLike[str] | None) -> list[str]:
+    """The overrides that name the folders of pictures and masks, so that a run which is resumed from elsewhere finds
+    them: relative to the data set where they lie in it, else absolute. Folders that do not exist are named as they are
+    given, and refused when the data are opened."""
+    given = {"images": images, "masks": masks}
+    found = {key: named_folder(data, Path(path)) or path for key, path in given.items() if path is not None}
+    return [f"data.{key}={json.dumps(fspath(path))}" for key, path in found.items()]
 
 
 def _name_or_null(value: str | PathLike[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 
 from atonce.data.dataset import Dataset
@@ -34,7 +35,7 @@ from atonce.data.pairing import clashes
 from atonce.errors import DataError, option
 from atonce.text import did_you_mean, listing
 
-__all__ = ["FORMATS", "ClassesNeeded", "OpenOptions", "open_dataset", "recognise"]
+__all__ = ["ALIASES", "FORMATS", "ClassesNeeded", "OpenOptions", "named_folder", "open_dataset", "recognise"]
 
 _FORMATS: tuple[DatasetFormat, ...] = (
     Cityscapes(),
@@ -91,8 +92,8 @@ def open_dataset(
     val_fraction: float = 0.2,
     bands: Bands | None = None,
     classes: Path | str | None = None,
-    images: Path | str | None = None,
-    masks: Path | str | None = None,
+    images: str | PathLike[str] | None = None,
+    masks: str | PathLike[str] | None = None,
 ) -> Dataset:
     """Open the data set in a folder.
 
@@ -155,7 +156,9 @@ def _require_folder(root: Path) -> None:
         raise DataError(f"{root} is empty", f"a folder with a data set:{_layouts()}")
 
 
-def _named_folders(root: Path, images: Path | str | None, masks: Path | str | None) -> tuple[Path | None, Path | None]:
+def _named_folders(
+    root: Path, images: str | PathLike[str] | None, masks: str | PathLike[str] | None
+) -> tuple[Path | None, Path | None]:
     """The folders that a user names, as they are relative to the root or not. Raises DataError: one of them alone, or
     not there."""
     if images is None and masks is None:
