@@ -57,6 +57,12 @@ class Item:
         """The file that holds the mask: itself a picture, or the one that holds the annotation; None without a mask."""
         return self.mask.path if isinstance(self.mask, Annotation) else self.mask
 
+    @property
+    def named_mask(self) -> Path | None:
+        """The file to name where one mask among others is meant: the mask, or the picture of an annotation, since one
+        file may hold those of many pictures (COCO); None without a mask."""
+        return self.image if isinstance(self.mask, Annotation) else self.mask
+
 
 @dataclass(frozen=True)
 class Sample:

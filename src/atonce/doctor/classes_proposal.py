@@ -33,7 +33,7 @@ def classes_proposal(
     """
     reader = dataset.read_mask
     if isinstance(reader, ShapeMask):
-        return _dump(_shape_entries(dataset.labels, reader), rule)
+        return _dump(_shape_entries(dataset.labels, reader), rule, labels=True)
     if not isinstance(reader, ClassMask):
         return ""
     new = [value for value, _ in unnamed.most_common() if isinstance(value, tuple) == by_colour]
@@ -92,8 +92,8 @@ def _spare_colours(labels: LabelSpec, count: int) -> list[Colour]:
     return [*spare, *(grey for grey in greys if grey not in spare and grey not in labels.palette)][:count]
 
 
-def _dump(entries: Iterable[Mapping[str, object]], rule: BorderRule | None) -> str:
+def _dump(entries: Iterable[Mapping[str, object]], rule: BorderRule | None, *, labels: bool = False) -> str:
     lines = [yaml.safe_dump(dict(entry), default_flow_style=True, sort_keys=False, width=1000) for entry in entries]
     rules = "".join(f"{line}\n" for line in border_lines(rule))
     text = _HEAD + rules + "classes:\n" + "".join(f"  - {line}" for line in lines)
-    return text if can_be_read(text) else ""
+    return text if can_be_read(text, labels=labels) else ""
