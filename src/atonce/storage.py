@@ -89,8 +89,8 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically. Raises StorageError."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+    """Write UTF-8 text atomically; bytes of file names that are none become \\xe9. Raises StorageError."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8", "backslashreplace"))
 
 
 def nan_to_none(data: Any) -> Any:

@@ -30,3 +30,8 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """
     near = difflib.get_close_matches(name, list(known), 1, cutoff)
     return f"did you mean '{near[0]}'?" if near else ""
+
+
+def readable_name(name: str) -> str:
+    """Write the bytes of a file's name that are no UTF-8 as %E9: Python holds them as characters that no text may."""
+    return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in name)

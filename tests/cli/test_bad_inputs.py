@@ -108,9 +108,9 @@ def larger_mask(root: Path) -> None:
     trees.save(first_mask(root), trees.ids(0, (0, 1, 2), (72, 48)))
 
 
-def missing_mask(root: Path) -> None:
+def misnamed_mask(root: Path) -> None:
     trees.folder(root)
-    first_mask(root).unlink()
+    first_mask(root).rename(first_mask(root).with_name("Street0.png"))
 
 
 def something_else(world: World) -> list[str | Path]:
@@ -146,7 +146,10 @@ DATA: dict[str, Case] = {
         train_on(larger_mask),
         (r"masks/street0\.png is 72x48", r"expected the size of its picture street0\.jpg, 36x24", "export the mask"),
     ),
-    "missing mask": (train_on(missing_mask), (r"street0\.jpg has no mask", r"expected a mask named street0\.png")),
+    "a mask named otherwise": (
+        train_on(misnamed_mask),
+        (r"street0\.jpg has no mask", r"expected a mask named street0\.png", "differs in upper and lower case only"),
+    ),
     "wrong --format": (
         lambda world: ["train", world.data, "--format", "camvit", "--out", world.tmp / "out"],
         ("there is no format 'camvit'", "expected one of", "did you mean 'camvid'"),

@@ -31,7 +31,7 @@ def test_a_healthy_tree_has_no_error(healthy: Tree) -> None:
     assert examination.count("error") == 0 and not examination.wrong
     # The trees reuse the noise of their pictures; nothing else may be said against them.
     warnings = {f.kind for f in examination.findings if f.severity == "warning"}
-    assert warnings <= {"duplicates", "duplicates-across"}
+    assert warnings <= {"duplicates", "duplicates-across", "few-pictures"}
     assert sum(s.pictures for s in examination.statistics.values()) == healthy.pictures
     json.dumps(examination.to_json(), allow_nan=False)
 
@@ -222,8 +222,18 @@ def test_interpolated_masks_are_not_to_be_named(tmp_path: Path) -> None:
     _masks(scenes(tmp_path), lambda mask: _scaled(mask * 20))
     examination = examine(tmp_path)
     values = _finding(examination, "values")
+    # The regions have values of no class, too: those, and no others, may be meant.
     assert "come of interpolation" in values.remedy and values.count == 2
-    assert "name: unknown" not in examination.classes_yaml
+    assert re.findall("name: unknown [0-9]+", examination.classes_yaml) == [
+        f"name: unknown {value}" for value in sorted((60, 120, 180), key=lambda v: -_pixels(tmp_path, v))
+    ]
+    assert "borders: nearest" in examination.classes_yaml
+
+
+def _pixels(root: Path, value: int) -> int:
+    """Pixels of a value in the masks that hold values above 9."""
+    masks = (np.asarray(Image.open(path)) for path in sorted((root / "train" / "masks").iterdir())[:2])
+    return sum(int((mask == value).sum()) for mask in masks)
 
 
 def test_colours_turned_to_grey_are_recognised(tmp_path: Path) -> None:
@@ -250,9 +260,9 @@ def test_no_such_folder_is_an_error_of_the_user(tmp_path: Path) -> None:
 def test_options_are_named_in_the_language_of_the_reader(tmp_path: Path) -> None:
     trees.folder_rgb(tmp_path, classes=None)
     finding = _finding(examine(tmp_path), "classes")
-    assert finding.remedy.endswith("; atonce.doctor.write_classes_file() writes it")
-    assert finding.for_command_line()[1].endswith("; --fix-classes writes it")
-    assert finding.to_json(tmp_path)["remedy"].endswith("; --fix-classes writes it")
+    assert finding.remedy.endswith("; `atonce.doctor.write_classes_file()` of `atonce doctor` writes it")
+    assert finding.for_command_line()[1].endswith("; --fix-classes of `atonce doctor` writes it")
+    assert finding.to_json(tmp_path)["remedy"].endswith("; --fix-classes of `atonce doctor` writes it")
     (tmp_path / "images").rename(tmp_path / "pictures")
     finding = _finding(examine(tmp_path, "camvid"), "layout")
     assert "format='camvid'" in finding.found and "--format camvid" in finding.for_command_line()[0]
@@ -289,4 +299,9 @@ def test_camvid_is_healthy(real_data: Path) -> None:
 
 def test_kitti_road_is_healthy(real_data: Path) -> None:
     examination = examine(real_data / "data" / "kitti_road_sample")
-    assert {(f.severity, f.kind) for f in examination.findings} == {("note", "about")}
+    assert {(f.severity, f.kind) for f in examination.findings} == {
+        ("warning", "few-pictures"),
+        ("note", "about"),
+        ("note", "kitti-road"),
+        ("note", "calibration"),
+    }

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from atonce.doctor import Examination, Finding, examine
+from atonce.doctor.interpolation import border_statistics
 from atonce.errors import DataError
 from tests.data import trees
 from tests.data.broken import train_on
@@ -113,12 +114,13 @@ def test_one_forgotten_class_is_never_taken_for_interpolation(tmp_path: Path) ->
         trees.save(tmp_path / "masks" / f"{i}.png", trees.ids(i, range(1, 6), BIG))
     (tmp_path / "classes.yaml").write_text("[a, b, c, d, e]")
     examination = examine(tmp_path)
-    assert "interpolated" in kinds(examination)
+    assert border_statistics(tmp_path, Image.open(tmp_path / "masks" / "0.png")).suspicious
+    assert "interpolated" not in kinds(examination), "what is an error is not repeated as a warning"
     assert "classes.yaml" in found(examination, "values").remedy
     assert found(examination, "unknown-values").found.startswith("1 value of no class: 5 ")
 
 
-def test_interpolated_masks_without_a_classes_file_have_nothing_to_be_named(tmp_path: Path) -> None:
+def test_interpolated_masks_without_a_classes_file_have_their_regions_to_be_named_alone(tmp_path: Path) -> None:
     two_classes(tmp_path, 255)
     for path in (tmp_path / "masks").iterdir():
         image = Image.open(path).resize((61, 47), Image.Resampling.NEAREST)
@@ -126,7 +128,13 @@ def test_interpolated_masks_without_a_classes_file_have_nothing_to_be_named(tmp_
     examination = examine(tmp_path)
     finding = found(examination, "classes")
     assert "interpolated" in finding.found and "nearest neighbour" in finding.remedy
-    assert "fix-classes" not in finding.for_command_line()[1] and examination.classes_yaml == ""
+    assert examination.classes_yaml.splitlines()[1:] == [
+        "classes:",
+        "  - {name: background, value: 0}",
+        "  - {name: foreground, value: 255}",
+    ]
+    (tmp_path / "classes.yaml").write_text(examination.classes_yaml)
+    assert kinds(examine(tmp_path)) == set()
 
 
 def test_pictures_and_masks_swapped(tmp_path: Path) -> None:
@@ -201,11 +209,12 @@ def test_names_that_nearly_pair(tmp_path: Path) -> None:
         if finding.kind == "unpaired"
         for f in finding.files
     }
-    assert told.keys() == {"images/a.png", "masks/A.png", "images/2.png", "masks/below/2.png", "images/3.png"}
+    assert told.keys() == {"images/a.png", "masks/A.png", "images/2.png", "masks/below/2.png"}
     assert "(that of A.png differs in upper and lower case only)" in told["images/a.png"][0]
     assert "(that of 2.png differs in the folder only)" in told["masks/below/2.png"][0]
     assert told["masks/below/2.png"][1] == "rename or move one of the two"
-    assert told["images/3.png"] == ("has no mask; expected a mask named 3.png", "add it, or remove both")
+    left_out = found(examine(tmp_path), "no-mask")
+    assert files(left_out) == ["3.png"] and left_out.severity == "note"
 
 
 def test_what_no_picture_is_and_odd_names_are_no_trouble(tmp_path: Path) -> None:

@@ -33,6 +33,10 @@ def main() -> None:
         weights,
     )
 
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may hold bytes that are no UTF-8.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(prog_name="atonce", standalone_mode=False))
     except UserError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from atonce.data.dataset import Dataset
 from atonce.data.mask_sources import mask_parts
+from atonce.text import readable_name
 
 _FINGERPRINT_BYTES = 4096
 
@@ -33,7 +34,7 @@ def fingerprint(dataset: Dataset) -> str:
 
 
 def _file_digest(path: Path, root: Path) -> bytes:
-    name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    name = readable_name(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name)
     try:
         with path.open("rb") as file:
             head = file.read(_FINGERPRINT_BYTES)

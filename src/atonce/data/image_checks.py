@@ -150,7 +150,7 @@ def _band_problems(path: Path, header: ImageHeader, bands: Bands | None) -> list
     if (header.bands <= 3 and not header.mode.startswith("2 bands")) or header.mode == "CMYK":
         return []
     read = "bands 1-3 are read" if header.bands > 2 else "band 1 is read"
-    remedy = f"{option('bands')} chooses others"
+    remedy = f"{option('bands')} of `atonce train` chooses others"
     return [Problem("bands", path, f"has {header.bands} bands; {read}", remedy=remedy, severity="warning")]
 
 

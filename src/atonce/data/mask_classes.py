@@ -36,6 +36,9 @@ _MOST_UNNAMED = 64
 
 _SOFT = "interpolated, anti-aliased or compressed masks"
 
+_FEW_MIXED = 3
+"""Values along borders from which on, if they are also most values, ids 0, 1, 2, ... are taken for grey levels."""
+
 _MASKS_FOR_WIDTH = 8
 """Masks that are read once more to see how wide their soft borders are."""
 
@@ -217,8 +220,7 @@ def _refuse_values(root: Path, target: Path, probe: MaskProbe) -> None:
     if len(ids) == 1:
         found = f"the masks in {root} hold nothing but {ids[0]}"
         raise DataError(found, "two classes at least", "look at how they were exported")
-    if len(ids) > _MOST_UNNAMED or (ids and _sparse(ids)):
-        _refuse_soft_values(root, target, probe)
+    _refuse_soft_values(root, target, probe, doubtful=len(ids) > _MOST_UNNAMED or bool(ids and _sparse(ids)))
     if len(ids) > _MOST_UNNAMED:
         raise ClassesNeeded(
             f"the masks in {root} hold {len(ids)} different values: interpolated or compressed masks, or no masks",
@@ -253,11 +255,15 @@ def _sparse(ids: list[int]) -> bool:
     return ids[-1] >= max(_LARGEST_SPARSE_ID, 2 * len(ids))
 
 
-def _refuse_soft_values(root: Path, target: Path, probe: MaskProbe) -> None:
-    """Refuse index masks of which some values lie along borders only, with the classes that can be made out."""
+def _refuse_soft_values(root: Path, target: Path, probe: MaskProbe, *, doubtful: bool) -> None:
+    """Refuse index masks of which some values lie along borders only, with the classes that can be made out.
+
+    Args:
+        doubtful: the values can hardly be ids, however they are used; else most of them must lie along borders.
+    """
     found = propose_classes(_values(probe.values), probe.value_uses)
     values = sorted(value for value in found.meant if isinstance(value, int))
-    if not found.mixed or not found.plausible:
+    if not found.plausible or found.mixed < (1 if doubtful else max(_FEW_MIXED, len(values))):
         return
     proposal = propose_by_value(values, _border_rule(probe, lambda rule: propose_by_value(values, rule)))
     raise ClassesNeeded(

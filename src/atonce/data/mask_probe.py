@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 from atonce.data.class_statistics import count_values
 from atonce.data.classes_file import LARGEST_CLASS_VALUE, read_border_rule, read_classes
 from atonce.data.masks import (
@@ -23,7 +25,7 @@ from atonce.data.masks import (
     open_mask,
 )
 from atonce.data.sampling import evenly_spaced
-from atonce.data.soft_borders import DEFAULT_WIDTH, BorderRule, ValueUses, value_uses
+from atonce.data.soft_borders import DEFAULT_WIDTH, THIN_SHARE, BorderRule, ValueUses, on_segments, value_uses
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX, Colour
 
@@ -38,14 +40,15 @@ _VOID = frozenset({IGNORE_INDEX})
 _MOST_CLEAN = 64
 """The most values that all may be classes though none of them is seen to be a mixture; more were not drawn."""
 
+_MOST_ENDS = 20
+"""Colours, of those that fill most, between which mixtures are looked for."""
+
 _REGIONS_SHARE = 0.5
 """Share of the pixels whose values fill regions, below which masks are taken for photographs."""
 
-_THIN_SHARE = 0.0005
-"""Share of the pixels above which a value counts as a class though it nowhere fills a region: poles are thin."""
-
-_NOISE, _NOISE_RARITY = 8, 20
-"""JPEG's noise: values up to so many levels from another one that is so many times as frequent."""
+_COLOUR_NOISE, _NUMBER_NOISE, _NUMBER_RARITY = 16, 4, 5
+"""JPEG's noise: colours up to so many levels, in each channel, from a more frequent one; numbers up to so many from one
+that is so many times as frequent."""
 
 
 @dataclass
@@ -170,11 +173,12 @@ def propose_classes(counts: Mapping[MaskValue, int], uses: ValueUses) -> Propose
     if not mixed and len(counts) <= _MOST_CLEAN:
         return ProposedClasses(Counter(counts))
     regions = set(uses.regions())
+    mixed |= _lines_between(counts, regions)
     if sum(counts[value] for value in counts if _number(value) in regions) < _REGIONS_SHARE * total:
         return ProposedClasses(Counter(counts))
     meant = Counter[MaskValue]()
     for value, pixels in sorted(counts.items(), key=lambda item: -item[1]):
-        fills = _number(value) in regions or pixels > _THIN_SHARE * total
+        fills = _number(value) in regions or pixels > THIN_SHARE * total
         if fills and value not in mixed and not any(_is_noise(value, pixels, other, meant[other]) for other in meant):
             meant[value] = pixels
         if len(meant) > IGNORE_INDEX:
@@ -189,7 +193,18 @@ def _number(value: MaskValue) -> int:
 def _is_noise(value: MaskValue, pixels: int, other: MaskValue, others_pixels: int) -> bool:
     """Tell whether a value is so near to one that is so much more frequent that JPEG has made it of that one."""
     one, two = (v if isinstance(v, tuple) else (v,) for v in (value, other))
-    return pixels * _NOISE_RARITY < others_pixels and all(abs(a - b) <= _NOISE for a, b in zip(one, two, strict=True))
+    noise, rarity = (_COLOUR_NOISE, 1) if isinstance(value, tuple) else (_NUMBER_NOISE, _NUMBER_RARITY)
+    return pixels * rarity < others_pixels and all(abs(a - b) <= noise for a, b in zip(one, two, strict=True))
+
+
+def _lines_between(counts: Mapping[MaskValue, int], regions: set[int]) -> set[MaskValue]:
+    """Return the colours outside of regions that lie on a line between two of those that fill most."""
+    largest = sorted((v for v in counts if isinstance(v, tuple) and _number(v) in regions), key=lambda v: -counts[v])
+    others = [value for value in counts if isinstance(value, tuple) and _number(value) not in regions]
+    if not others or not largest:
+        return set()
+    lie = on_segments(np.array(others, np.int64), np.array(largest[:_MOST_ENDS], np.int64))
+    return {value for value, on_line in zip(others, lie.tolist(), strict=True) if on_line}
 
 
 def propose_by_colour(colours: Counter[Colour], rule: BorderRule | None = None) -> str:

@@ -16,7 +16,20 @@ from PIL import Image
 from atonce.data.class_statistics import count_values
 from atonce.data.images import FileError, Problem, open_image, upright
 from atonce.data.pairing import lossy_mask
-from atonce.data.soft_borders import DEFAULT_WIDTH, MAX_WIDTH, BorderRule, Levels, nearest_known, value_uses
+from atonce.data.soft_borders import (
+    DEFAULT_WIDTH,
+    MAX_WIDTH,
+    MOST_MIXTURE,
+    THIN_SHARE,
+    BorderRule,
+    Levels,
+    ValueUses,
+    in_regions,
+    mixed_into_a_class,
+    nearest_known,
+    on_segments,
+    value_uses,
+)
 from atonce.errors import option
 from atonce.labels import IGNORE_INDEX, Colour
 from atonce.text import count_of, listing
@@ -33,8 +46,15 @@ _LARGEST_VALUE = 65535
 _MOST_UNKNOWN = 256
 """The most values kept of a mask that holds unknown ones: more of them are no classes anyway."""
 
-_COLOUR_NOISE, _NUMBER_NOISE = 8, 4
-"""Levels up to which a colour (in each channel), or a number, is the noise of JPEG around a class's own."""
+_COLOUR_NOISE, _NUMBER_NOISE = 16, 6
+"""Levels up to which a colour (in each channel), or a number, is the noise of JPEG around a class's own, where the
+classes' own are twice as far apart."""
+
+_CLOSE = 4
+"""Levels within which most pixels of a mask with compression noise are to a class."""
+
+_FEW_MIXTURES = 3
+"""Mixtures in a mask from which on what else lies outside of its regions is likely to be one, too."""
 
 _MIN_NOISE_VALUES = 16
 """Compression noise is of more unknown values than this."""
@@ -217,22 +237,23 @@ class ClassMask:
         """
         content = self.content(path)
         ids = self._ids(content)
-        unknown = self._unknown_pixels(content, ids)
-        changed = int(np.count_nonzero(unknown))
-        if not changed:
+        changed = self._unknown_pixels(content, ids)
+        if not changed.any():
             return content, 0
+        before = ids.copy()
         left = self._snap(content, ids, rule)
         if left.size:
             raise FileError(replace(self, borders=rule)._problem(path, content, left))
+        changed |= ids != before
         number_of = {class_id: number for number, class_id in reversed(self._known(content))}
-        if IGNORE_INDEX not in number_of and (ids[unknown] == IGNORE_INDEX).any():
+        if IGNORE_INDEX not in number_of and (ids[changed] == IGNORE_INDEX).any():
             found = "has pixels along borders that are to be void, but no value or colour means void"
             remedy = "add `{name: void, colour: [0, 0, 0], void: true}` to the classes, with a colour that is free"
             raise FileError(Problem("values", path, found, "a void class", remedy=remedy))
         numbers = content.numbers.copy()
-        for class_id in np.unique(ids[unknown]).tolist():
-            numbers[unknown & (ids == class_id)] = number_of[class_id]
-        return replace(content, numbers=numbers), changed
+        for class_id in np.unique(ids[changed]).tolist():
+            numbers[changed & (ids == class_id)] = number_of[class_id]
+        return replace(content, numbers=numbers), int(np.count_nonzero(changed))
 
     def unknown_pixels(self, path: Path) -> int:
         """Count the pixels of a mask that are of no class, whatever a rule for borders makes of them.
@@ -303,17 +324,22 @@ class ClassMask:
 
     def _snap(self, content: MaskContent, ids: NDArray[np.uint8], rule: BorderRule) -> NDArray[np.integer]:
         """Give unknown pixels a class, or void, as the rule says, in `ids`; return the numbers that are left, 1-D."""
-        unknown = self._unknown_pixels(content, ids)
+        unknown, levels = self._unknown_pixels(content, ids), content.levels()
         flat, numbers = ids.reshape(-1), content.numbers.reshape(-1)
         at = np.flatnonzero(unknown)
         values, index = np.unique(numbers[at], return_inverse=True)
         class_of = self._noise_of(content, values)[index.ravel()]
         flat[at[class_of >= 0]] = class_of[class_of >= 0]
         unknown.reshape(-1)[at[class_of >= 0]] = False
-        source, _ = nearest_known(content.levels(), unknown, rule.width)
-        at, near = np.flatnonzero(unknown), source >= 0
+        # What has the value of a class by chance is as wrong as what has none.
+        member = in_regions(content.numbers) & ~unknown
+        at = np.flatnonzero(~member & ~unknown)
+        by_chance = unknown.copy()
+        by_chance.reshape(-1)[at[mixed_into_a_class(levels, member, at)]] = True
+        source, _ = nearest_known(levels, by_chance, rule.width)
+        at, near = np.flatnonzero(by_chance), source >= 0
         flat[at[near]] = flat[source[near]] if rule.to == "nearest" else IGNORE_INDEX
-        return numbers[at[~near]]
+        return numbers[at[~near & unknown.reshape(-1)[at]]]
 
     def _noise_of(self, content: MaskContent, values: NDArray[np.integer]) -> NDArray[np.int16]:
         """Return the class ids of numbers (N,) that differ from a class's as little as JPEG's noise does, int16; -1 for
@@ -325,7 +351,8 @@ class ClassMask:
         limit = _COLOUR_NOISE if content.coloured else _NUMBER_NOISE
         own = _levels_of([number for number, _ in known], coloured=content.coloured)
         apart = np.abs(own[:, None] - own[None]).max(2) + np.where(np.eye(len(own), dtype=bool), 1 << 20, 0)
-        if len(known) > 1 and apart.min() <= 2 * limit:
+        limit = min(limit, (int(apart.min()) - 1) // 2)
+        if limit < 1:
             return none
         distance = np.abs(_levels_of(values.tolist(), coloured=content.coloured)[:, None] - own[None]).max(2)
         ids = np.array([class_id for _, class_id in known], np.int16)
@@ -344,6 +371,8 @@ class ClassMask:
             known = dict(self._known(content))
             uses = value_uses(content.numbers, content.levels(), known)
             mixed = frozenset(number for number in counts if uses.is_mixture(number))
+            if len(mixed) >= _FEW_MIXTURES:
+                mixed |= self._likely_mixtures(content, uses, sorted(counts.keys() - mixed))
         if not mixed:
             return UnknownValues(meant=named)
         width = self._border_width(content, mixed)
@@ -355,6 +384,26 @@ class ClassMask:
             width=width,
         )
 
+    def _likely_mixtures(self, content: MaskContent, uses: ValueUses, numbers: Sequence[int]) -> frozenset[int]:
+        """Return those numbers of a mask with soft borders that fill no region and are likely to be mixtures, too.
+
+        They are of three regions, or of one that is too thin to be seen. Colours must be very rare, or lie between
+        those of two classes.
+        """
+        rare = [
+            number
+            for number in numbers
+            if number in uses.by_value
+            and not uses.by_value[number].inside
+            and uses.by_value[number].pixels <= MOST_MIXTURE * uses.pixels
+        ]
+        if not content.coloured or not rare:
+            return frozenset(rare)
+        ends = _levels_of([number for number, _ in self._known(content)], coloured=True)
+        lie = on_segments(_levels_of(rare, coloured=True), ends).tolist()
+        few = max(1.0, THIN_SHARE * uses.pixels)
+        return frozenset(n for n, on_line in zip(rare, lie, strict=True) if on_line or uses.by_value[n].pixels <= few)
+
     def _is_noise(self, content: MaskContent, counts: Counter[int]) -> frozenset[int]:
         """Return all unknown numbers where they are so many, and most pixels so close to a class, as JPEG leaves them;
         else none. Ids that nobody named are fewer (of Cityscapes' labelIds 15 are no trainIds), or not close."""
@@ -363,7 +412,7 @@ class ClassMask:
             return frozenset()
         found = _levels_of(list(counts), coloured=content.coloured)
         own = _levels_of(known, coloured=content.coloured)
-        close = np.abs(found[:, None] - own[None]).max(axis=2).min(axis=1) <= _NUMBER_NOISE
+        close = np.abs(found[:, None] - own[None]).max(axis=2).min(axis=1) <= _CLOSE
         pixels = np.array(list(counts.values()))
         return frozenset(counts) if 2 * pixels[close].sum() > pixels.sum() else frozenset()
 
@@ -397,8 +446,7 @@ class ClassMask:
         explained = self._explain(content, unknown)
         if explained.mixed and explained.meant:
             meant = np.isin(unknown, np.array([_number_of(value) for value in explained.meant], np.int64))
-            count = len(explained.mixed)
-            remedy = f"{remedy}; {count_of(count, 'other value')}: {explained.remedy}"
+            remedy = f"{remedy}; as to the other values, {explained.remedy}"
             return self._values_problem(path, content, unknown[meant], remedy=remedy)
         return self._values_problem(path, content, unknown, remedy=explained.remedy or remedy)
 

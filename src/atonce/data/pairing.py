@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from atonce.data.dataset import Item
 from atonce.data.images import IMAGE_SUFFIXES, Problem
 from atonce.errors import DataError
+from atonce.text import readable_name
 
 LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
 
@@ -61,7 +62,7 @@ def images_in(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
         if suffix not in IMAGE_SUFFIXES:
             continue
         # macOS stores names with accents in another form than most: é as one character or as two.
-        key = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+        key = readable_name(unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix()))
         if key in found:
             text = f"has the same name as {found[key].name}"
             problems.append(Problem("duplicate", path, text, "one picture of a name", remedy="rename or remove one"))

@@ -64,7 +64,9 @@ def problem_notes(problems: Iterable[Problem], root: Path | None = None) -> list
             files = listing(problem.where(root) for problem in group)
         else:
             files = first.line(root, remedy=False) + (f" (and {len(group) - 1} more)" if len(group) > 1 else "")
-        lines.append(f"{summary(first.kind, len(group))}: {files}" + (f"; {first.remedy}" if first.remedy else ""))
+        said = "warning: " if first.severity == "warning" else ""
+        remedy = f"; {first.remedy}" if first.remedy else ""
+        lines.append(f"{said}{summary(first.kind, len(group))}: {files}{remedy}")
     return lines
 
 

@@ -38,8 +38,18 @@ _NOISE = 8
 _MOST_SAMPLED = 20_000
 """Pixels of a mask that are looked at, evenly spaced: photographs in the place of masks have millions."""
 
+_MOST_ENDS = 40
+"""Colours of regions between which lines are drawn."""
+
 _MOST_VALUES = 2048
 """The most values without a region whose use is counted one by one; photographs have a hundred times as many."""
+
+MOST_MIXTURE = 0.04
+"""Share of the pixels above which a value is no mixture: classes that are small regions everywhere have no pixel inside
+either."""
+
+THIN_SHARE = 0.0005
+"""Share of the pixels above which a colour is meant though it nowhere fills a region: poles are thin."""
 
 _MOSTLY = 0.5
 """Share of a value's pixels that must lie between two regions."""
@@ -128,8 +138,8 @@ class ValueUse:
         self.between += other.between
 
     @property
-    def mixture(self) -> bool:
-        """True for a value that occurs along borders only, as a mixture of the regions on both sides."""
+    def along_borders(self) -> bool:
+        """True for a value that occurs between regions only, as a mixture of those on both sides."""
         return not self.inside and self.sampled > 0 and self.between >= _MOSTLY * self.sampled
 
 
@@ -156,8 +166,14 @@ class ValueUses:
         return [value for value, use in self.by_value.items() if use.inside]
 
     def is_mixture(self, value: int) -> bool:
-        """Tell whether a value occurs as a mixture along borders only; never where there is no region beside it."""
-        return self.by_value.get(value, self.rare).mixture
+        """Tell whether a value occurs as a mixture along borders only, and so seldom as one mixture does."""
+        use = self.by_value.get(value, self.rare)
+        return use.along_borders and (use is self.rare or use.pixels <= MOST_MIXTURE * self.pixels)
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels of all values."""
+        return sum(use.pixels for use in self.by_value.values()) + self.rare.pixels
 
 
 def value_uses(values: NDArray[np.integer], levels: Levels, known: Mapping[int, object] | None = None) -> ValueUses:
@@ -197,17 +213,99 @@ def _same_as_neighbours(values: NDArray[np.integer]) -> NDArray[np.bool_]:
     return np.asarray(same, bool)
 
 
-def _between_regions(levels: Levels, of_region: NDArray[np.bool_], at: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Tell for pixels (flat indices) whether they are mixtures of the regions to both sides, or noise of one of them.
+def on_segments(values: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell for colours (N, 3) whether they lie on a line between two others (M, 3), as mixtures of these do.
 
-    The two sides are looked for along the row, the column and the diagonals.
+    Of more than 40 ends, which would fill the space with lines, none is looked at.
     """
-    height, width = of_region.shape
-    flat, region = levels.reshape(-1, levels.shape[2]), of_region.ravel()
+    found = np.zeros(len(values), bool)
+    if len(ends) > _MOST_ENDS:
+        return found
+    points = values.astype(np.float64)
+    for i, one in enumerate(ends.astype(np.float64)):
+        for other in ends[i + 1 :].astype(np.float64):
+            along = other - one
+            share = ((points - one) @ along / max(1.0, along @ along)).clip(-_OVERSHOOT, 1 + _OVERSHOOT)
+            found |= np.abs(points - one - share[:, None] * along).max(1) <= _ROUNDING + 1
+    return found
+
+
+def in_regions(values: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Tell for each pixel, bool (H, W), whether it belongs to a region: 3x3 pixels, it among them, have its value."""
+    member = np.zeros(values.shape, bool)
+    if min(values.shape) > 2:
+        inside = _same_as_neighbours(values)
+        for down in range(3):
+            for right in range(3):
+                member[down : down + inside.shape[0], right : right + inside.shape[1]] |= inside
+    return member
+
+
+def mixed_into_a_class(levels: Levels, member: NDArray[np.bool_], at: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Tell for pixels (flat indices) outside of regions whether they look like a class but are mixtures of two others:
+    halfway between black and white lies grey.
+
+    Such a pixel lies between two regions, has a value between theirs and near neither, and touches no region of its own
+    value.
+
+    Args:
+        member: bool (H, W), see `in_regions`.
+    """
+    height, width = member.shape
+    flat, region = levels.reshape(-1, levels.shape[2]), member.ravel()
     row, column = np.divmod(at, width)
+    own, mixed = flat[at], np.zeros(at.size, bool)
+    near = _NOISE if levels.shape[2] == 3 else _ROUNDING
+    for one, two, both in _sides(flat, region, at, (height, width)):
+        low, high = np.minimum(one, two), np.maximum(one, two)
+        between = ((own >= low - _ROUNDING) & (own <= high + _ROUNDING)).all(1)
+        apart = (np.abs(own - one) > near).any(1) & (np.abs(own - two) > near).any(1)
+        mixed |= both & between & apart
+    for down, right in _ring(1):
+        y, x = row + down, column + right
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        other = np.where(inside, y * width + x, 0)
+        mixed &= ~(inside & region[other] & (np.abs(own - flat[other]) <= near).all(1))
+    return mixed
+
+
+def _between_regions(levels: Levels, of_region: NDArray[np.bool_], at: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Tell whether pixels (flat indices) are mixtures of the regions to both sides, or noise of one of them."""
+    flat, region = levels.reshape(-1, levels.shape[2]), of_region.ravel()
     own, found = flat[at], np.zeros(at.size, bool)
+    for one, two, both in _sides(flat, region, at, of_region.shape):
+        low, high = np.minimum(one, two), np.maximum(one, two)
+        slack = _ROUNDING + _OVERSHOOT * (high - low)
+        differ = (low != high).any(1)
+        found |= both & differ & ((own >= low - slack) & (own <= high + slack)).all(1)
+        if levels.shape[2] == 3:  # numbers so close together may be the ids of classes
+            for value in (one, two):
+                found |= (np.abs(own - value) <= _NOISE).all(1)
+    return found
+
+
+def _sides(
+    flat: NDArray[np.int32],
+    region: NDArray[np.bool_],
+    at: NDArray[np.intp],
+    shape: tuple[int, ...],
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]]:
+    """Look for the regions to both sides of pixels: along the row, the column and the diagonals.
+
+    Args:
+        flat: levels (H * W, K).
+        region: bool (H * W,), pixels that belong to a region.
+        at: indices (N,) of the pixels.
+        shape: H and W.
+
+    Yields:
+        The levels (N, K) of the regions on the one and on the other side, far away from all values where there is none,
+        and whether there are both, bool (N,).
+    """
+    height, width = shape
+    row, column = np.divmod(at, width)
     for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        sides = []
+        values, there = [], []
         for sign in (-1, 1):
             first = np.full(at.size, -1, np.intp)
             for step in range(1, _REACH + 1):
@@ -215,14 +313,6 @@ def _between_regions(levels: Levels, of_region: NDArray[np.bool_], at: NDArray[n
                 inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
                 other = np.where(inside, y * width + x, 0)
                 first = np.where((first < 0) & inside & region[other], other, first)
-            sides.append(first)
-        one, two = (flat[np.maximum(side, 0)] for side in sides)
-        both = (sides[0] >= 0) & (sides[1] >= 0)
-        low, high = np.minimum(one, two), np.maximum(one, two)
-        slack = _ROUNDING + _OVERSHOOT * (high - low)
-        differ = (low != high).any(1)
-        found |= both & differ & ((own >= low - slack) & (own <= high + slack)).all(1)
-        if levels.shape[2] == 3:  # numbers so close together may be the ids of classes
-            for side, value in zip(sides, (one, two), strict=True):
-                found |= (side >= 0) & (np.abs(own - value) <= _NOISE).all(1)
-    return found
+            there.append(first >= 0)
+            values.append(np.where(there[-1][:, None], flat[np.maximum(first, 0)], np.int32(-(2**30))))
+        yield values[0], values[1], there[0] & there[1]

@@ -145,11 +145,13 @@ def read_tiff_bands(path: Path, layout: TiffLayout, bands: Sequence[int]) -> NDA
     tags = layout.tags
     dtype = np.dtype(f"{layout.order}{_kind(tags)}{layout.bits // 8}")
     if tags.get(_PLANAR, 1) == 1:
-        pixels = _decode(path, layout, dtype, layout.bands, slice(None))[..., [band - 1 for band in bands]]
+        pixels = _decode(path, layout, dtype, samples=layout.bands, chunks=slice(None))[
+            ..., [band - 1 for band in bands]
+        ]
     else:
         key = _TILES if _TILES in tags else _STRIPS
         chunks = len(_numbers(tags[key])) // layout.bands
-        parts = [_decode(path, layout, dtype, 1, slice((b - 1) * chunks, b * chunks)) for b in bands]
+        parts = [_decode(path, layout, dtype, samples=1, chunks=slice((b - 1) * chunks, b * chunks)) for b in bands]
         pixels = np.concatenate(parts, axis=2)
     return _upright(pixels.astype(dtype.newbyteorder("=")), tags.get(_ORIENTATION, 1))
 
@@ -159,7 +161,9 @@ def _kind(tags: dict[int, Any]) -> str:
     return {2: "i", 3: "f"}.get((_numbers(tags.get(_FORMAT, 1)) or (1,))[0], "u")
 
 
-def _decode(path: Path, layout: TiffLayout, dtype: np.dtype[Any], samples: int, chunks: slice) -> NDArray[np.generic]:
+def _decode(
+    path: Path, layout: TiffLayout, dtype: np.dtype[Any], *, samples: int, chunks: slice
+) -> NDArray[np.generic]:
     """Decode some of the chunks (strips or tiles) of a page, all with `samples` samples a pixel: (H, W, samples)."""
     tags, pixel_bytes = layout.tags, samples * dtype.itemsize
     width, height = tags[_WIDTH], tags[_HEIGHT]

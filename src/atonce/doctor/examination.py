@@ -82,9 +82,12 @@ class Examination:
     @property
     def wrong_beside_masks(self) -> bool:
         """True when training would be wrong even with masks whose values are all classes' or void."""
-        return any(
-            f.severity == "error" and f.kind not in ("values", "unknown-values", "classes") for f in self.findings
-        )
+        of_masks = {"values", "unknown-values", "classes"}
+        if self.dataset is not None and all(
+            any(item.mask is not None for item in self.dataset.splits.get(split, ())) for split in ("train", "val")
+        ):
+            of_masks.add("split")  # no mask of the split could be read
+        return any(finding.severity == "error" and finding.kind not in of_masks for finding in self.findings)
 
     def class_weights(self) -> dict[str, list[float]]:
         """Compute class weights by both rules of the recipe, as training computes them, from the same counts.

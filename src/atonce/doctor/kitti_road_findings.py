@@ -26,7 +26,6 @@ def kitti_road_findings(dataset: Dataset) -> list[Finding]:
     return [
         _completeness("training", training, _TRAINING),
         _completeness("testing", testing, _TESTING),
-        *_other_ground_truth(dataset),
         *_calibration(dataset.root, "training", training),
         *_calibration(dataset.root, "testing", testing),
     ]
@@ -49,17 +48,19 @@ def _completeness(part: str, images: dict[str, Path], whole: dict[str, int]) -> 
     return Finding("note", "kitti-road", found, remedy)
 
 
-def _other_ground_truth(dataset: Dataset) -> list[Finding]:
-    """Mention the other kind of ground truth where more pictures have it: a sample may hold lanes only."""
+def more_ground_truth(dataset: Dataset) -> str:
+    """Say where more ground truth is to be had: a sample may hold lanes only; "" for other formats, or all of it."""
+    if dataset.format != "kitti-road":
+        return ""
     kind = dataset.extras.get("ground_truth", "road")
     other = "lane" if kind == "road" else "road"
-    folder = dataset.root / "training" / "gt_image_2"
-    counts = {truth: sum(f"_{truth}_" in name for name in _images(folder)) for truth in (kind, other)}
-    if counts[other] <= counts[kind]:
-        return []
-    found = f"{count_of(counts[kind], 'picture')} with ground truth '{kind}', {counts[other]} with '{other}'"
-    remedy = f"{option('ground_truth', other)} takes '{other}'"
-    return [Finding("note", "ground-truth", found, remedy)]
+    names = _images(dataset.root / "training" / "gt_image_2")
+    here, there = (sum(f"_{truth}_" in name for name in names) for truth in (kind, other))
+    remedy = "" if here == sum(_TRAINING.values()) else "unpack the whole of data_road.zip"
+    if there <= here:
+        return remedy
+    use = f"use {option('ground_truth', other)}: {count_of(there, 'picture')} here have it, {here} have '{kind}'"
+    return f"{remedy}, or {use}" if remedy else use
 
 
 def _calibration(root: Path, part: str, images: dict[str, Path]) -> list[Finding]:

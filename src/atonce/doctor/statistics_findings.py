@@ -9,12 +9,13 @@ import numpy as np
 from atonce.data.class_statistics import DataStatistics
 from atonce.data.dataset import Dataset
 from atonce.doctor.findings import Finding
+from atonce.doctor.kitti_road_findings import more_ground_truth
 from atonce.errors import option
 from atonce.labels import LabelSpec
-from atonce.text import count_of, listing
+from atonce.text import listing
 
 _MAX_VOID_SHARE = 0.5
-_FEW_TRAIN, _FEW_VAL = 5, 2
+FEW_TRAIN, FEW_VAL = 5, 2
 """Pictures of the splits below which not even a trial makes sense."""
 _RARE_SHARE = 0.001
 """Share of the pixels below which a class will hardly be learned without help."""
@@ -48,15 +49,10 @@ def _splits(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[
 def _too_few(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[Finding]:
     """Find splits so small that nothing can be learned from them, or said by them."""
     train, val = statistics["train"].masks, statistics["val"].masks
-    if train >= _FEW_TRAIN and val >= _FEW_VAL:
+    if train >= FEW_TRAIN and val >= FEW_VAL:
         return []
     found = f"too few pictures: {train} to train on, {val} to validate with; scores on so few are chance"
-    remedy = "label some dozens at least"
-    if dataset.format == "kitti-road" and dataset.extras.get("ground_truth") == "road":
-        remedy = "unpack the whole of data_road.zip"
-        lanes = sum("_lane_" in path.name for path in (dataset.root / "training" / "gt_image_2").glob("*.png"))
-        if lanes > train + val:
-            remedy += f", or use {option('ground_truth', 'lane')}: {count_of(lanes, 'picture')} here have lanes"
+    remedy = more_ground_truth(dataset) or "label some dozens at least"
     return [Finding("warning", "few-pictures", found, remedy)]
 
 

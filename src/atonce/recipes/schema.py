@@ -103,7 +103,7 @@ class DataConfig(Section):
     """Share of the pictures kept for validation where the data set brings no split."""
     split_seed: Seed = 0
     """Random seed of that split."""
-    bands: Annotated[tuple[Count, ...], Field(min_length=1, max_length=3)] | None = None
+    bands: tuple[Count] | tuple[Count, Count, Count] | None = None
     """Bands of the pictures that are read, counted from 1, in training and in use: three as red, green and blue, such
     as (4, 3, 2), or one as grey; null: the first three."""
     scale: Positive = 1.0

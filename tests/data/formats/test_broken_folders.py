@@ -120,10 +120,20 @@ CASES: dict[str, Case] = {
         lambda root: trees.save(root / "masks" / "street4.png", trees.ids(0, (0, 1), (40, 30))),
         (r"masks/street4\.png is 40x30; expected the size of its picture street4\.jpg, 36x24", "nearest neighbour"),
     ),
-    "picture without mask": (
+    "no picture has the name of a mask": (
         trees.folder,
-        lambda root: (root / "masks" / "street0.png").unlink(),
-        (r"images/street0\.jpg has no mask; expected a mask named street0\.png",),
+        lambda root: [
+            path.rename(path.with_name(f"{i}-{i}.png")) for i, path in enumerate(sorted((root / "masks").iterdir()))
+        ],
+        (
+            r"images/street0\.jpg has no mask; expected a mask named street0\.png",
+            r"none of 5 pictures and 5 masks pair: give both the same names",
+        ),
+    ),
+    "a picture's mask that is named a little otherwise": (
+        trees.folder,
+        lambda root: (root / "masks" / "street0.png").rename(root / "masks" / "street-0.png"),
+        (r"images/street0\.jpg has no mask; expected a mask named street0\.png", r"street-0\.png has no picture"),
     ),
     "mask without picture": (
         trees.folder,
@@ -179,14 +189,14 @@ def test_every_problem_is_in_one_message(tmp_path: Path) -> None:
     trees.folder_rgb(tmp_path, count=8)
     _cut(tmp_path / "images" / "street0.png")
     (tmp_path / "masks" / "street0.png").write_text("no picture")
-    (tmp_path / "masks" / "street1.png").unlink()
+    trees.save(tmp_path / "masks" / "street1b.png", trees.ids(0, (0, 1)))
     trees.save(tmp_path / "masks" / "street2.png", trees.ids(0, (0, 200)))
     trees.save(tmp_path / "masks" / "street3.png", trees.ids(0, (0, 1), (20, 20)))
     with pytest.raises(DataError) as caught:
         train_on(tmp_path)
     lines = str(caught.value).splitlines()
     assert lines[0] == f"5 problems in {tmp_path}:"
-    for name in ("images/street0", "masks/street0", "images/street1", "masks/street2", "masks/street3"):
+    for name in ("images/street0", "masks/street0", "masks/street1b", "masks/street2", "masks/street3"):
         assert sum(line.startswith(f"  {name}.png ") for line in lines) == 1, name
 
 

@@ -63,7 +63,8 @@ def _above(root: Path, recognise: Recognise) -> str:
         # The root of the file system is nobody's data set, and may be slow to list.
         name = recognise(parent) if parent != parent.parent else None
         if name is not None:
-            return f"you are inside a {name} data set: go {steps} up, to {parent}"
+            kind = "a data set" if name == "folder" else f"a {name} data set"
+            return f"you are inside {kind}: go {steps} up, to {parent}"
     return ""
 
 
@@ -90,7 +91,8 @@ def _partial(root: Path) -> str:
             if not (folder / layout.there).is_dir() or (folder / layout.missing).is_dir():
                 continue
             where = "" if folder == root else f" (in {folder.name}/)"
-            return f"it is {layout.format} without {layout.missing}/{where}: {_renamed(folder, layout)}{layout.remedy}"
+            what = f"{layout.there}/ is there" if layout.format == "folder" else f"it is {layout.format}"
+            return f"{what} without {layout.missing}/{where}: {_renamed(folder, layout)}{layout.remedy}"
     return ""
 
 
