@@ -18,6 +18,7 @@ class Tree:
         has_void: pixels of its training masks are void.
         tests_have_masks: its test split, if it has one, has masks, too.
         is_scene: each mask is `annotation_trees.scene`.
+        reuses_masks: several pictures have the same mask.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Tree:
     has_void: bool
     tests_have_masks: bool
     is_scene: bool
+    reuses_masks: bool
 
 
 _TREES = {**trees.HEALTHY, **annotation_trees.TREES}
@@ -45,4 +47,5 @@ def healthy(request: pytest.FixtureRequest, tmp_path: Path) -> Tree:
         has_void=not (root / "classes.csv").exists() and name not in annotation_trees.WITHOUT_VOID,
         tests_have_masks=name in annotation_trees.TREES,
         is_scene=name in annotation_trees.SCENES,
+        reuses_masks=name in annotation_trees.SCENES | {"labelme", "labelme2voc", "binary masks"},
     )

@@ -42,7 +42,7 @@ def usual_files(root: Path, suffix: str, depth: int = _DEPTH) -> Iterator[Path]:
     yield from (path for path in paths if path.suffix.lower() == suffix and path.is_file())
     for path in paths if depth > 0 else ():
         name = path.name.lower()
-        if (name in _USUAL or split_in_name(name) or name.endswith("_json")) and path.is_dir():
+        if (name in _USUAL or split_called(name) or name.endswith("_json")) and path.is_dir():
             yield from usual_files(path, suffix, depth - 1)
 
 
