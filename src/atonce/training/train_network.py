@@ -142,7 +142,7 @@ def train(
         *([f"distill.teacher={_name_or_null(teacher)}"] if teacher is not None else []),
     ]
     path = Path(data)
-    changes += _folder_overrides(path, images, masks)
+    changes = [*_folder_overrides(path, images, masks), *changes]
     folder, chosen = choose_run(path, recipe, Path(out) if out is not None else None, changes, resume=resume)
     with _callback(callbacks, progress=progress) as callback:
         run = set_up(chosen, path, folder, resume=resume, callback=callback)
@@ -217,7 +217,9 @@ def _folder_overrides(data: Path, images: str | PathLike[str] | None, masks: str
     given, and refused when the data are opened."""
     given = {"images": images, "masks": masks}
     found = {key: named_folder(data, Path(path)) or path for key, path in given.items() if path is not None}
-    return [f"data.{key}={json.dumps(fspath(path))}" for key, path in found.items()]
+    # Recipes made for one format of data name it; such folders are of none but "folder".
+    changes = ["data.format=folder"] if found else []
+    return changes + [f"data.{key}={json.dumps(fspath(path))}" for key, path in found.items()]
 
 
 def _name_or_null(value: str | PathLike[str]) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from atonce.data.dataset import Dataset, Item
+from atonce.data.images import Problem
 from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
+from atonce.errors import DataError
 
 
 class DatasetFormat(Protocol):
@@ -56,6 +58,20 @@ class DatasetFormat(Protocol):
 def mask_files(splits: Mapping[str, Iterable[Item]]) -> list[Path]:
     """List the masks of all splits that are picture files."""
     return [item.mask for items in splits.values() for item in items if isinstance(item.mask, Path)]
+
+
+def require_annotations(
+    root: Path, annotations: Sequence[Annotation], problems: Sequence[Problem], expected: str
+) -> None:
+    """Raise a DataError where no annotation of a data set can be used, with what is wrong with the first one."""
+    if annotations:
+        return
+    wrong = [problem for problem in problems if problem.severity == "error"]
+    if not wrong:
+        raise DataError(f"{root} holds no annotated pictures", expected)
+    first = wrong[0]
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    raise DataError(f"{first.path} {first.found}{more}", first.expected, first.remedy)
 
 
 def annotations_of(splits: Mapping[str, Iterable[Item]]) -> list[Annotation]:

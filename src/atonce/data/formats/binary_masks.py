@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from atonce.data.dataset import Dataset, Item
-from atonce.data.formats.base import DatasetFormat, annotations_of
+from atonce.data.formats.base import DatasetFormat, annotations_of, require_annotations
 from atonce.data.formats.folder import split_folders
 from atonce.data.images import Problem
 from atonce.data.label_classes import Label, resolve_labels
@@ -16,7 +16,6 @@ from atonce.data.pairing import images_in, masks_in, no_mask, pair, sample_name
 from atonce.data.picture_index import entries_in
 from atonce.data.shapes import Shape, Shapes, dump_shapes
 from atonce.data.splits import complete_splits
-from atonce.errors import DataError
 
 
 class BinaryMasks(DatasetFormat):
@@ -47,8 +46,7 @@ class BinaryMasks(DatasetFormat):
                 notes += [f"{split}: {remark}" if split else remark for remark in remarks]
             problems += found
         found_annotations = annotations_of(splits)
-        if not found_annotations and not problems:
-            raise DataError(f"{root} holds no pictures with masks", self.layout)
+        require_annotations(root, found_annotations, problems, self.layout)
         labels = [Label(name) for name in sorted(names)]
         spec, reader, about_classes = resolve_labels(
             root, labels, found_annotations, classes=options.classes, numbers="its name"

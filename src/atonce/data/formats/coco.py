@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atonce.data.dataset import Dataset, Item
-from atonce.data.formats.base import DatasetFormat, annotations_of
+from atonce.data.formats.base import DatasetFormat, annotations_of, require_annotations
 from atonce.data.images import Problem
 from atonce.data.label_classes import Label, resolve_labels
 from atonce.data.mask_sources import Annotation
@@ -57,8 +57,7 @@ class Coco(DatasetFormat):
         for path in _files(root):
             reading.read(path)
         found = annotations_of(reading.splits)
-        if not found and not reading.problems:
-            raise DataError(f"the COCO files in {root} list no pictures", _EXPECTED)
+        require_annotations(root, found, reading.problems, _EXPECTED)
         taken = [item.image for items in reading.splits.values() for item in items]
         reading.problems += [no_mask(path) for path in index.rest(taken)]
         labels, reader, about_classes = resolve_labels(

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from atonce.data.dataset import Dataset, Item
-from atonce.data.formats.base import DatasetFormat, annotations_of
+from atonce.data.formats.base import DatasetFormat, annotations_of, require_annotations
 from atonce.data.images import IMAGE_SUFFIXES, Problem
 from atonce.data.label_classes import Label, resolve_labels
 from atonce.data.mask_sources import Annotation
@@ -89,6 +89,7 @@ class LabelStudio(DatasetFormat):
             annotation = Annotation(files[0], image, dump_shapes(Shapes(shapes)), files)
             splits.setdefault(split_of(image, root), []).append(Item(image.stem, image, annotation))
         found = annotations_of(splits)
+        require_annotations(root, found, problems, self.layout)
         notes = []
         if several:
             notes.append(

@@ -9,7 +9,7 @@ from typing import Any
 
 from atonce.data.class_statistics import count_values
 from atonce.data.dataset import Dataset, Item
-from atonce.data.formats.base import DatasetFormat, annotations_of
+from atonce.data.formats.base import DatasetFormat, annotations_of, require_annotations
 from atonce.data.images import Problem
 from atonce.data.label_classes import Label, resolve_labels
 from atonce.data.mask_sources import Annotation
@@ -81,6 +81,7 @@ class Labelme(DatasetFormat):
             for folder in _exported(annotation_files(root, ".txt")):
                 splits.setdefault(split_of(folder, root), []).append(_exported_item(folder, root))
         found_annotations = annotations_of(splits)
+        require_annotations(root, found_annotations, problems, self.layout)
         labels = [Label(name) for name in sorted(labels_of(found_annotations))]
         spec, reader, about_classes = resolve_labels(
             root, labels, found_annotations, classes=options.classes, numbers="its name"

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from atonce.data.dataset import Dataset, Item
-from atonce.data.formats.base import DatasetFormat, annotations_of
+from atonce.data.formats.base import DatasetFormat, annotations_of, require_annotations
 from atonce.data.formats.data_yaml import DataYaml, file_beside, find_data_yaml, read_data_yaml, without_data_yaml
 from atonce.data.images import Problem
 from atonce.data.label_classes import Label, resolve_labels
@@ -69,8 +69,7 @@ class Yolo(DatasetFormat):
                 "export them for segmentation",
             )
         found_annotations = annotations_of(splits)
-        if not found_annotations and not problems:
-            raise DataError(f"{root} leads to no pictures", "train: and val: in data.yaml, or images/ and labels/")
+        require_annotations(root, found_annotations, problems, "train: and val: in data.yaml, or images/ and labels/")
         labels = [Label(name, number) for number, name in sorted(data.names.items())]
         # Without names the classes are called after their numbers.
         labels = labels or sorted(
