@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,13 @@ from atonce.labels import IGNORE_INDEX, Colour, LabelSpec
 from atonce.text import did_you_mean, listing
 
 OWN_FILE_NAMES = ("classes.yaml", "classes.yml", "classes.csv")
-"""What a person writes; there may be one of them, and it counts more than what a tool has left beside it."""
+"""The files that a person writes; there may be one of them, and it counts more than what a tool has left beside it."""
 
 TOOL_FILE_NAMES = ("class_dict.csv", "_classes.csv", "labelmap.txt", "class_names.txt", "label_colors.txt")
-"""What tools leave; the first that is there counts."""
+"""The files that tools leave; the first that is there counts."""
 
 _SPLIT_FOLDERS = ("train", "valid", "val", "test")
-"""Where Roboflow puts its `_classes.csv`, the same in each."""
+"""The folders into which Roboflow puts its `_classes.csv`, the same into each."""
 
 VOID_NAMES = frozenset({
     "void", "ignore", "ignored", "ignore_label", "__ignore__", "_ignore_", "unlabelled", "unlabeled", "unlabel",
@@ -43,6 +43,8 @@ _KEYS = {"name", "colour", "color", "value", "id", "void"}
 _TOP_KEYS = {"classes", "ignore_index", "borders", "border_width"}
 LARGEST_CLASS_VALUE = 65535
 """The largest number that can stand for a class in an index mask."""
+
+_CLASS_RANGE = (0, LARGEST_CLASS_VALUE)
 
 _VOID_RANGE = (-(2**31), 2**32 - 1)
 """Integer TIFFs mark pixels without data by such numbers (-9999, -32768, 2**32 - 1)."""
@@ -129,9 +131,7 @@ def read_classes(path: Path, *, labels: bool = False) -> ClassTable:
 
 def _void_by_name(path: Path, entries: list[_Entry]) -> tuple[list[_Entry], tuple[str, ...]]:
     """Mark as void what a tool called so, in a file that cannot mark it otherwise; and say it."""
-    marked = [
-        _Entry(e.name, e.colours, e.values, e.labels, True) if e.name.lower() in VOID_NAMES else e for e in entries
-    ]
+    marked = [replace(entry, void=True) if entry.name.lower() in VOID_NAMES else entry for entry in entries]
     void = [entry.name for entry in marked if entry.void]
     said = f"'{', '.join(void)}' in {path.name} counts as void; a classes.yaml can make it a class"
     return marked, (said,) if void else ()
@@ -167,7 +167,7 @@ def _from_yaml(path: Path, text: str) -> tuple[list[_Entry], tuple[int, ...]]:
         if "ignore_index" in data:
             given = data["ignore_index"]
             values = given if isinstance(given, list) else [given]
-            ignored = tuple(_number(path, "ignore_index", value, *_VOID_RANGE) for value in values)
+            ignored = tuple(_number(path, "ignore_index", value, _VOID_RANGE) for value in values)
         data = data["classes"]
     if isinstance(data, dict) and data:
         return [_from_pair(path, key, value) for key, value in data.items()], ignored
@@ -201,7 +201,7 @@ def _from_item(path: Path, where: str, item: object) -> _Entry:
         if isinstance(one, str) and not _is_number(one):
             texts.append(one.strip())
         elif one is not None:
-            values.append(_number(path, name, one, *(_VOID_RANGE if void else ())))
+            values.append(_number(path, name, one, _VOID_RANGE if void else _CLASS_RANGE))
     return _Entry(name, _colours(path, name, item.get("colour", item.get("color"))), tuple(values), tuple(texts), void)
 
 
@@ -241,7 +241,7 @@ def _from_csv(path: Path, text: str) -> tuple[list[_Entry], bool]:
             item["colour"] = [cells["r"], cells["g"], cells["b"]]
         item["void"] = cells.get("void", "").lower() in ("1", "true", "yes")
         if cells.get("value"):
-            item["value"] = _number(path, cells["name"], cells["value"], *(_VOID_RANGE if item["void"] else ()))
+            item["value"] = _number(path, cells["name"], cells["value"], _VOID_RANGE if item["void"] else _CLASS_RANGE)
         entries.append(_from_item(path, where, item))
     return entries, "void" in header
 
@@ -326,7 +326,8 @@ def _name(path: Path, where: str, name: object) -> str:
     return str(name).strip()
 
 
-def _number(path: Path, where: str, value: object, smallest: int = 0, largest: int = LARGEST_CLASS_VALUE) -> int:
+def _number(path: Path, where: str, value: object, allowed: tuple[int, int] = _CLASS_RANGE) -> int:
+    smallest, largest = allowed
     try:
         number = int(str(value))
     except ValueError:
@@ -345,7 +346,7 @@ def _colour(path: Path, name: str, colour: object) -> Colour:
             colour = None
     if not isinstance(colour, (list, tuple)) or len(colour) != 3:
         raise DataError(f"{path}: {name} has the colour {colour!r}", "[red, green, blue] of 0..255", _EXAMPLE)
-    red, green, blue = (_number(path, f"the colour of {name}", part, 0, 255) for part in colour)
+    red, green, blue = (_number(path, f"the colour of {name}", part, (0, 255)) for part in colour)
     return red, green, blue
 
 
@@ -435,4 +436,4 @@ def read_border_rule(path: Path) -> BorderRule | None:
     if to not in ("nearest", "void"):
         found = f"{path}: borders is {to!r}" if "borders" in data else f"{path} holds border_width without borders"
         raise DataError(found, "`borders: nearest` or `borders: void`")
-    return BorderRule(to, _number(path, "border_width", data.get("border_width", DEFAULT_WIDTH), 1, MAX_WIDTH))
+    return BorderRule(to, _number(path, "border_width", data.get("border_width", DEFAULT_WIDTH), (1, MAX_WIDTH)))

@@ -84,6 +84,14 @@ def _from_file(
     if background is None and 0 not in taken:
         background = by_number.get(0)
     notes = [f"classes from {path.name}", *table.notes]
+    renamed = [
+        f"{label.name} ({label.number}) is {table.labels.names[class_id]}"
+        for label in labels
+        if (class_id := ids.get(label.name, IGNORE_INDEX)) != IGNORE_INDEX
+        and label.number in by_number
+        and label.name != table.labels.names[class_id]
+    ]
+    notes += [f"by number: {listing(renamed, 8)}"] if renamed else []
     if background is None:
         notes.append(f"what no shape covers is void: {path.name} lists no background")
     remedy = f"add it to {path.name}: as a class, with {numbers} or name as `value`, or with `void: true`"

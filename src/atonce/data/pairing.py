@@ -265,8 +265,7 @@ def _unique(keys: Iterable[str], simplify: Callable[[str], str]) -> dict[str, st
 
 @dataclass(frozen=True)
 class _Affixes:
-    """What stands around the name that a picture and its mask have in common; none of it ends, towards the name, in a
-    digit, since numbers tell pictures apart."""
+    """The texts around the name that a picture and its mask have in common."""
 
     image_prefix: str = ""
     image_suffix: str = ""

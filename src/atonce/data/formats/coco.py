@@ -90,7 +90,7 @@ def _files(root: Path) -> list[Path]:
 
 @dataclass
 class _Reading:
-    """What was read of the COCO files of a data set.
+    """The content of the COCO files of a data set.
 
     Attributes:
         splits: split -> items; "" where a file is of no split.

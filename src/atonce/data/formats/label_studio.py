@@ -28,7 +28,7 @@ _PNG = re.compile(
     r"task-(?P<task>\d+)-annotation-(?P<annotation>\d+)-by-(?P<by>[^-]*)-(?P<labels>.+)-(?P<count>\d+)\.png"
 )
 _UPLOAD = re.compile(r"[0-9a-f]{8}-")
-"""What Label Studio puts before the name of a picture that was uploaded."""
+"""The characters that Label Studio puts before the name of a picture that was uploaded."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class LabelStudio(DatasetFormat):
 
 @dataclass(frozen=True)
 class _Tasks:
-    """What the JSON export says: task -> its picture, as a path or URL, and the names of the labelling controls."""
+    """The JSON export: task -> its picture, as a path or URL, and the names of the labelling controls."""
 
     pictures: Mapping[int, str]
     controls: frozenset[str]

@@ -94,7 +94,7 @@ class Yolo(DatasetFormat):
 
 
 def _data(root: Path) -> DataYaml:
-    """What names the classes and the pictures: data.yaml, or classes.txt (Label Studio) beside images/ and labels/."""
+    """Read data.yaml, or classes.txt (Label Studio) beside images/ and labels/."""
     path = find_data_yaml(root)
     if path is not None:
         return read_data_yaml(path)
