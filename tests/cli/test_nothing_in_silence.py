@@ -16,11 +16,11 @@ from atonce.labels import LabelSpec
 from atonce.recipes import load_recipe
 from atonce.training import run_training
 from atonce.training.callbacks import Callback
-from tests.cli.commands import save_model
 from tests.commands import Command
 from tests.data import trees
 from tests.data.tiffs import write_tiff
-from tests.doctor.test_doctor import smooth
+from tests.doctor.scenes import smooth
+from tests.networks import save_model
 from tests.tiny import tiny_recipe
 
 SIZE = (96, 64)

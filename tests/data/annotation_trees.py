@@ -171,7 +171,7 @@ def labelme_shape(label: str, points: Sequence[Sequence[float]], kind: str = "po
 
 
 def write_labelme(path: Path, image: str, shapes: Sequence[Mapping[str, Any]]) -> Path:
-    data = {
+    data: dict[str, Any] = {
         "version": "6.3.1", "flags": {}, "shapes": list(shapes), "imagePath": image, "imageData": None,
         "imageHeight": HEIGHT, "imageWidth": WIDTH,
     }  # fmt: skip

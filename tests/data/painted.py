@@ -31,7 +31,7 @@ def paint(seed: int, count: int = 10, *, colour: bool = True, how: Image.Resampl
     big = Image.new("RGB" if colour and how is not None else "L", (SIZE[0] * _SCALE, SIZE[1] * _SCALE), values[0])
     draw = ImageDraw.Draw(big)
     for i in range(1, count):
-        x, y = (rng.integers(0, side * _SCALE * 0.8) for side in SIZE)
+        x, y = (rng.integers(0, side * _SCALE * 4 // 5) for side in SIZE)
         width, height = rng.integers(15 * _SCALE, 40 * _SCALE, 2)
         shape = draw.ellipse if i % 2 else draw.rectangle
         shape((int(x), int(y), int(x + width), int(y + height)), fill=values[i])

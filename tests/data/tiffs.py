@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 def write_tiff(
     path: Path,
-    pages: Sequence[NDArray[Any]],
+    pages: Sequence[NDArray[Any]] | NDArray[Any],
     *,
     rgb: bool = True,
     planes: bool = False,
     tile: int = 0,
     deflate: bool = False,
     predictor: int = 1,
-    order: str = "<",
+    order: Literal["<", ">"] = "<",
     extra: Sequence[int] | None = None,
     orientation: int = 1,
     thumbnails: int = 0,

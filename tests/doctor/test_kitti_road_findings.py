@@ -7,7 +7,7 @@ from pathlib import Path
 
 from atonce.doctor import Examination, Finding, examine
 from tests.data import trees
-from tests.doctor.test_doctor import scenes
+from tests.doctor.scenes import scenes
 
 
 def _findings(examination: Examination, kind: str) -> list[Finding]:

@@ -14,7 +14,7 @@ from PIL import Image
 from atonce.evaluation import evaluate
 from atonce.training import train
 from tests import tiny
-from tests.cli.commands import atonce
+from tests.commands import Command
 from tests.data.annotation_trees import labelme_shape, write_labelme
 
 
@@ -51,19 +51,23 @@ def test_named_folders_are_kept_in_the_recipe_and_the_run_can_be_resumed(
     assert scores["mean_iou"] == again.scores["mean_iou"] or np.isfinite(scores["mean_iou"])
 
 
-def test_the_commands_take_named_folders(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    data = _odd(tmp_path)
+def test_the_commands_take_named_folders(tmp_path: Path, atonce: Command) -> None:
+    data, run = _odd(tmp_path), tmp_path / "run"
     folders = ("--images", "pics", "--masks", "by_hand")
-    assert atonce(monkeypatch, "doctor", data, *folders, "--write-masks", tmp_path / "out") == 0
-    assert "masks.txt" not in capsys.readouterr().out and (tmp_path / "out" / "classes.yaml").is_file()
+    assert atonce("doctor", data, *folders, "--write-masks", tmp_path / "out").code == 0
+    assert (tmp_path / "out" / "classes.yaml").is_file()
     words = [word for o in _settings("train.steps=1", "train.validate_every=1") for word in ("--set", o)]
-    run = tmp_path / "run"
-    assert atonce(monkeypatch, "train", data, "--recipe", "streets", "--out", run, *folders, *words) == 0
-    capsys.readouterr()
-    assert atonce(monkeypatch, "evaluate", run, data, *folders, "--quick", "--json") == 0
-    assert "mean_iou" in json.loads(capsys.readouterr().out)
+    assert atonce("train", data, "--recipe", "streets", "--out", run, *folders, *words).code == 0
+    given = atonce("evaluate", run, data, *folders, "--quick", "--json")
+    known = atonce("evaluate", run, data, "--quick", "--json")
+    assert given.code == known.code == 0 and given.out == known.out and "mean_iou" in json.loads(given.out)
+
+
+def test_folders_that_are_not_there_are_refused_before_anything_else(tmp_path: Path, atonce: Command) -> None:
+    data = _odd(tmp_path)
+    mistake = atonce("train", data, "--images", "pixs", "--masks", "by_hand", "--weights", "none").mistake
+    assert "--images pixs is no folder" in mistake and "there are by_hand, pics" in mistake
+    assert "--images without --masks" in atonce("doctor", data, "--images", "pics", "--json").out
 
 
 def test_polygons_are_trained_on(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def convert(
     from atonce.exporting.convert_weights import convert_weights
     from atonce.progress import console, progress_bar
 
-    with progress_bar("reading weights") as progress:
+    with progress_bar("reading weights", unit="MB") as progress:
         done = convert_weights(source, out, layout=from_, at_once=at_once, classes=classes, progress=progress)
     for note in done.notes:
         console.print(as_command_line(note), highlight=False, soft_wrap=True)

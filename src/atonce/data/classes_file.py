@@ -140,7 +140,7 @@ def _void_by_name(path: Path, entries: list[_Entry]) -> tuple[list[_Entry], tupl
 class _Loader(yaml.SafeLoader):
     """YAML, but a key that is there twice is an error, not the last of the two."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = [key for i, key in enumerate(keys) if key in keys[:i]]
         if twice:
@@ -326,8 +326,8 @@ def _name(path: Path, where: str, name: object) -> str:
     return str(name).strip()
 
 
-def _number(path: Path, where: str, value: object, allowed: tuple[int, int] = _CLASS_RANGE) -> int:
-    smallest, largest = allowed
+def _number(path: Path, where: str, value: object, bounds: tuple[int, int] = _CLASS_RANGE) -> int:
+    smallest, largest = bounds
     try:
         number = int(str(value))
     except ValueError:

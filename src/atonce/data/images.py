@@ -8,6 +8,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -330,3 +331,28 @@ def _require_bands(path: Path, bands: Bands, count: int) -> None:
         found = f"has {count} band{'s' if count > 1 else ''}"
         expected = f"{max(bands)} at least, for bands {', '.join(map(str, bands))}"
         raise FileError(Problem("bands", path, found, expected, remedy=f"choose others with {option('bands')}"))
+
+
+def read_image_bytes(data: bytes, name: str = "the picture") -> NDArray[np.uint8]:
+    """Read the bytes of a picture file as uint8 (H, W, 3) RGB, as `read_image` reads the file.
+
+    Args:
+        name: what it is called in messages.
+
+    Raises:
+        DataError: not a picture, truncated, more than 500 megapixels, or of mode LAB.
+    """
+    hush_pillow()
+    try:
+        with Image.open(BytesIO(data), formats=_FORMATS) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                raise FileError(_too_large(Path(name)))
+            image.load()
+            return to_rgb(image)
+    except Image.DecompressionBombError:
+        raise FileError(_too_large(Path(name))) from None
+    except DataError:
+        raise
+    except DAMAGE:
+        found, expected, remedy = what_instead(data[:64])
+        raise DataError(f"{name} {found}", expected, remedy) from None

@@ -31,9 +31,9 @@ _LISTED_FILE = re.compile(rf'"([^"]+)"|(\S.*?\.(?:{"|".join(suffix[1:] for suffi
 _VOTERS = 64
 """Masks that are looked at to see what their names add to those of the pictures."""
 
-_RESEMBLES = 0.8
-"""How alike the names of a picture without a mask and of a mask without a picture are, from which on one was meant to
-be the other's; see `difflib.get_close_matches`."""
+_RESEMBLES = 0.75
+"""The likeness of two names, of a picture without a mask and of a mask without a picture, from which on the one was
+meant to be the other's; see `difflib.get_close_matches`."""
 
 _FEW_MASKS_LEFT = 3
 """Masks without a picture that may be left over, however few pairs there are, before all names look mistaken."""

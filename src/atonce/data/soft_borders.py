@@ -18,7 +18,7 @@ from atonce.data.class_statistics import count_values
 from atonce.data.sampling import evenly_spaced
 
 Levels = NDArray[np.int32]
-"""What a mask shows, (H, W, K): one number of an index mask (K = 1), or red, green and blue (K = 3)."""
+"""The numbers of a mask as they mix, (H, W, K): those of an index mask (K = 1), or red, green and blue (K = 3)."""
 
 DEFAULT_WIDTH = 3
 """Pixels: as far from a class reach the borders that a brush, or scaling by less than a factor of six, leaves soft."""

@@ -60,7 +60,7 @@ class Finding:
 
     @property
     def marked(self) -> tuple[str, str]:
-        """What was found and the remedy, with options marked as `option` marks them, for a message that quotes them."""
+        """The text found and the remedy, with options marked as `option` marks them, for a message that quotes them."""
         return self._marked
 
     def for_command_line(self) -> tuple[str, str]:

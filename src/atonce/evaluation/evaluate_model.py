@@ -15,10 +15,11 @@ from atonce.data.formats import named_folder
 from atonce.data.images import Problem
 from atonce.data.problem_notes import tell_problems
 from atonce.errors import DataError, UserError, option
-from atonce.evaluation.extra_metrics import default_metrics
+from atonce.evaluation.extra_metrics import CalibrationErrorMetric, default_metrics
 from atonce.evaluation.gallery import Gallery
 from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter
 from atonce.evaluation.scoring import Evaluation, ExtraMetric, score_items
+from atonce.inference.argument_order import require_model_first
 from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.inference.segmenter import Segmenter
@@ -26,6 +27,7 @@ from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback, shown_as
 from atonce.reports import write_report
 from atonce.storage import make_folder, write_text
+from atonce.text import count_of
 
 
 def evaluate(
@@ -62,15 +64,16 @@ def evaluate(
         birdseye: with metric "road": seen from above, which needs the pictures' camera calibration.
         ground_truth: KITTI road: "road" or "lane"; None takes what the model was trained on.
         boundary: tolerance of boundary F1 in pixels; None for 0.75 % of the picture's diagonal.
-        quick: leave out boundary F1 and calibration error.
+        quick: leave out boundary F1 and calibration error. The latter is left out, too, for a model that gives no
+            probabilities (an exported file).
         out: a folder for evaluation.json, CSV, gallery and report.html; None writes nothing.
         format: the data's format; None recognises it.
         images, masks: the folders of pictures and of masks, where the layout is none that is known; None takes those
             that the model was trained with, where `data` has them.
         device, engine: see `load`.
         progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
-        on_note: called with what was lost in reading the pictures, a line at a time; None makes Python's warnings of
-            it.
+        on_note: called with what was left out, and what was lost in reading the pictures, a line at a time; None makes
+            Python's warnings of the latter.
 
     Returns:
         The `Evaluation`: `.mean_iou`, `.pixel_accuracy`, `.class_iou`, `.confusion`, `.to_json()`.
@@ -88,6 +91,7 @@ def evaluate(
         raise UserError(
             found, "one of them", f"{option('quick', value=True)} leaves out what {option('boundary')} is about"
         )
+    require_model_first(model, [data], "evaluate")
     session = provenance.begin_session()
     predictor = load(model, device=device, engine=engine)
     dataset = open_as_trained(
@@ -98,7 +102,7 @@ def evaluate(
         predictor, dataset, items, metric=metric, birdseye=birdseye, quick=quick, tolerance=boundary
     )
     problems = list(dataset.problems)
-    with shown_as("evaluating", progress) as bar:
+    with shown_as("evaluating", progress=progress) as bar:
         evaluation = evaluate_items(
             predictor,
             dataset,
@@ -112,6 +116,12 @@ def evaluate(
             problems=problems,
         )
     tell_problems(problems, on_note, dataset.root)
+    for one in metrics:
+        if on_note and isinstance(one, CalibrationErrorMetric) and one.left_out:
+            on_note(
+                f"calibration error leaves out {count_of(one.left_out, 'picture')} of {len(items)}: "
+                "this model gives labels for them, but no probabilities"
+            )
     return evaluation
 
 

@@ -42,9 +42,9 @@ class FCNConfig(Section):
     """Pixels between two scores before the last upsampling: 32 is FCN-32s, 16 is FCN-16s, which adds the scores of
     pool4, 8 is FCN-8s, which adds those of pool3, too."""
     alignment: Literal["same", "caffe"] = "same"
-    """How scores are brought onto the pixels. same: images are padded to a multiple of 32 and nothing is cropped.
-    caffe: the geometry of the published nets (conv1_1 pads by 100, scores are cropped), for two to three times as many
-    operations."""
+    """Padding and cropping that bring scores onto the pixels. same: images are padded to a multiple of 32 and nothing
+    is cropped. caffe: the geometry of the published nets (conv1_1 pads by 100, scores are cropped), for two to three
+    times as many operations."""
     skip_scales: Literal["at-once", "unit", "calibrate"] | tuple[Positive, Positive] = "at-once"
     """Factors on (pool4, pool3) before they are scored. at-once: (0.01, 0.0001), made for the original VGG-16. unit:
     (1, 1). calibrate: measured before training from the weights and training pictures at hand."""
@@ -117,8 +117,8 @@ class DataConfig(Section):
     workers: Annotated[int, Field(ge=0)] = 2
     """Threads that decode pictures ahead of the training; 0 counts as 1."""
     cache: Literal["memory", "disk"] = "memory"
-    """Where decoded training pictures are kept for the epochs to come. memory: in that of each process. disk: in
-    memory-mapped files in the run folder, shared by its processes, kept while the run may be resumed."""
+    """Store of decoded training pictures for the epochs to come. memory: that of each process. disk: memory-mapped
+    files in the run folder, shared by its processes, kept while the run may be resumed."""
     cache_mib: Annotated[int, Field(ge=0)] = 1024
     """Capacity of that cache in MiB, per process in memory, per run on disk; pictures beyond it are decoded anew in
     each epoch. 0 keeps none."""
@@ -201,7 +201,10 @@ class OptimConfig(Section):
     poly_power: Positive = 0.9
     """Exponent of the poly schedule; unused otherwise."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
-    """Warm-up, in steps: the learning rate rises linearly to its peak over so many."""
+    """Longest warm-up, in steps: the learning rate rises linearly to its peak over so many, but over no more than a
+    tenth of the run (staged: of each stage), be it steps or max_minutes that end it. With w = the smaller of
+    warmup_steps and a tenth of the steps, the factor on the peak at step i = 0, 1, ... is the larger of
+    (i + 1) / (w + 1) and 10 times the share of the run that is done; after w steps, or that tenth, the schedule's."""
     clip_norm: Positive | None = None
     """Gradient clipping: largest norm of the gradient of all weights together; null does not clip."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -226,10 +229,13 @@ class TrainConfig(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass; weights stay fp32. auto: bf16 where the hardware multiplies it faster, else fp32.
     fp16 needs CUDA."""
-    validate_every: Count = 200
-    """Steps between validations; the model with the best mean IoU is kept as model.safetensors."""
-    save_every: Count = 200
-    """Steps between saved states, from which an interrupted run resumes."""
+    validate_every: Count | None = None
+    """Steps between validations; the model with the best mean IoU is kept as model.safetensors. null follows the
+    length, be it steps or max_minutes that end the run: a validation at the end of each of its equal parts, which are
+    of 200 steps or 5 minutes, whichever gives fewer, but 5 parts at least and 20 at most."""
+    save_every: Count | None = None
+    """Steps between saved states, from which an interrupted run resumes. null follows the length: a state at the end of
+    each part, as for validate_every."""
     log_every: Count = 10
     """Steps between lines of log.jsonl."""
     pictures: Annotated[int, Field(ge=0)] = 4

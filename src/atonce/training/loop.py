@@ -17,6 +17,7 @@ from atonce.training.distillation import distillation_sum
 from atonce.training.interrupt import deferred_interrupt
 from atonce.training.losses import Losses, cross_entropy_sum, data_loss, l2_penalty, total_loss, valid_weight
 from atonce.training.optimizers import learning_rate_factor, set_learning_rate
+from atonce.training.run_length import is_due, share_done
 from atonce.training.step_log import StepLog
 from atonce.training.training_run import TrainingRun
 from atonce.training.validation import validate
@@ -38,17 +39,13 @@ def fit(run: TrainingRun, callback: Callback) -> None:
     callback.on_train_start(run)
     run.wrapped.train()
     with deferred_interrupt(callback) as interrupt:
+        share = share_of(run)
         for step, batch in run.stream.batches(progress.step, knobs.steps):
-            share = step / knobs.steps
-            if knobs.max_minutes:
-                # The learning rate comes to its end with the time, however slow the machine.
-                share = max(share, run.from_main(progress.seconds) / (60 * knobs.max_minutes))
             while share >= run.stage.end < 1:
                 next_stage(run, callback)
             if share >= 1 or run.must_stop():
                 break
-            factor = learning_rate_factor(run.recipe.optim, step - progress.stage_began, run.stage.within(share))
-            set_learning_rate(run.optimizer, factor * run.stage.lr_factor)
+            set_learning_rate(run.optimizer, stage_learning_rate(run, step, share))
             asked = time.perf_counter()
             losses = update(run, batch, step_log)
             run.update_seconds += time.perf_counter() - asked
@@ -56,21 +53,54 @@ def fit(run: TrainingRun, callback: Callback) -> None:
                 run.average.update(run.model)
             progress.step, progress.seconds = step + 1, time.monotonic() - began
             step_log.step(losses)
-            if progress.step % knobs.validate_every == 0:
+            before, share = share, share_of(run)
+            if share >= 1:
+                step_log.finish()
+            if is_due(knobs.validate_every, knobs, progress.step, before=before, share=share):
                 validate(run, callback)
                 progress.seconds = time.monotonic() - began
-            if progress.step % knobs.save_every == 0 or interrupt.asked:
-                run.save_state()
+                share = share_of(run)
+            if is_due(knobs.save_every, knobs, progress.step, before=before, share=share) or interrupt.asked:
+                save(run, step_log)
             if interrupt.asked:
                 raise KeyboardInterrupt
+    step_log.finish()
     if not progress.validated:
         validate(run, callback)
-    run.save_state()
+    save(run, step_log)
     # Not before every process has its last batch.
     run.accelerator.wait_for_everyone()
     if run.is_main:
         run.folder.remove_decoded()
     callback.on_train_end(run)
+
+
+def share_of(run: TrainingRun) -> float:
+    """Return the share of the run that is done, the same in all processes.
+
+    The learning rate comes to its end with the time, however slow the machine.
+    """
+    knobs = run.recipe.train
+    seconds = run.from_main(run.progress.seconds) if knobs.max_minutes else 0.0
+    return share_done(knobs, run.progress.step, seconds)
+
+
+def stage_learning_rate(run: TrainingRun, step: int, share: float) -> float:
+    """Return the factor on the peak learning rate at a step; each stage has a schedule of its own.
+
+    Args:
+        share: the share of the run that is done.
+    """
+    stage = run.stage
+    steps = (stage.end - stage.begin) * run.recipe.train.steps
+    within = step - run.progress.stage_began
+    return stage.lr_factor * learning_rate_factor(run.recipe.optim, within, stage.within(share), steps=steps)
+
+
+def save(run: TrainingRun, step_log: StepLog) -> None:
+    """Save the state, with what the step log has collected since its last line. Raises StorageError."""
+    run.progress.steps_since_log = step_log.to_json()
+    run.save_state()
 
 
 def next_stage(run: TrainingRun, callback: Callback) -> None:
@@ -154,7 +184,7 @@ def clip_gradient(run: TrainingRun) -> float:
 
 
 def require_finite(run: TrainingRun, losses: Losses) -> None:
-    """Raises TrainingError before a step that would ruin the weights. (fp16 meets infinite gradients by design.)"""
+    """Refuse a step that would ruin the weights, by a TrainingError. (fp16 meets infinite gradients by design.)"""
     scaled = run.recipe.train.precision == "fp16"
     total = losses.total(run.recipe)
     if math.isfinite(total) and (scaled or math.isfinite(losses.grad_norm)):

@@ -22,6 +22,7 @@ class RunFolder:
         recipe: recipe.yaml, the full resolved recipe.
         log: log.jsonl, a line every `train.log_every` steps.
         metrics: metrics.csv, a line a validation.
+        info: run.json, how the run came about; written when it is evaluated.
         model: model.safetensors, the best on validation.
         last: last.safetensors, the network of the last validation.
         state: state/state.safetensors, from which the run is resumed.
@@ -34,6 +35,7 @@ class RunFolder:
         self.recipe = path / "recipe.yaml"
         self.log = path / "log.jsonl"
         self.metrics = path / "metrics.csv"
+        self.info = path / "run.json"
         self.model = path / "model.safetensors"
         self.last = path / "last.safetensors"
         self.state = path / "state" / "state.safetensors"
@@ -59,12 +61,25 @@ class RunFolder:
         """Remove the decoded pictures (data.cache: disk), if there are any."""
         shutil.rmtree(self.decoded, ignore_errors=True)
 
-    def rewind(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Take back what a session that was killed left after its last state. Raises StorageError."""
+    def rewind(self, logged: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take back what a session that was killed left after its last state. Raises StorageError.
+
+        Args:
+            logged: the step of the last line of the log that stays.
+            rows: the validations that there have been.
+        """
         for folder in (self.path, self.state.parent, self.pictures):
             remove_temporaries(folder)
-        self.truncate_log(step)
+        self.truncate_log(logged)
         self.write_metrics(rows)
+
+    def sessions_of_first_edition(self) -> list[dict[str, Any]]:
+        """Return the session that run.json tells of, for a state that holds none; empty without such a file."""
+        try:
+            told = json.loads(self.info.read_text("utf-8"))
+            return [{key: told[key] for key in ("command", "commit", "started")}]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
 
     def append_log(self, record: Mapping[str, Any]) -> None:
         """Add one line of JSON. Raises StorageError."""

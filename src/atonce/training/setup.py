@@ -1,13 +1,15 @@
-"""From a recipe and a folder of data to everything that a training run is made of."""
+"""The parts of a training run, made from a recipe and a folder of data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from atonce.data import open_dataset
 from atonce.data.batches import BatchStream, decoded_bytes
@@ -16,6 +18,7 @@ from atonce.data.checks import CheckReport, check, fingerprint, raise_for_proble
 from atonce.data.class_weights import class_weights
 from atonce.data.dataset import Dataset
 from atonce.data.input_size import InputSize
+from atonce.data.picture_sizes import summarize_sizes
 from atonce.data.problem_notes import problem_notes
 from atonce.data.sampling import evenly_spaced
 from atonce.errors import DataError, TrainingError
@@ -23,10 +26,13 @@ from atonce.inference.network_predictor import network_input
 from atonce.model import FCN, initialise
 from atonce.model.initialization import data_dependent_init
 from atonce.model.skip_scaling import calibrate
-from atonce.recipes import Recipe
+from atonce.progress import ProgressCallback
+from atonce.provenance import Session, begin_session
+from atonce.recipes import FCNConfig, Recipe
+from atonce.text import count_of
 from atonce.training.callbacks import Callback
 from atonce.training.distillation import load_teacher, require_same_teacher
-from atonce.training.hardware import accelerator_for, require_divisible
+from atonce.training.hardware import accelerator_for, describe_hardware, require_divisible
 from atonce.training.run_folder import RunFolder
 from atonce.training.stages import Stage, stages_of
 from atonce.training.state import RunProgress, load_state, read_progress
@@ -37,16 +43,28 @@ _CALIBRATION_PICTURES = 16
 
 
 def set_up(
-    recipe: Recipe, data: Path, out: Path, *, resume: bool = False, callback: Callback | None = None
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    device: str | None = None,
+    session: Session | None = None,
+    callback: Callback | None = None,
 ) -> TrainingRun:
     """Check the data, build the network, fill it, and create the run folder or read its state.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1", ...; see `accelerator_for`.
+        session: the call that this belongs to; None where it begins here.
 
     Raises:
         UserError: of the kind that fits; nothing has been trained or overwritten then.
     """
-    callback = callback or Callback()
-    accelerator = accelerator_for(recipe)
+    callback, session = callback or Callback(), session or begin_session()
+    accelerator = accelerator_for(recipe, device)
     require_divisible(recipe, accelerator.num_processes)
+    callback.on_note(describe_hardware(accelerator))
     folder = RunFolder(out)
     # A run that was killed before its first state begins again.
     resuming = resume and (folder.state.is_file() or not folder.recipe.is_file())
@@ -66,14 +84,19 @@ def set_up(
     if resuming:
         progress = load_state(folder.state, model, optimizer, average)
         require_same_teacher(teacher, progress.teacher, recipe)
+        if (teacher is None) != (progress.teacher is None):
+            # A line of the log is over steps that minimised one loss.
+            progress.steps_since_log = {}
+        progress.sessions = progress.sessions or folder.sessions_of_first_edition()
     else:
         progress = RunProgress(model.config.model_dump(mode="json"))
     progress.teacher = teacher.sha256 if teacher else None
+    progress.sessions.append(asdict(session))
     # Last of all that may fail: what has been refused leaves no run behind.
     if accelerator.is_main_process:
         folder.create(recipe)
-        folder.rewind(progress.step, progress.validations)
-    cache = _cache(recipe, dataset, folder, accelerator, counts.sizes, callback)
+        folder.rewind(progress.logged, progress.validations)
+    cache = _cache(recipe, dataset, folder, accelerator=accelerator, sizes=counts.sizes, callback=callback)
     accelerator.wait_for_everyone()
     wrapped, prepared = accelerator.prepare(model, optimizer)
     return TrainingRun(
@@ -85,10 +108,14 @@ def set_up(
         wrapped=wrapped,
         optimizer=prepared,
         average=average,
-        stream=_stream(recipe, dataset, accelerator, cache, callback),
+        stream=_stream(recipe, dataset, accelerator=accelerator, cache=cache, callback=callback),
         class_weights=None if weights is None else weights.to(accelerator.device),
         progress=progress,
-        about_data=describe_data(dataset) | ({"teacher": teacher.sha256} if teacher else {}),
+        about_data={
+            **describe_data(dataset),
+            "picture_sizes": summarize_sizes(counts.sizes),
+            **({"teacher": teacher.sha256} if teacher else {}),
+        },
         stages=stages,
         teacher=teacher,
     )
@@ -102,7 +129,8 @@ def _network(recipe: Recipe, stage: Stage, dataset: Dataset, callback: Callback 
     initialise(model)
     if recipe.weights and callback:
         loaded = load_weights(model, recipe.weights, callback.on_download)
-        callback.on_note(f"weights: {loaded.layout}, {len(loaded.loaded)} layers; fresh: {', '.join(loaded.fresh)}")
+        layers = count_of(len(loaded.loaded), "layer")
+        callback.on_note(f"weights: {loaded.layout}, {layers}; fresh: {', '.join(loaded.fresh) or 'none'}")
     return model
 
 
@@ -110,30 +138,31 @@ def _cache(
     recipe: Recipe,
     dataset: Dataset,
     folder: RunFolder,
+    *,
     accelerator: Accelerator,
     sizes: Mapping[tuple[int, int], int],
     callback: Callback,
 ) -> Cache:
-    """Where decoded pictures are kept; the first process clears away what is of no use there any more."""
-    room, size, zoom = recipe.data.cache_mib << 20, _input_size(recipe), recipe.augment.scale[1]
-    if (need := decoded_bytes(sizes, size, zoom)) > room > 0:
+    """The store of decoded pictures; the first process clears away what is of no use there any more."""
+    capacity, size, zoom = recipe.data.cache_mib << 20, _input_size(recipe), recipe.augment.scale[1]
+    if (need := decoded_bytes(sizes, size, zoom)) > capacity > 0:
         remedy = "" if recipe.data.cache == "disk" else "; data.cache=disk and more room keep them in files"
         callback.on_note(
             f"decoded pictures take {need >> 20} MiB, data.cache_mib has room for {recipe.data.cache_mib}: "
             f"the others are decoded anew in every epoch{remedy}"
         )
-    if recipe.data.cache == "memory" or not room:
+    if recipe.data.cache == "memory" or not capacity:
         if accelerator.is_main_process:
             folder.remove_decoded()
-        return MemoryCache(room)
-    cache = FileCache(folder.decoded, room, settings_of(dataset, size, zoom))
+        return MemoryCache(capacity)
+    cache = FileCache(folder.decoded, capacity, settings_of(dataset, size, zoom))
     if accelerator.is_main_process:
         cache.tidy()
     return cache
 
 
 def _stream(
-    recipe: Recipe, dataset: Dataset, accelerator: Accelerator, cache: Cache, callback: Callback
+    recipe: Recipe, dataset: Dataset, *, accelerator: Accelerator, cache: Cache, callback: Callback
 ) -> BatchStream:
     return BatchStream(
         dataset,
@@ -164,7 +193,7 @@ def _present(stages: tuple[Stage, ...], index: int, folder: RunFolder) -> Stage:
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
-    """What a model file says of the data behind it."""
+    """The entry of a model file on the data behind it: format, fingerprint, numbers of pictures per split, notes."""
     return {
         "format": dataset.format,
         "fingerprint": fingerprint(dataset),
@@ -194,7 +223,9 @@ def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset,
     for split in ("train", "val"):
         without = [item.name for item in dataset.split(split) if item.mask is None]
         if without:
-            raise DataError(f"{len(without)} pictures of split '{split}' have no mask: {', '.join(without[:5])}")
+            have = "has" if len(without) == 1 else "have"
+            found = f"{count_of(len(without), 'picture')} of split '{split}' {have} no mask: {', '.join(without[:5])}"
+            raise DataError(found)
     for note in (*dataset.notes, *problem_notes(report.problems, dataset.root)):
         callback.on_note(note)
     return dataset, report
@@ -202,8 +233,9 @@ def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset,
 
 def _calibrate(model: FCN, dataset: Dataset, recipe: Recipe, callback: Callback) -> None:
     """Measure what the recipe leaves to be measured, on the same pictures in every process."""
+    before = model.config
     fresh = recipe.weights is None and recipe.model.trunk_init == "data"
-    scales = "calibrate" in (recipe.model.skip_scales, recipe.model.head_scale)
+    scales = "calibrate" in (before.skip_scales, before.head_scale)
     if not fresh and not scales:
         return
     chosen = evenly_spaced(dataset.split("train"), _CALIBRATION_PICTURES)
@@ -211,7 +243,29 @@ def _calibrate(model: FCN, dataset: Dataset, recipe: Recipe, callback: Callback)
     pictures = [network_input(dataset.load(item).image, size) for item in chosen]
     if fresh:
         data_dependent_init(model, pictures)
-    if scales:
-        config = calibrate(model, pictures)
-        found = ", ".join(f"pool{pool} x {scale:.3g}" for pool, scale in model.scales.items())
-        callback.on_note(f"calibrated on {len(chosen)} pictures: {found}, pool5 x {float(config.head_scale):.3g}")
+    watched = _watched(pictures, callback.on_calibration)
+    if scales and (found := _measured_scales(recipe.model, before, calibrate(model, watched))):
+        callback.on_note(f"calibrated on {count_of(len(chosen), 'picture')}: {', '.join(found)}")
+
+
+def _watched(items: Sequence[Tensor], progress: ProgressCallback) -> Iterator[Tensor]:
+    """Yield the items, and tell how many are done."""
+    for done, item in enumerate(items):
+        progress(done, len(items))
+        yield item
+    progress(len(items), len(items))
+
+
+def _measured_scales(network: FCNConfig, before: FCNConfig, after: FCNConfig) -> list[str]:
+    """Say which scales calibration has put in place of which `calibrate`: "pool4 x 0.0123".
+
+    Args:
+        network: that of the end of the run, whose pools are named; a staged one begins with fewer.
+    """
+    found = []
+    if before.skip_scales == "calibrate":
+        scales = zip((4, 3), after.skip_scales, strict=True)
+        found += [f"pool{pool} x {scale:.3g}" for pool, scale in scales if pool in network.skips]
+    if before.head_scale == "calibrate":
+        found.append(f"pool5 x {float(after.head_scale):.3g}")
+    return found

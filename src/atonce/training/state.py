@@ -32,6 +32,8 @@ class RunProgress:
         stage: index of the stage that the run is in.
         stage_began: updates that had been made when it began.
         teacher: sha256 of the model file that it learns from, beside the masks.
+        steps_since_log: what `StepLog` has measured since the last line of log.jsonl.
+        sessions: the calls that the run is made of, the first one first; see `atonce.provenance.Session`.
     """
 
     model: dict[str, Any]
@@ -43,6 +45,13 @@ class RunProgress:
     stage: int = 0
     stage_began: int = 0
     teacher: str | None = None
+    steps_since_log: dict[str, Any] = field(default_factory=dict)
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def logged(self) -> int:
+        """The step of the last line of log.jsonl that stays if the run goes on."""
+        return self.step - len(self.steps_since_log.get("losses", ()))
 
     @property
     def validated(self) -> bool:

@@ -1,4 +1,7 @@
-"""Pretrained weights by name: their addresses, their sha256, the folder in which downloads are kept."""
+"""Pretrained weights by name: their addresses, their sha256, the folder in which downloads are kept.
+
+Nothing here imports torch before a file is looked for: a mistyped name is refused at once.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,13 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
-import torch
-
 from atonce.errors import StorageError, WeightsError
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, sha256_of, storage_errors
+from atonce.text import did_you_mean, similar_file
+
+EXPECTED = "a weights file (.pth, .safetensors or .h5)"
+"""The words for what is read, in messages."""
 
 _BLOCK = 1 << 20
 _TIMEOUT = 30  # seconds without a byte
@@ -67,7 +72,42 @@ REGISTRY = {
 
 def cache_folder() -> Path:
     """The folder of downloads: torch's, $TORCH_HOME/hub/checkpoints, by default ~/.cache/torch/hub/checkpoints."""
+    import torch
+
     return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def find_weights(source: str | Path, progress: ProgressCallback | None = None) -> Path:
+    """Find the file of a registry name, downloaded where need be, or of a path.
+
+    Args:
+        progress: called with the bytes downloaded and all bytes.
+
+    Raises:
+        WeightsError: no such name, or it cannot be downloaded. A path need not exist.
+    """
+    entry = REGISTRY.get(str(source))
+    if entry:
+        return fetch(entry, progress)
+    path = Path(source)
+    if not path.suffix:
+        require_weights(source)
+    return path
+
+
+def require_weights(source: str | Path) -> None:
+    """Refuse a name or a path that cannot be weights, without reading or downloading any.
+
+    Raises:
+        WeightsError: neither a registry name nor a path where something lies.
+    """
+    path = Path(source)
+    if str(source) in REGISTRY or path.exists():
+        return
+    if path.suffix:
+        raise WeightsError(f"{path} does not exist", EXPECTED, similar_file(path))
+    hint = did_you_mean(str(source), REGISTRY)
+    raise WeightsError(f"no weights '{source}'", f"a file or one of {', '.join(REGISTRY)}", hint)
 
 
 def fetch(entry: PretrainedWeights, progress: ProgressCallback | None = None) -> Path:

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from atonce.errors import WeightsError
 from atonce.weights.hdf5 import read_hdf5
+from atonce.weights.registry import EXPECTED
 
-_EXPECTED = "a weights file (.pth, .safetensors or .h5)"
 _WRAPPERS = ("state_dict", "model_state_dict")
 
 # Training scripts, pytorch-fcn's among them, save their best score beside the weights, as a NumPy number.
@@ -59,14 +59,14 @@ def open_weights(path: Path) -> WeightsFile:
         WeightsError: missing, of another kind, damaged, with code inside, or without tensors.
     """
     if path.is_dir():
-        raise WeightsError(f"{path} is a folder", _EXPECTED)
+        raise WeightsError(f"{path} is a folder", EXPECTED)
     if not path.is_file():
-        raise WeightsError(f"{path} does not exist", _EXPECTED)
+        raise WeightsError(f"{path} does not exist", EXPECTED)
     try:
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}", _EXPECTED) from None
+        raise WeightsError(f"{path} cannot be read: {error.strerror}", EXPECTED) from None
     _refuse_text(path, head)
     metadata: dict[str, str] = {}
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
@@ -77,20 +77,20 @@ def open_weights(path: Path) -> WeightsFile:
         data = _read_pickle(path)
     elif tarfile.is_tarfile(path):
         found = f"{path} is in PyTorch's .tar format of 2017, which cannot be read without running code"
-        raise WeightsError(found, _EXPECTED, "save it anew with a PyTorch of today")
+        raise WeightsError(found, EXPECTED, "save it anew with a PyTorch of today")
     else:
-        raise WeightsError(f"{path} is not a weights file", _EXPECTED)
+        raise WeightsError(f"{path} is not a weights file", EXPECTED)
     return WeightsFile(path, _tensors(path, data), metadata)
 
 
 def _refuse_text(path: Path, head: bytes) -> None:
     """Downloads that went wrong leave text behind; each kind has its own remedy."""
     if not head:
-        raise WeightsError(f"{path} is empty", _EXPECTED, "fetch it again")
+        raise WeightsError(f"{path} is empty", EXPECTED, "fetch it again")
     if head.startswith(b"version https://git-lfs"):
         raise WeightsError(f"{path} is a Git LFS pointer", "the file it points to", "run `git lfs pull`")
     if head.lstrip().startswith(b"<"):
-        raise WeightsError(f"{path} is a web page", _EXPECTED, "the download was answered with a page; fetch it again")
+        raise WeightsError(f"{path} is a web page", EXPECTED, "the download was answered with a page; fetch it again")
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -114,11 +114,11 @@ def _read_pickle(path: Path) -> Any:
     except Exception as error:
         text = str(error).lower()
         if "torchscript" in text:
-            raise WeightsError(f"{path} is a TorchScript program", _EXPECTED, "save its state_dict() alone") from None
+            raise WeightsError(f"{path} is a TorchScript program", EXPECTED, "save its state_dict() alone") from None
         if isinstance(error, pickle.UnpicklingError) and "global" in text:
             reason = "holds more than tensors, so loading it could run code"
             raise WeightsError(f"{path} {reason}", "a file of tensors", "save its state_dict() alone") from None
-        raise WeightsError(f"{path} is damaged or not a weights file", _EXPECTED, "fetch it again") from None
+        raise WeightsError(f"{path} is damaged or not a weights file", EXPECTED, "fetch it again") from None
 
 
 def _tensors(path: Path, data: Any) -> dict[str, Tensor]:

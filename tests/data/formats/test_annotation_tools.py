@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from atonce.data.checks import check
@@ -120,8 +121,8 @@ class TestCoco:
         path = tmp_path / "annotations/instances_default.json"
         _edit_json(path, lambda data: data["annotations"][1].update(segmentation=both))
         dataset = open_dataset(tmp_path)
-        mask = dataset.load(_item(dataset, "cam front__frame.0000")).mask
-        assert mask is not None and mask[0, :8].tolist() == [2, 2, 0, 0, 2, 2, 0, 0]
+        mask = trees.mask_of(dataset, _item(dataset, "cam front__frame.0000"))
+        assert mask[0, :8].tolist() == [2, 2, 0, 0, 2, 2, 0, 0]
 
     def test_a_category_called_background_is_the_background(self, tmp_path: Path) -> None:
         tools.cvat_coco(tmp_path)
@@ -129,7 +130,7 @@ class TestCoco:
         _edit_json(path, lambda data: data["categories"].append({"id": 9, "name": "Background"}))
         dataset = open_dataset(tmp_path)
         assert dataset.labels.names == ("road", "car", "Background")
-        assert set(np.unique(dataset.load(_items(dataset)[0]).mask)) == {0, 1, 2}
+        assert set(np.unique(trees.mask_of(dataset, _items(dataset)[0]))) == {0, 1, 2}
 
     def test_shapes_that_cover_everything_leave_no_background(self, tmp_path: Path) -> None:
         tools.cvat_coco(tmp_path)
@@ -138,8 +139,8 @@ class TestCoco:
         _edit_json(path, lambda data: [a.update(segmentation=whole) for a in data["annotations"][::2]])
         dataset = open_dataset(tmp_path)
         assert dataset.labels.names == ("road", "car")
-        mask = dataset.load(_items(dataset)[0]).mask
-        assert mask is not None and (mask == IGNORE_INDEX).sum() == 2
+        mask = trees.mask_of(dataset, _items(dataset)[0])
+        assert (mask == IGNORE_INDEX).sum() == 2
         assert any("is void: shapes cover nearly all" in note for note in dataset.notes)
 
     @pytest.mark.parametrize("segmentation", [[], None])
@@ -163,7 +164,7 @@ class TestCoco:
         dataset = open_dataset(tmp_path)
         assert [(p.kind, p.path.name, p.severity) for p in dataset.problems] == [("no-mask", "new.jpg", "note")]
         assert any("1 picture has no annotation" in note and "frame.0000" in note for note in dataset.notes)
-        assert (dataset.load(_item(dataset, "cam front__frame.0000")).mask == 0).all()
+        assert (trees.mask_of(dataset, _item(dataset, "cam front__frame.0000")) == 0).all()
 
     def test_a_file_of_another_picture_size(self, tmp_path: Path) -> None:
         tools.coco2017(tmp_path)
@@ -179,7 +180,7 @@ class TestCoco:
             tools.write_coco(tmp_path / "annotations" / f"{task}.json", [f"{task}.jpg"], first_id=1 + 5 * i)
         dataset = open_dataset(tmp_path)
         assert dataset.labels.names == tools.NAMES and len(_items(dataset)) == 2
-        assert all((dataset.load(item).mask == tools.scene()).all() for item in _items(dataset))
+        assert all((trees.mask_of(dataset, item) == tools.scene()).all() for item in _items(dataset))
 
     def test_something_else_in_json(self, tmp_path: Path) -> None:
         tools.cvat_coco(tmp_path)
@@ -193,15 +194,13 @@ COMPRESSED = "01W3=SM0000000000DJ66JJ66JJ66JJ66JJ66JJ66JJ66JJ66JJ66JJ66600000000
 
 
 class TestLabelme:
-    def _with(self, root: Path, *shapes: dict[str, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def _with(self, root: Path, *shapes: dict[str, Any]) -> NDArray[np.uint8]:
         """The mask of a picture with these shapes, in an otherwise empty data set."""
         tools.labelme(root, 2)
         for i in range(2):
             tools.write_labelme(root / f"street {i}.json", f"street {i}.jpg", shapes)
         dataset = open_dataset(root)
-        mask = dataset.load(_item(dataset, "street 0")).mask
-        assert mask is not None
-        return mask
+        return trees.mask_of(dataset, _item(dataset, "street 0"))
 
     def test_smaller_shapes_lie_over_larger_ones(self, tmp_path: Path) -> None:
         large = tools.labelme_shape("a", [(0, 0), (20, 20)], "rectangle")
@@ -310,7 +309,7 @@ class TestYolo:
     def test_a_picture_without_a_file_is_background_and_told(self, tmp_path: Path) -> None:
         (tools.yolo(tmp_path) / "labels/train/002.txt").unlink()
         dataset = open_dataset(tmp_path)
-        assert (dataset.load(_item(dataset, "002")).mask == 0).all()
+        assert (trees.mask_of(dataset, _item(dataset, "002")) == 0).all()
         assert "train: 1 picture has no polygon, and nothing but background: 002.jpg" in dataset.notes
 
     def test_a_file_without_a_picture_is_an_error(self, tmp_path: Path) -> None:
@@ -349,7 +348,7 @@ class TestYolo:
         dataset = open_dataset(tools.ultralytics_mapping(tmp_path))
         item = dataset.split("train")[0]
         raw = np.asarray(Image.open(str(item.mask)))
-        assert np.array_equal(dataset.load(item).mask, np.select([raw == 7, raw == 26], [0, 1], 255))
+        assert np.array_equal(trees.mask_of(dataset, item), np.select([raw == 7, raw == 26], [0, 1], 255))
 
     def test_masks_and_pictures_without_partner(self, tmp_path: Path) -> None:
         mask = tools.ultralytics(tmp_path) / "masks/train/1.png"
@@ -369,7 +368,7 @@ class TestLabelStudio:
         dataset = open_dataset(tmp_path)
         assert "1 task annotated more than once, the last counts: 11" in dataset.notes
         car = dataset.labels.names.index("car")
-        assert (dataset.load(_item(dataset, "00000000-street0")).mask == car).all()
+        assert (trees.mask_of(dataset, _item(dataset, "00000000-street0")) == car).all()
 
     def test_without_the_json_export_nothing_is_guessed(self, tmp_path: Path) -> None:
         next(tools.label_studio(tmp_path).glob("*.json")).unlink()
@@ -403,8 +402,8 @@ class TestLabelStudio:
         mask[4:8, 4:8], mask[4, 4:8], mask[5, 4:8] = 255, 100, 200
         save(tmp_path / "masks/task-11-annotation-20-by-1-tag-car-0.png", mask)
         dataset = open_dataset(tmp_path)
-        found = dataset.load(_item(dataset, "00000000-street0")).mask
-        assert found is not None and (found == dataset.labels.names.index("car")).sum() == 12
+        found = trees.mask_of(dataset, _item(dataset, "00000000-street0"))
+        assert (found == dataset.labels.names.index("car")).sum() == 12
 
 
 class TestOneFolder:
@@ -478,7 +477,7 @@ class TestOwnClassesInTheLayoutOfABenchmark:
         )
         dataset = open_dataset(tmp_path)
         assert dataset.labels.names == ("nothing", "street") and _errors(tmp_path) == []
-        assert set(np.unique(dataset.load(_items(dataset)[0]).mask)) == {0, 1}
+        assert set(np.unique(trees.mask_of(dataset, _items(dataset)[0]))) == {0, 1}
 
     @pytest.mark.parametrize(
         ("build", "benchmark", "count"), [(tools.camvid_unnamed, "camvid", 11), (tools.voc_own, "voc", 21)]
@@ -514,7 +513,7 @@ class TestMergingAndDropping:
         dataset = open_dataset(tmp_path)
         item = _items(dataset)[0]
         raw = np.asarray(Image.open(str(item.mask)))
-        assert np.array_equal(dataset.load(item).mask, np.select([raw == 1, raw == 255], [1, 255], 0))
+        assert np.array_equal(trees.mask_of(dataset, item), np.select([raw == 1, raw == 255], [1, 255], 0))
         assert any("classes.yaml merges into one class each: rest (0, 2)" in note for note in dataset.notes)
 
     @pytest.mark.parametrize(
@@ -539,14 +538,14 @@ class TestMergingAndDropping:
     def test_negative_void_in_integer_tiffs(self, tmp_path: Path) -> None:
         for i in range(5):
             save(tmp_path / "images" / f"{i}.png", picture(i))
-            mask = ids(i, (0, 1)).astype(np.int32)
-            mask[:4, :4] = -9999
-            save(tmp_path / "masks" / f"{i}.tif", mask)
+            numbers = ids(i, (0, 1)).astype(np.int32)
+            numbers[:4, :4] = -9999
+            save(tmp_path / "masks" / f"{i}.tif", numbers)
         text = "[{name: ground, value: 0}, {name: water, value: 1}, {name: no data, value: [-9999, -1], void: true}]"
         (tmp_path / "classes.yaml").write_text(text)
         dataset = open_dataset(tmp_path)
-        mask = dataset.load(_items(dataset)[0]).mask
-        assert mask is not None and (mask == 255).sum() == 16 and _errors(tmp_path) == []
+        mask = trees.mask_of(dataset, _items(dataset)[0])
+        assert (mask == 255).sum() == 16 and _errors(tmp_path) == []
 
     def test_categories_by_number_or_by_name(self, tmp_path: Path) -> None:
         tools.cvat_coco(tmp_path)
@@ -558,13 +557,13 @@ class TestMergingAndDropping:
             dataset = open_dataset(tmp_path)
             assert dataset.labels.names == ("background", "thing") and _errors(tmp_path) == []
             expected = np.minimum(tools.scene(), 1)
-            assert all(np.array_equal(dataset.load(item).mask, expected) for item in _items(dataset))
+            assert all(np.array_equal(trees.mask_of(dataset, item), expected) for item in _items(dataset))
 
     def test_a_list_without_background_makes_the_rest_void(self, tmp_path: Path) -> None:
         (tools.labelme_splits(tmp_path) / "classes.yaml").write_text("[road, {name: car, void: true}]")
         dataset = open_dataset(tmp_path)
         expected = np.where(tools.scene() == 1, 0, IGNORE_INDEX)
-        assert all(np.array_equal(dataset.load(item).mask, expected) for item in _items(dataset))
+        assert all(np.array_equal(trees.mask_of(dataset, item), expected) for item in _items(dataset))
         assert "what no shape covers is void: classes.yaml lists no background" in dataset.notes
 
     def test_a_label_that_is_not_listed_is_an_error(self, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from atonce.data.formats import open_dataset
 from atonce.doctor import examine
 from atonce.errors import DataError
 from tests.data.annotation_trees import cvat_coco
-from tests.data.trees import ids, picture, save
+from tests.data.trees import ids, mask_of, picture, save
 
 
 def _odd(root: Path, images: str = "pics/2024", masks: str = "done/by anna", count: int = 6) -> Path:
@@ -80,4 +80,4 @@ def test_masks_are_read(tmp_path: Path) -> None:
     dataset = open_dataset(_odd(tmp_path), images="pics/2024", masks="done/by anna")
     for items in dataset.splits.values():
         for item in items:
-            assert np.array_equal(dataset.load(item).mask, ids(int(item.name), (0, 1, 2)))
+            assert np.array_equal(mask_of(dataset, item), ids(int(item.name), (0, 1, 2)))

@@ -112,24 +112,18 @@ def open_dataset(
         DataError: no such folder, an empty one, no layout recognised, or options that do not fit.
     """
     root = Path(root).expanduser()
-    _require_folder(root)
-    name = _known(format) if format is not None else None
-    pictures, mask_folder = _named_folders(root, images, masks)
+    pictures, mask_folder = _named_folders(root, images, masks) if root.is_dir() else (None, None)
+    name = require_format(root, format or ("folder" if pictures is not None else None))
     options = OpenOptions(
         ground_truth=ground_truth,
         seed=seed,
         val_fraction=val_fraction,
-        format=name,
+        format=None if format is None else name,
         images=pictures,
         masks=mask_folder,
         bands=bands,
         classes=None if classes is None else Path(classes),
     )
-    if pictures is not None:
-        name = name or "folder"
-    name = name or recognise(root)
-    if name is None:
-        raise _not_recognised(root)
     chosen = FORMATS[name]
     _require_options(chosen, options)
     found = root if pictures is not None else chosen.find(root) or (chosen.find_deep(root) if format else None)
@@ -143,7 +137,25 @@ def open_dataset(
     return replace(dataset, problems=(*dataset.problems, *clashes(dataset.splits)), bands=bands)
 
 
-def _require_folder(root: Path) -> None:
+def require_format(root: Path | str, format: str | None = None) -> str:
+    """Return the name of the format that a folder is opened as; nothing but the names of some files is read for it.
+
+    Args:
+        format: one of `FORMATS`; None: recognised from the folder.
+
+    Raises:
+        DataError: no such folder, an empty one, no such format, or no layout recognised.
+    """
+    root = Path(root).expanduser()
+    require_folder(root)
+    name = _known(format) if format is not None else recognise(root)
+    if name is None:
+        raise _not_recognised(root)
+    return name
+
+
+def require_folder(root: Path) -> None:
+    """Require a folder that holds something. Raises DataError."""
     if not root.exists():
         raise DataError(f"{root} does not exist", "a folder with a data set")
     if not root.is_dir():

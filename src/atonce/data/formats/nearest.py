@@ -17,7 +17,7 @@ _MOST_ENTRIES = 50
 """The most folders on a level that are looked into."""
 
 _MASK_FOLDER_WORDS = ("mask", "label", "annot", "gt", "truth", "seg")
-"""What the name of a folder of masks mostly holds."""
+"""Words of which the name of a folder of masks mostly holds one."""
 
 
 @dataclass(frozen=True)

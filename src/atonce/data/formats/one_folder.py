@@ -9,11 +9,15 @@ from atonce.data.dataset import Dataset, Item
 from atonce.data.formats.base import DatasetFormat, mask_files
 from atonce.data.images import IMAGE_SUFFIXES, Problem
 from atonce.data.mask_classes import resolve_classes
+from atonce.data.mask_probe import probe_masks
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import LOSSY_SUFFIXES, MASK_ENDINGS, files_below, images_in, lossy_mask, pair, sample_name
 from atonce.data.picture_index import entries_in
 from atonce.data.splits import SPLITS, complete_splits
 from atonce.errors import DataError
+
+_PROBED, _MOST_COLOURS = 4, 256
+"""Masks that are looked at to tell them from photographs, and the most colours that those have together."""
 
 _LISTED = 2000
 """Files that are looked at to recognise the layout."""
@@ -29,6 +33,11 @@ class OneFolder(DatasetFormat):
     def find(self, root: Path) -> Path | None:
         """See `DatasetFormat.find`."""
         return root if any(_is_mixed(folder) for folder in _folders(root).values()) else None
+
+    def fits(self, root: Path) -> bool:
+        """See `DatasetFormat.fits`: where each JPEG has a PNG of its name, these are masks, not the same pictures."""
+        beside = [mask for folder in _folders(root).values() for _, _, mask in _png_beside_jpeg(folder)]
+        return len(probe_masks(beside, _PROBED).colours) <= _MOST_COLOURS
 
     def open(self, root: Path, options: OpenOptions) -> Dataset:
         """See `DatasetFormat.open`."""
