@@ -98,7 +98,13 @@ class DataConfig(Section):
     """The data set, how it is split, the size at which the network sees it, and how it is read."""
 
     format: str | None = None
-    """Layout of the data set: cityscapes, voc, kitti-road, camvid or folder; null recognises it from the folder."""
+    """Layout of the data set, a name of docs/own-data.md such as coco, labelme or folder; null recognises it from the
+    folder."""
+    images: str | None = None
+    """Folder of the pictures, relative to the data set or absolute, where the layout is none that is known; together
+    with data.masks. null: found by the layout."""
+    masks: str | None = None
+    """Folder of the masks, likewise; pictures and masks pair by name."""
     ground_truth: Literal["road", "lane"] | None = None
     """KITTI road only. road: the whole road. lane: the lane that the car drives in. null: road."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2

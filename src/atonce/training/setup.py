@@ -230,6 +230,8 @@ def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset,
         ground_truth=config.ground_truth,
         seed=config.split_seed,
         val_fraction=config.val_fraction,
+        images=config.images,
+        masks=config.masks,
         bands=config.bands,
     )
     callback.on_note(f"data: {dataset}")
