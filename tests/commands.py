@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from atonce.cli import main
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command has said, and its exit code."""
+    """The exit code of a command, and what it wrote to stdout and stderr."""
 
     code: int
     out: str
@@ -37,9 +36,10 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture
 def atonce(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run `atonce WORD...` as a shell would."""
+    """Run `atonce WORD...` in this process, as a shell of 80 columns would."""
+    monkeypatch.setenv("COLUMNS", "80")
 
-    def run(*words: str | Path) -> Outcome:
+    def run(*words: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["atonce", *map(str, words)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:

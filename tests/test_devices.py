@@ -33,12 +33,6 @@ def _leave_no_accelerator() -> Any:
 
 @pytest.mark.parametrize("name", WITH_DEVICE)
 def test_every_command_that_computes_and_its_function_take_a_device(name: str) -> None:
-    import atonce.cli.ablate
-    import atonce.cli.evaluate
-    import atonce.cli.export
-    import atonce.cli.predict
-    import atonce.cli.serve
-    import atonce.cli.submit
     import atonce.cli.train  # noqa: F401
 
     command: Any = typer.main.get_command(app)
@@ -84,7 +78,7 @@ def test_the_default_is_one_for_all(monkeypatch: pytest.MonkeyPatch, tiny_model:
     from atonce.inference.engines import choose_engine
 
     assert choose_engine("auto") == "torch", "engines for CPUs are left to those who name them"
-    assert network_predictor.usable_device is usable_device
+    assert network_predictor.usable_device is usable_device  # type: ignore[attr-defined]
 
 
 def test_an_accelerator_without_float64_is_left_to_those_who_name_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,10 +33,10 @@ class ModelFile:
 
     Attributes:
         model: the network; its preprocessing is a part of it.
-        labels: names and colours of its classes.
+        labels: names and colours of its classes, and the values that the user's masks have for them.
         input_size: the size at which it takes pictures.
-        training_data: format, fingerprint and split of the data it was trained on; sha256 of its teacher, if it had
-            one; the file it was converted from, if it was.
+        training_data: format, fingerprint, split and sizes of the pictures of the data it was trained on; sha256 of its
+            teacher, if it had one; the file it was converted from, if it was.
         recipe: the full resolved recipe; empty where it was not trained by atonce.
         scores: measured on the validation split at the pictures' own size.
     """

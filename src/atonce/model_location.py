@@ -1,4 +1,4 @@
-"""Where the model lies that a path stands for. Nothing here imports torch: a mistyped name is refused at once."""
+"""The path of a model: of a run folder its best one. Nothing here imports torch: a wrong name is refused at once."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def progress_bar(what: str, *, unit: Unit = "") -> Iterator[ProgressCallback]:
 
 
 @contextmanager
-def shown_as(what: str, progress: bool | ProgressCallback) -> Iterator[ProgressCallback | None]:
+def shown_as(what: str, *, progress: bool | ProgressCallback) -> Iterator[ProgressCallback | None]:
     """Open what a caller asked for by a `progress` parameter.
 
     Args:

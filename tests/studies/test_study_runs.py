@@ -24,6 +24,7 @@ def test_killed_in_the_middle_it_goes_on_and_repeats_nothing(street_data: Path, 
     deadline = time.monotonic() + 90
     while not state.is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
+    assert state.is_file(), "the second run never began"
     process.kill()
     process.wait()
     first = tmp_path / "killed" / "trained" / "seed-0" / "result.json"

@@ -137,7 +137,7 @@ def test_a_state_of_before_goes_on_without_what_it_does_not_hold(
         run_training(recipe, street_data, run, callback=Interrupting(13))
     from atonce.training import state
 
-    real = state.asdict
+    real = state.asdict  # type: ignore[attr-defined]
 
     def of_before(progress: Any) -> dict[str, Any]:
         return {key: value for key, value in real(progress).items() if key not in ("steps_since_log", "sessions")}

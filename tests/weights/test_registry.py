@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,8 +15,8 @@ import torch
 from atonce.errors import StorageError, WeightsError
 from atonce.weights import REGISTRY, read_weights, registry
 from atonce.weights.registry import PretrainedWeights, fetch
-from tests.weights.commands import run
-from tests.weights.oracles import TorchvisionVGG
+from tests.commands import Command
+from tests.weights.torchvision_vgg import TorchvisionVGG
 
 NAME = "vgg16-test"
 
@@ -92,7 +93,7 @@ def test_downloaded_once_with_progress(server: Server, tmp_path: Path, monkeypat
 def test_cached_file_needs_no_network(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     known = entry(server)
     fetch(known)
-    monkeypatch.setattr(registry.urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
     assert fetch(known) == cache()[0]
 
 
@@ -124,13 +125,13 @@ def test_failed_download_leaves_nothing(server: Server, file: str, said: str) ->
 
 
 def test_offline_is_one_clear_line(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, atonce: Command
 ) -> None:
     # A port that was free a moment ago: nobody listens.
     with Server(("127.0.0.1", 0), Handler) as closed:
         unreachable = entry(closed, sha256="0" * 64)
     monkeypatch.setitem(REGISTRY, NAME, unreachable)
-    ran = run(capsys, "weights", "convert", NAME, "--out", tmp_path / "o.safetensors")
+    ran = atonce("weights", "convert", NAME, "--out", tmp_path / "o.safetensors")
     assert ran.code == 2 and ran.err.count("\n") == 1
     assert f"cannot download {NAME}" in ran.err and "refused" in ran.err
     assert f"or fetch {unreachable.url} elsewhere and put it at {registry.cache_folder() / 'vgg.pth'}" in ran.err
@@ -152,14 +153,14 @@ def test_cache_that_cannot_be_written(server: Server, tmp_path: Path, monkeypatc
         fetch(entry(server))
 
 
-def test_verify(server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify(server: Server, monkeypatch: pytest.MonkeyPatch, atonce: Command) -> None:
     monkeypatch.setitem(REGISTRY, NAME, entry(server))
-    missing = run(capsys, "weights", "verify", NAME)
+    missing = atonce("weights", "verify", NAME)
     assert missing.code == 2 and "is not at" in missing.err and "vgg.pth and put it there" in missing.err
     path = fetch(REGISTRY[NAME])
-    everything = run(capsys, "weights", "verify")
+    everything = atonce("weights", "verify")
     assert everything.code == 0 and f"{NAME}: sha256" in everything.out
     assert "vgg16-imagenet1k-v1: not downloaded" in everything.out
     path.write_bytes(b"overwritten")
-    spoilt = run(capsys, "weights", "verify")
+    spoilt = atonce("weights", "verify")
     assert spoilt.code == 2 and "delete it and try again" in spoilt.err

@@ -13,7 +13,7 @@ from atonce.cli.options import Data, Device, Engine, Format, Model, Truth
 
 
 class Metric(str, Enum):
-    """What is scored: every class, or road as the KITTI benchmark scores it."""
+    """The scores that are wanted: of every class, or of road as the KITTI benchmark scores it."""
 
     CLASSES = "classes"
     ROAD = "road"
@@ -51,6 +51,7 @@ def evaluate(
     require_model_file(model)
     require_format(data, format)
     from atonce.evaluation import evaluate as evaluate_model
+    from atonce.progress import console
 
     evaluation = evaluate_model(
         model,
@@ -66,6 +67,7 @@ def evaluate(
         format=format,
         device=device,
         engine=engine,
+        on_note=lambda note: console.print(note, highlight=False, markup=False, soft_wrap=True),
     )
     scores = evaluation.to_json()
     if json_:
@@ -86,8 +88,9 @@ def _print(scores: dict[str, Any], title: str) -> None:
     if "boundary" in scores:
         within = scores["boundary"]["tolerance_pixels"]
         reach = "0.75 % of the diagonal" if within is None else f"{within:g} {'pixel' if within == 1 else 'pixels'}"
-        f1, error = scores["boundary"]["mean_f1"], scores["calibration"]["expected_calibration_error"]
-        line = f"boundary F1 {score_text(f1)} (within {reach}), calibration error {score_text(error)}"
+        line = f"boundary F1 {score_text(scores['boundary']['mean_f1'])} (within {reach})"
+        if "calibration" in scores:
+            line += f", calibration error {score_text(scores['calibration']['expected_calibration_error'])}"
         results.print(line, highlight=False, markup=False)
 
 

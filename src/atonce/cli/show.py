@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from atonce.training import TrainedRun
 
 results = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
-"""What the user asked for, on stdout; silent in all processes of a machine but the first."""
+"""The console for what the user asked for, on stdout; silent in all processes of a machine but the first."""
 
 
 def print_lines(*lines: str) -> None:

@@ -98,7 +98,7 @@ class RoadMetric:
 
     @property
     def categories(self) -> dict[str, RoadEvaluator]:
-        """By name, sorted: um_road, umm_road, uu_road, or um_lane; those that there are."""
+        """The evaluators of the categories that there are, by name, sorted: um_road, umm_road, uu_road, or um_lane."""
         return dict(sorted(self._categories.items()))
 
     @property

@@ -42,9 +42,9 @@ class FCNConfig(Section):
     """Pixels between two scores before the last upsampling: 32 is FCN-32s, 16 is FCN-16s, which adds the scores of
     pool4, 8 is FCN-8s, which adds those of pool3, too."""
     alignment: Literal["same", "caffe"] = "same"
-    """How scores are brought onto the pixels. same: images are padded to a multiple of 32 and nothing is cropped.
-    caffe: the geometry of the published nets (conv1_1 pads by 100, scores are cropped), for two to three times as many
-    operations."""
+    """Padding and cropping that bring scores onto the pixels. same: images are padded to a multiple of 32 and nothing
+    is cropped. caffe: the geometry of the published nets (conv1_1 pads by 100, scores are cropped), for two to three
+    times as many operations."""
     skip_scales: Literal["at-once", "unit", "calibrate"] | tuple[Positive, Positive] = "at-once"
     """Factors on (pool4, pool3) before they are scored. at-once: (0.01, 0.0001), made for the original VGG-16. unit:
     (1, 1). calibrate: measured before training from the weights and training pictures at hand."""
@@ -108,8 +108,8 @@ class DataConfig(Section):
     workers: Annotated[int, Field(ge=0)] = 2
     """Threads that decode pictures ahead of the training; 0 counts as 1."""
     cache: Literal["memory", "disk"] = "memory"
-    """Where decoded training pictures are kept for the epochs to come. memory: in that of each process. disk: in
-    memory-mapped files in the run folder, shared by its processes, kept while the run may be resumed."""
+    """Store of decoded training pictures for the epochs to come. memory: that of each process. disk: memory-mapped
+    files in the run folder, shared by its processes, kept while the run may be resumed."""
     cache_mib: Annotated[int, Field(ge=0)] = 1024
     """Capacity of that cache in MiB, per process in memory, per run on disk; pictures beyond it are decoded anew in
     each epoch. 0 keeps none."""

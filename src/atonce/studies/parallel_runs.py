@@ -17,7 +17,7 @@ from typing import IO, TextIO
 
 from atonce.devices import device_names
 from atonce.errors import TrainingError, UserError, option
-from atonce.recipes.load import build
+from atonce.recipes.recipe_files import build
 from atonce.storage import make_folder, storage_errors
 from atonce.studies.study_folder import RunResult, read_result
 from atonce.studies.study_runs import PlannedRun, StudyCallback, execute_run, require_one_data_set

@@ -12,7 +12,7 @@ import yaml
 
 from atonce.errors import RecipeError
 from atonce.recipes import Recipe
-from atonce.recipes.load import build, current_name
+from atonce.recipes.recipe_files import build, current_name
 from atonce.text import did_you_mean
 
 Overrides = Mapping[str, Any]

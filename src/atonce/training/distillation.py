@@ -89,7 +89,7 @@ def load_teacher(
         if trained.input_size == student
         else _longest(trained.input_size, height, width) / _longest(student, height, width)
     )
-    model = trained.model.eval().requires_grad_(False)
+    model = trained.model.eval().requires_grad_(requires_grad=False)
     return Teacher(
         model.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
         sha256_of(path),

@@ -184,7 +184,7 @@ def clip_gradient(run: TrainingRun) -> float:
 
 
 def require_finite(run: TrainingRun, losses: Losses) -> None:
-    """Raises TrainingError before a step that would ruin the weights. (fp16 meets infinite gradients by design.)"""
+    """Refuse a step that would ruin the weights, by a TrainingError. (fp16 meets infinite gradients by design.)"""
     scaled = run.recipe.train.precision == "fp16"
     total = losses.total(run.recipe)
     if math.isfinite(total) and (scaled or math.isfinite(losses.grad_norm)):

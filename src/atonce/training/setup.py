@@ -1,4 +1,4 @@
-"""From a recipe and a folder of data to everything that a training run is made of."""
+"""The parts of a training run, made from a recipe and a folder of data."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from atonce.data.checks import CheckReport, check, fingerprint, raise_for_proble
 from atonce.data.class_weights import class_weights
 from atonce.data.dataset import Dataset
 from atonce.data.input_size import InputSize
+from atonce.data.picture_sizes import summarize_sizes
 from atonce.data.sampling import evenly_spaced
 from atonce.errors import DataError, TrainingError
 from atonce.inference.network_predictor import network_input
@@ -94,7 +95,7 @@ def set_up(
     if accelerator.is_main_process:
         folder.create(recipe)
         folder.rewind(progress.logged, progress.validations)
-    cache = _cache(recipe, dataset, folder, accelerator, counts.sizes, callback)
+    cache = _cache(recipe, dataset, folder, accelerator=accelerator, sizes=counts.sizes, callback=callback)
     accelerator.wait_for_everyone()
     wrapped, prepared = accelerator.prepare(model, optimizer)
     return TrainingRun(
@@ -106,10 +107,14 @@ def set_up(
         wrapped=wrapped,
         optimizer=prepared,
         average=average,
-        stream=_stream(recipe, dataset, accelerator, cache, callback),
+        stream=_stream(recipe, dataset, accelerator=accelerator, cache=cache, callback=callback),
         class_weights=None if weights is None else weights.to(accelerator.device),
         progress=progress,
-        about_data=describe_data(dataset) | ({"teacher": teacher.sha256} if teacher else {}),
+        about_data={
+            **describe_data(dataset),
+            "picture_sizes": summarize_sizes(counts.sizes),
+            **({"teacher": teacher.sha256} if teacher else {}),
+        },
         stages=stages,
         teacher=teacher,
     )
@@ -132,30 +137,31 @@ def _cache(
     recipe: Recipe,
     dataset: Dataset,
     folder: RunFolder,
+    *,
     accelerator: Accelerator,
     sizes: Mapping[tuple[int, int], int],
     callback: Callback,
 ) -> Cache:
-    """Where decoded pictures are kept; the first process clears away what is of no use there any more."""
-    room, size, zoom = recipe.data.cache_mib << 20, _input_size(recipe), recipe.augment.scale[1]
-    if (need := decoded_bytes(sizes, size, zoom)) > room > 0:
+    """The store of decoded pictures; the first process clears away what is of no use there any more."""
+    capacity, size, zoom = recipe.data.cache_mib << 20, _input_size(recipe), recipe.augment.scale[1]
+    if (need := decoded_bytes(sizes, size, zoom)) > capacity > 0:
         remedy = "" if recipe.data.cache == "disk" else "; data.cache=disk and more room keep them in files"
         callback.on_note(
             f"decoded pictures take {need >> 20} MiB, data.cache_mib has room for {recipe.data.cache_mib}: "
             f"the others are decoded anew in every epoch{remedy}"
         )
-    if recipe.data.cache == "memory" or not room:
+    if recipe.data.cache == "memory" or not capacity:
         if accelerator.is_main_process:
             folder.remove_decoded()
-        return MemoryCache(room)
-    cache = FileCache(folder.decoded, room, settings_of(dataset, size, zoom))
+        return MemoryCache(capacity)
+    cache = FileCache(folder.decoded, capacity, settings_of(dataset, size, zoom))
     if accelerator.is_main_process:
         cache.tidy()
     return cache
 
 
 def _stream(
-    recipe: Recipe, dataset: Dataset, accelerator: Accelerator, cache: Cache, callback: Callback
+    recipe: Recipe, dataset: Dataset, *, accelerator: Accelerator, cache: Cache, callback: Callback
 ) -> BatchStream:
     return BatchStream(
         dataset,
@@ -186,7 +192,7 @@ def _present(stages: tuple[Stage, ...], index: int, folder: RunFolder) -> Stage:
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
-    """What a model file says of the data behind it."""
+    """The entry of a model file on the data behind it: format, fingerprint, numbers of pictures per split, notes."""
     return {
         "format": dataset.format,
         "fingerprint": fingerprint(dataset),

@@ -184,7 +184,7 @@ def _evaluate_best(run: TrainingRun, session: provenance.Session, *, progress: b
         "data": run.about_data,
         "best_step": run.progress.best_step,
     }
-    with shown_as("evaluating", progress) as bar:
+    with shown_as("evaluating", progress=progress) as bar:
         return evaluate_items(
             predictor,
             run.dataset,
