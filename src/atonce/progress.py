@@ -87,7 +87,7 @@ class _CountsOrText(ProgressColumn):
             return Text(f"{task.completed * factor:.0f}{unit}" if task.completed else "")
         counts = f"{task.completed * factor:.0f}/{task.total * factor:.0f}{unit}"
         left = task.time_remaining
-        return Text(counts if left is None else f"{counts}  {clock_text(left)} left")
+        return Text(counts if left is None or task.finished else f"{counts}  {clock_text(left)} left")
 
 
 def clock_text(seconds: float) -> str:

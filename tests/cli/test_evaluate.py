@@ -54,8 +54,8 @@ def test_road_scores_per_category(atonce: Command, data: Path, model: Path) -> N
     }
     expected, predictor = RoadEvaluator(), load(model)
     for item in open_dataset(data).split("val"):
-        assert item.mask is not None
-        expected.add(predictor(item.image).probabilities[1], read_ground_truth_rgb(item.mask))
+        assert item.mask_file is not None
+        expected.add(predictor(item.image).probabilities[1], read_ground_truth_rgb(item.mask_file))
     assert found["road"]["pooled"].items() >= expected.scores().to_json().items()
     assert (found["split"], found["road"]["view"]) == ("val", "picture")
     assert {"boundary", "calibration", "confusion", "classes"} <= found.keys()
@@ -124,8 +124,8 @@ def test_a_camvid_model_knows_a_road(atonce: Command, data: Path, tmp_path: Path
     assert [row["name"] for row in found["classes"]] == ["background", "road"]
     expected, predictor = RoadEvaluator(), load(model)
     for item in open_dataset(data).split("val"):
-        assert item.mask is not None
-        expected.add(predictor(item.image).probabilities[3], read_ground_truth_rgb(item.mask))
+        assert item.mask_file is not None
+        expected.add(predictor(item.image).probabilities[3], read_ground_truth_rgb(item.mask_file))
     assert found["road"]["pooled"]["average_precision"] == pytest.approx(expected.scores().average_precision, abs=1e-3)
     assert "11 classes" in refused(atonce, model, data)
     cats = save_model(tmp_path / "cats.safetensors", LabelSpec.from_names(["cat", "dog"]))

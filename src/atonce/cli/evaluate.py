@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Data, Device, Engine, Format, Model, Truth
+from atonce.cli.options import Data, Device, Engine, Format, Images, Masks, Model, Truth
 
 
 class Metric(str, Enum):
@@ -38,6 +38,8 @@ def evaluate(
     json_: Annotated[bool, typer.Option("--json", help="Scores as JSON on stdout instead of a table.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json, CSV, gallery and report.html.")] = None,
     format: Format = None,
+    images: Images = None,
+    masks: Masks = None,
     device: Device = None,
     engine: Engine = None,
 ) -> None:
@@ -45,12 +47,12 @@ def evaluate(
     import json
 
     from atonce.cli.show import print_note
-    from atonce.data.formats import require_format
+    from atonce.data.formats import require_folder
     from atonce.model_location import require_model_file
 
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_file(model)
-    require_format(data, format)
+    require_folder(data)
     from atonce.evaluation import evaluate as evaluate_model
 
     evaluation = evaluate_model(
@@ -65,6 +67,8 @@ def evaluate(
         quick=quick,
         out=out,
         format=format,
+        images=images,
+        masks=masks,
         device=device,
         engine=engine,
         on_note=print_note,

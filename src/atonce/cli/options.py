@@ -16,8 +16,12 @@ class GroundTruth(str, Enum):
     LANE = "lane"
 
 
-Data = Annotated[Path, typer.Argument(help="Folder of KITTI road, CamVid, Cityscapes, VOC, or images/ and masks/.")]
+Data = Annotated[Path, typer.Argument(help="Folder of pictures and labels, of any tool in docs/own-data.md.")]
 Format = Annotated[str | None, typer.Option(help="The data's format; recognised from the folder by default.")]
+Images = Annotated[
+    str | None, typer.Option(help="Folder of the pictures, in DATA or elsewhere, where the layout is not recognised.")
+]
+Masks = Annotated[str | None, typer.Option(help="Folder of their masks; with --images.")]
 Bands = Annotated[
     str | None,
     typer.Option(help="Bands of the pictures to read, from 1 on: 4,3,2 as red, green, blue, or one; 1,2,3 by default."),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Bands, Data, Device, Format, GroundTruth, bands_of
+from atonce.cli.options import Bands, Data, Device, Format, GroundTruth, Images, Masks, bands_of
 
 if TYPE_CHECKING:
     from atonce.training import TrainedRun
@@ -33,6 +33,8 @@ def train(
         str | None, typer.Option(help="Learn from this model file, too (distillation); 'none' from the masks alone.")
     ] = None,
     format: Format = None,
+    images: Images = None,
+    masks: Masks = None,
     ground_truth: Annotated[
         GroundTruth | None, typer.Option(help="KITTI road only: the whole road, or the lane that the car is in.")
     ] = None,
@@ -59,6 +61,8 @@ def train(
         "weights": weights,
         "teacher": teacher,
         "format": format,
+        "images": images,
+        "masks": masks,
         "ground_truth": ground_truth.value if ground_truth else None,
         "bands": bands_of(bands),
         "max_minutes": max_minutes,

@@ -50,6 +50,10 @@ _EXIF_TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 
+_SIDEWAYS = {
+    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90,
+}  # fmt: skip
+
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError,
     AssertionError, NotImplementedError, struct.error, zlib.error,
@@ -212,6 +216,22 @@ def upright(image: Image.Image) -> Image.Image:
     """Return the picture turned as its own EXIF orientation says; pixels are moved, never interpolated."""
     transpose = _EXIF_TRANSPOSE.get(_orientation(image))
     return image if transpose is None else image.transpose(transpose)
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Read the (height, width) of a picture, upright by its EXIF orientation, from its header: nothing is decoded.
+
+    Raises:
+        FileError: as `open_image` does.
+    """
+    hush_pillow()
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            sideways = _EXIF_TRANSPOSE.get(_orientation(image)) in _SIDEWAYS
+            return (image.width, image.height) if sideways else (image.height, image.width)
+    except (*DAMAGE, Image.DecompressionBombError):
+        image = upright(open_image(path))
+        return image.height, image.width
 
 
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:

@@ -87,7 +87,7 @@ def resolve_classes(
     table, rule = read_classes(path), read_border_rule(path)
     _require_colours(path, table, probe, masks)
     by_colour = _palette_holds_colours(table, probe, soft=rule is not None)
-    notes = [f"classes from {path.name}"]
+    notes = [f"classes from {path.name}", *table.notes]
     notes += ["palette masks are read by their colours, which are those of the classes"] if by_colour else []
     if rule is not None:
         becomes = "the nearest class" if rule.to == "nearest" else "void"

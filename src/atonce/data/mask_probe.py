@@ -257,13 +257,17 @@ def _checked(text: str) -> str:
     return text if can_be_read(text) else ""
 
 
-def can_be_read(text: str) -> bool:
-    """Tell whether a classes.yaml is one that atonce itself reads: none other is ever proposed."""
+def can_be_read(text: str, *, labels: bool = False) -> bool:
+    """Tell whether a classes.yaml is one that atonce itself reads: none other is ever proposed.
+
+    Args:
+        labels: it is for annotations, whose labels may stand for values.
+    """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "classes.yaml"
         path.write_text(text, "utf-8")
         try:
-            read_classes(path)
+            read_classes(path, labels=labels)
             read_border_rule(path)
         except DataError:
             return False

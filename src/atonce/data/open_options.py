@@ -22,10 +22,15 @@ class OpenOptions:
             None: the first three.
         classes: a classes file elsewhere than in the root, for layouts that read one.
         val_fraction: share of the pictures that such a split puts into "val"; between 0 and 1, exclusive.
+        format: the name of the format that the user asks for; None: it was recognised.
+        images, masks: the folders of pictures and masks that the user names; both or neither.
     """
 
     ground_truth: GroundTruth | None = None
     seed: int = 0
     val_fraction: float = 0.2
+    format: str | None = None
+    images: Path | None = None
+    masks: Path | None = None
     bands: Bands | None = None
     classes: Path | None = None

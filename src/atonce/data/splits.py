@@ -5,10 +5,43 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from atonce.data.dataset import Item
 from atonce.data.open_options import OpenOptions
+
+SPLITS: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""Split -> what folders and lists of it are called."""
+
+
+def split_called(name: str) -> str:
+    """The split that a folder or a list is called after, in upper or lower case; "" where it is another name."""
+    return next((split for split, names in SPLITS.items() if name.lower() in names), "")
+
+
+def complete_splits(
+    splits: Mapping[str, tuple[Item, ...]], options: OpenOptions
+) -> tuple[dict[str, tuple[Item, ...]], list[str], dict[str, str]]:
+    """Split what belongs to no split (""), and the training pictures where there is no validation split.
+
+    Returns:
+        The splits, notes and extras, as `split_items` does; where nothing is to be split, `splits` alone.
+    """
+    given = {split: items for split, items in splits.items() if split}
+    whole = splits.get("", ())
+    if "val" in given:
+        if whole:
+            given["train"] = tuple(sorted((*given.get("train", ()), *whole), key=lambda item: item.name))
+        return given, [], {}
+    whole = (*given.get("train", ()), *whole)
+    if not whole:
+        return given, [], {}
+    made, notes, extras = split_items(whole, options)
+    return {**given, **made}, notes, extras
 
 
 def order_by_seed(names: Iterable[str], seed: int) -> list[str]:

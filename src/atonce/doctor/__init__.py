@@ -17,6 +17,7 @@ from atonce.doctor.findings import AffectedFile, Finding
 from atonce.doctor.fix_classes import write_classes_file
 from atonce.doctor.fix_masks import FixedMasks, write_fixed_masks
 from atonce.doctor.split_proposal import write_split
+from atonce.doctor.write_masks import WrittenMasks, write_masks
 
 if TYPE_CHECKING:
     from atonce.doctor.doctor_page import write_page
@@ -26,9 +27,11 @@ __all__ = [
     "Examination",
     "Finding",
     "FixedMasks",
+    "WrittenMasks",
     "examine",
     "write_classes_file",
     "write_fixed_masks",
+    "write_masks",
     "write_page",
     "write_split",
 ]

@@ -165,6 +165,8 @@ def examine(
     *,
     ground_truth: GroundTruth | None = None,
     bands: Bands | None = None,
+    images: str | Path | None = None,
+    masks: str | Path | None = None,
     workers: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Examination:
@@ -174,7 +176,7 @@ def examine(
     cannot be opened as a data set is an examination with one error.
 
     Args:
-        root, format, ground_truth, bands: as in `open_dataset`.
+        root, format, ground_truth, bands, images, masks: as in `open_dataset`.
         workers, progress: as in `check`.
 
     Raises:
@@ -183,7 +185,7 @@ def examine(
     root = Path(root)
     began = time.perf_counter()
     try:
-        dataset = open_dataset(root, format, ground_truth=ground_truth, bands=bands)
+        dataset = open_dataset(root, format, ground_truth=ground_truth, bands=bands, images=images, masks=masks)
     except ClassesNeeded as error:
         found, expected, remedy = error.parts
         finding = Finding("error", "classes", found_and_expected(found, expected), remedy)

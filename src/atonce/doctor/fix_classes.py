@@ -22,6 +22,8 @@ def write_classes_file(
     *,
     ground_truth: GroundTruth | None = None,
     bands: Bands | None = None,
+    images: str | Path | None = None,
+    masks: str | Path | None = None,
     workers: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Examination:
@@ -30,8 +32,8 @@ def write_classes_file(
     Where it is the classes file of the folder itself (`root/classes.yaml`), the folder is examined again with it.
 
     Args:
-        root, format, ground_truth, bands, workers, progress: as in `examine`; `progress` begins anew with each
-            examination.
+        root, format, ground_truth, bands, images, masks, workers, progress: as in `examine`; `progress` begins anew
+            with each examination.
         path: the file to write.
 
     Returns:
@@ -45,7 +47,15 @@ def write_classes_file(
     path = Path(path)
     refuse_existing(path)
     examine_again = partial(
-        examine, root, format, ground_truth=ground_truth, bands=bands, workers=workers, progress=progress
+        examine,
+        root,
+        format,
+        ground_truth=ground_truth,
+        bands=bands,
+        images=images,
+        masks=masks,
+        workers=workers,
+        progress=progress,
     )
     examination = examine_again()
     own = is_classes_file_of(examination.root, path)

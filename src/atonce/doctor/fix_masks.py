@@ -56,6 +56,8 @@ def write_fixed_masks(
     borders: Literal["nearest", "void"] | None = None,
     border_width: int | None = None,
     ground_truth: GroundTruth | None = None,
+    images: str | Path | None = None,
+    masks: str | Path | None = None,
     workers: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> FixedMasks:
@@ -66,7 +68,7 @@ def write_fixed_masks(
     out of the masks are written to `out/classes.yaml`, to be named.
 
     Args:
-        root, format, ground_truth: as in `open_dataset`.
+        root, format, ground_truth, images, masks: as in `open_dataset`.
         out: a folder for the masks.
         borders: "nearest" class or "void"; None takes what classes.yaml says, or "nearest".
         border_width: pixels that a wrong pixel may be away from a class; None takes what classes.yaml says, or 3.
@@ -81,7 +83,7 @@ def write_fixed_masks(
     root, out = Path(root), Path(out)
     if border_width is not None and not 1 <= border_width <= MAX_WIDTH:
         raise DataError(f"{option('border_width', border_width)}", f"a number of pixels from 1 to {MAX_WIDTH}")
-    open_here = partial(open_dataset, root, format, ground_truth=ground_truth)
+    open_here = partial(open_dataset, root, format, ground_truth=ground_truth, images=images, masks=masks)
     classes_file = None
     try:
         dataset = open_here()
@@ -121,7 +123,7 @@ def _rule(reader: ClassMask, to: Literal["nearest", "void"] | None, width: int |
 
 def _targets(dataset: Dataset, out: Path) -> dict[Path, Path]:
     """Mask -> the copy of it, which keeps its suffix as long as it is not corrected."""
-    masks = [item.mask for items in dataset.splits.values() for item in items if item.mask is not None]
+    masks = [item.mask for items in dataset.splits.values() for item in items if isinstance(item.mask, Path)]
     targets = {}
     for mask in dict.fromkeys(masks):
         relative = Path(relative_path(mask, dataset.root))

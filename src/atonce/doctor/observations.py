@@ -102,9 +102,9 @@ def all_items(observations: Observations) -> Iterator[ItemObservation]:
 def all_masks(observations: Observations) -> list[tuple[Path, MaskObservation]]:
     """List the masks of all splits that can be read, with their files."""
     return [
-        (observation.item.mask, observation.mask)
+        (observation.item.mask_file, observation.mask)
         for observation in all_items(observations)
-        if observation.item.mask is not None and observation.mask is not None
+        if observation.item.mask_file is not None and observation.mask is not None
     ]
 
 
@@ -128,7 +128,11 @@ class ObservationRecorder:
         return ItemObservation(
             item,
             None if image is None else _observe_image(item.image, image),
-            None if item.mask is None else self._observe_mask(item.mask, readable=mask is not None),
+            self._observe_mask(item.mask, readable=mask is not None)
+            if isinstance(item.mask, Path)
+            else None
+            if mask is None
+            else _observe_annotation(mask),
         )
 
     def collect(self, split: str, item: Item, inspected: ItemObservation) -> None:
@@ -167,6 +171,22 @@ class ObservationRecorder:
             return self._reader.unknown_values(path)
         except FileError:
             return UnknownValues()  # the check has said why
+
+
+def _observe_annotation(mask: NDArray[np.uint8]) -> MaskObservation:
+    """Observe the mask that was painted from shapes: it has the classes' own values, and borders that were drawn."""
+    return MaskObservation(
+        digest=content_digest(mask),
+        mode="shapes",
+        constant=bool((mask == mask[:1, :1]).all()),
+        borders=BorderStatistics(),
+        unknown=Counter[MaskValue](),
+        mixed=Counter[MaskValue](),
+        border_width=0,
+        snapped=0,
+        only_0_and_255=False,
+        holds_255=bool((mask == 255).any()),
+    )
 
 
 def _is_8_bit_index(pixels: NDArray[np.generic]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from atonce import provenance
 from atonce.data import Dataset, Item, open_dataset
+from atonce.data.formats import named_folder
 from atonce.data.images import Problem
 from atonce.data.problem_notes import tell_problems
 from atonce.errors import DataError, UserError, option
@@ -42,6 +43,8 @@ def evaluate(
     quick: bool = False,
     out: str | PathLike[str] | None = None,
     format: str | None = None,
+    images: str | PathLike[str] | None = None,
+    masks: str | PathLike[str] | None = None,
     device: str | None = None,
     engine: str | None = None,
     progress: bool | ProgressCallback = True,
@@ -65,6 +68,8 @@ def evaluate(
             probabilities (an exported file).
         out: a folder for evaluation.json, CSV, gallery and report.html; None writes nothing.
         format: the data's format; None recognises it.
+        images, masks: the folders of pictures and of masks, where the layout is none that is known; None takes those
+            that the model was trained with, where `data` has them.
         device, engine: see `load`.
         progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
         on_note: called with what was left out, and what was lost in reading the pictures, a line at a time; None makes
@@ -89,7 +94,9 @@ def evaluate(
     require_model_first(model, [data], "evaluate")
     session = provenance.begin_session()
     predictor = load(model, device=device, engine=engine)
-    dataset = open_as_trained(predictor.model_file, data, format=format, ground_truth=ground_truth)
+    dataset = open_as_trained(
+        predictor.model_file, data, format=format, ground_truth=ground_truth, images=images, masks=masks
+    )
     items = choose_items(dataset, split, only)
     segmenter, metrics = _what_to_measure(
         predictor, dataset, items, metric=metric, birdseye=birdseye, quick=quick, tolerance=boundary
@@ -179,12 +186,16 @@ def open_as_trained(
     *,
     format: str | None = None,
     ground_truth: Literal["road", "lane"] | None = None,
+    images: str | PathLike[str] | None = None,
+    masks: str | PathLike[str] | None = None,
 ) -> Dataset:
     """Open data with the split and ground truth that a model was trained with, so that val is what val was.
 
     Args:
         format: the data's format; None recognises it.
         ground_truth: another one than the model's, for KITTI road.
+        images, masks: folders of pictures and masks; None takes those that the model was trained with, if `data` has
+            them.
 
     Raises:
         DataError: as `open_dataset`.
@@ -193,12 +204,27 @@ def open_as_trained(
     same: dict[str, Any] = {"seed": trained.get("split_seed", 0), "val_fraction": trained.get("val_fraction", 0.2)}
     same["bands"] = model_file.bands
     path = Path(data)
+    same |= _folders_as_trained(path, trained, images, masks)
     if ground_truth:
         return open_dataset(path, format, ground_truth=ground_truth, **same)
     dataset = open_dataset(path, format, **same)
     if trained.get("ground_truth") and dataset.format == "kitti-road":
         return open_dataset(path, format, ground_truth=trained["ground_truth"], **same)
     return dataset
+
+
+def _folders_as_trained(
+    data: Path,
+    trained: Mapping[str, Any],
+    images: str | PathLike[str] | None,
+    masks: str | PathLike[str] | None,
+) -> dict[str, str | PathLike[str] | None]:
+    """The folders of pictures and masks: those given, else those of the model's recipe, if the data set has them."""
+    if images is None and masks is None:
+        known = {key: trained.get(key) for key in ("images", "masks")}
+        if all(path is not None and named_folder(data, Path(path)) is not None for path in known.values()):
+            return known
+    return {"images": images, "masks": masks}
 
 
 def choose_items(dataset: Dataset, split: str, only: Sequence[str] = ()) -> tuple[Item, ...]:

@@ -86,8 +86,8 @@ class RoadMetric:
     def __call__(self, sample: Sample, result: Result, score: PictureScore) -> None:
         """Count one picture; `result` is of background and road."""
         item = self._items[sample.name]
-        assert item.mask is not None, "evaluate() has refused pictures without a mask"
-        confidence, truth = result.probabilities[ROAD], read_ground_truth_rgb(item.mask)
+        assert item.mask_file is not None, "evaluate() has refused pictures without a mask"
+        confidence, truth = result.probabilities[ROAD], read_ground_truth_rgb(item.mask_file)
         if self.from_above:
             view = BirdsEye.from_calibration(camera_file_of(item.image))
             confidence, truth = view(confidence), view(truth)

@@ -132,7 +132,7 @@ def _model_file(data: dict[str, Any], path: Path) -> ModelFile:
             model = FCN(FCNConfig.model_validate(data["architecture"]), labels.num_classes)
         expects = data["preprocessing"]
         model.normalise = Normalise(Preprocessing(tuple(expects["mean"]), tuple(expects["std"])))
-        size = InputSize(**data["input_size"])
+        size = InputSize.from_json(data["input_size"])
         about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from atonce.data.formats import open_dataset, recognise
 from atonce.data.images import IMAGE_SUFFIXES
+from atonce.data.mask_sources import mask_parts
 from atonce.errors import DataError
 from atonce.extras import require_extra
 from atonce.inference.own_results import FOLDERS, is_own_result
@@ -151,7 +152,7 @@ def _mask_test(folder: Path) -> Callable[[Path], bool] | None:
     except DataError:
         items = []
     images = {item.image for item in items}
-    masks = {item.mask for item in items if item.mask is not None}
+    masks = {part for item in items for part in mask_parts(item.mask) if isinstance(part, Path)}
     # With masks, their folders: some masks have no picture, or are of another kind (instances, dummies of a test set).
     mask_folders = {mask.parent for mask in masks} - {image.parent for image in images}
 

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from atonce.errors import RecipeError, option
+from atonce.recipes.other_tools import knob_for
 from atonce.recipes.schema import Recipe
 from atonce.text import did_you_mean
 
@@ -141,6 +142,8 @@ def _explain(kind: str, location: tuple[int | str, ...], message: str, value: An
     options = [name for name, parent in known.items() if parent == ".".join(keys[:-1])]
     in_section = difflib.get_close_matches(keys[-1], [o.rpartition(".")[2] for o in options], 1, 0.5)
     anywhere = [name for name in known if name.rpartition(".")[2] == keys[-1]]
+    if not anywhere and (here := knob_for(keys[-1])):
+        return f"unknown key '{'.'.join(keys)}', {here}"
     nearest = anywhere or [".".join([*keys[:-1], name]) for name in in_section]
     hint = f", did you mean '{nearest[0]}'?" if nearest else f", known here: {', '.join(options)}"
     return f"unknown key '{'.'.join(keys)}'{hint}"

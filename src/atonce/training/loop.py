@@ -130,7 +130,8 @@ def update(run: TrainingRun, batch: Batch, step_log: StepLog) -> Losses:
             # Gradients are averaged over processes; times their number, the sum over them is left.
             loss = data_loss(run.recipe.distill, cross_entropy, distillation) * run.world
             if last:
-                l2 = l2_penalty(run.model, run.recipe.loss.l2).to(loss.device)
+                added_only = run.recipe.loss.l2_on == "added"
+                l2 = l2_penalty(run.model, run.recipe.loss.l2, added_only=added_only).to(loss.device)
                 loss = total_loss(run.recipe.loss, loss, l2)
             run.accelerator.backward(loss)
         terms[0] += cross_entropy.detach()

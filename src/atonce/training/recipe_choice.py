@@ -11,7 +11,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
-from atonce.data.formats import require_format
+from atonce.data.formats import named_folder, require_format
 from atonce.errors import TrainingError, option
 from atonce.model_location import require_model_file
 from atonce.recipes import Recipe, load_recipe
@@ -29,6 +29,8 @@ def choose_run(
     *,
     recipe: str | PathLike[str] | Recipe | None = None,
     out: str | PathLike[str] | None = None,
+    images: str | PathLike[str] | None = None,
+    masks: str | PathLike[str] | None = None,
     resume: bool = False,
     **changes: Any,
 ) -> tuple[Path, Recipe]:
@@ -38,6 +40,7 @@ def choose_run(
         data: the folder of the data set.
         recipe: a shipped recipe's name, a YAML file, or a `Recipe`; None takes the one for the data's format.
         out: the run folder; None for runs/<data>-<recipe>.
+        images, masks: the folders of pictures and of masks, where the layout is none that is known.
         resume: go on with the run in `out`.
         changes: what `recipe_changes` takes.
 
@@ -45,7 +48,8 @@ def choose_run(
         TrainingError: resumed with another recipe, or where there is no run.
         RecipeError, DataError, WeightsError: no such recipe, data, weights or teacher.
     """
-    path, overrides = Path(data), recipe_changes(**changes)
+    path = Path(data)
+    overrides = [*_folder_overrides(path, images, masks), *recipe_changes(**changes)]
     folder = Path(out) if out is not None else None
     if resume and folder and (folder / "recipe.yaml").is_file():
         if recipe is not None:
@@ -129,7 +133,10 @@ def _named_recipe(
 
 
 def _name_for_data(data: Path, overrides: Sequence[str]) -> str:
-    """Return the name of the shipped recipe for the data's format: the one that is set, or the one recognised."""
+    """Return the name of the shipped recipe for the data's format: the one that is set, or the one recognised; where
+    the folders of pictures and masks are named, it is a folder."""
+    if any(override.startswith("data.images=") for override in overrides):
+        return "folder"
     given = [override.partition("=")[2].strip("\"'") for override in overrides if override.startswith("data.format=")]
     format = given[-1] if given and given[-1] not in ("null", "~", "") else None
     return _RECIPE_BY_FORMAT.get(require_format(data, format), "folder")
@@ -141,11 +148,22 @@ def _require_inputs(data: Path, recipe: Recipe, *, begun: bool) -> None:
     Args:
         begun: the run has a state to go on from; its weights have been read then.
     """
-    require_format(data, recipe.data.format)
+    require_format(data, recipe.data.format or ("folder" if recipe.data.images is not None else None))
     if recipe.weights is not None and not begun:
         require_weights(recipe.weights)
     if recipe.distill.teacher is not None:
         require_model_file(recipe.distill.teacher)
+
+
+def _folder_overrides(data: Path, images: str | PathLike[str] | None, masks: str | PathLike[str] | None) -> list[str]:
+    """Write the overrides that name the folders of pictures and masks, so that a run which is resumed from elsewhere
+    finds them: relative to the data set where they lie in it, else absolute. Folders that do not exist are named as
+    they are given, and refused when the data are opened."""
+    given = {"images": images, "masks": masks}
+    found = {key: named_folder(data, Path(path)) or path for key, path in given.items() if path is not None}
+    # Recipes made for one format of data name it; such folders are of none but "folder".
+    changes = ["data.format=folder"] if found else []
+    return changes + [f"data.{key}={json.dumps(fspath(path))}" for key, path in found.items()]
 
 
 def _name_or_null(value: str | PathLike[str]) -> str:

@@ -73,6 +73,8 @@ def set_up(
     stages = stages_of(recipe)
     stage = _present(stages, read_progress(folder.state).stage, folder) if resuming else stages[0]
     dataset, report = _read_data(recipe, data, callback)
+    # The run folder keeps the recipe as it was asked for; its epochs are steps from here on.
+    asked, recipe = recipe, _with_steps(recipe, dataset, callback)
     counts = report.statistics["train"]
     weights = class_weights(recipe.loss, counts.pixel_count, counts.pixels_of_pictures_with_class)
     teacher = load_teacher(recipe, dataset, counts.sizes, accelerator.device)
@@ -94,7 +96,7 @@ def set_up(
     progress.sessions.append(asdict(session))
     # Last of all that may fail: what has been refused leaves no run behind.
     if accelerator.is_main_process:
-        folder.create(recipe)
+        folder.create(asked)
         folder.rewind(progress.logged, progress.validations)
     cache = _cache(recipe, dataset, folder, accelerator=accelerator, sizes=counts.sizes, callback=callback)
     accelerator.wait_for_everyone()
@@ -119,6 +121,23 @@ def set_up(
         stages=stages,
         teacher=teacher,
     )
+
+
+def _with_steps(recipe: Recipe, dataset: Dataset, callback: Callback) -> Recipe:
+    """The recipe with its epochs as steps, now that the number of pictures is known.
+
+    Raises:
+        RecipeError: a stage would be shorter than one step.
+    """
+    if recipe.train.epochs is None:
+        return recipe
+    pictures = len(dataset.split("train"))
+    knobs = recipe.train.with_steps_of_epochs(pictures)
+    # Only now can it be told whether each stage has a step.
+    stages_of(recipe.model_copy(update={"train": knobs.model_copy(update={"epochs": None})}))
+    epochs, of = f"{knobs.epochs:g} epochs", f"{count_of(pictures, 'picture')} in batches of {knobs.batch_size}"
+    callback.on_note(f"{epochs} of {of}: {count_of(knobs.steps, 'step')}")
+    return recipe.model_copy(update={"train": knobs})
 
 
 def _network(recipe: Recipe, stage: Stage, dataset: Dataset, callback: Callback | None) -> FCN:
@@ -180,7 +199,7 @@ def _stream(
 
 
 def _input_size(recipe: Recipe) -> InputSize:
-    return InputSize(recipe.data.scale, recipe.data.max_side)
+    return InputSize.of_recipe(recipe.data)
 
 
 def _present(stages: tuple[Stage, ...], index: int, folder: RunFolder) -> Stage:
@@ -211,6 +230,8 @@ def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset,
         ground_truth=config.ground_truth,
         seed=config.split_seed,
         val_fraction=config.val_fraction,
+        images=config.images,
+        masks=config.masks,
         bands=config.bands,
     )
     callback.on_note(f"data: {dataset}")
@@ -237,7 +258,7 @@ def _calibrate(model: FCN, dataset: Dataset, recipe: Recipe, callback: Callback)
     if not fresh and not scales:
         return
     chosen = evenly_spaced(dataset.split("train"), _CALIBRATION_PICTURES)
-    size = InputSize(recipe.data.scale, recipe.data.max_side)
+    size = _input_size(recipe)
     pictures = [network_input(dataset.load(item).image, size) for item in chosen]
     if fresh:
         data_dependent_init(model, pictures)

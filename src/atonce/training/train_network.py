@@ -79,6 +79,8 @@ def train(
     max_minutes: float | None = None,
     teacher: str | PathLike[str] | None = None,
     format: str | None = None,
+    images: str | PathLike[str] | None = None,
+    masks: str | PathLike[str] | None = None,
     ground_truth: Literal["road", "lane"] | None = None,
     bands: Sequence[int] | None = None,
     resume: bool = False,
@@ -105,6 +107,8 @@ def train(
         max_minutes: stop after this time at the latest.
         teacher: a model file to learn from, too (distillation); "none" learns from the masks alone.
         format: the data's format; None recognises it.
+        images, masks: the folders of pictures and of masks, in `data` or elsewhere, where the layout is none that is
+            known.
         ground_truth: KITTI road only: the whole road, or the lane that the car is in.
         bands: of pictures with more than three, those that are read, counted from 1: [4, 3, 2] as red, green and blue,
             or one as grey; None leaves it to the recipe.
@@ -132,6 +136,8 @@ def train(
         weights=weights,
         teacher=teacher,
         format=format,
+        images=images,
+        masks=masks,
         ground_truth=ground_truth,
         bands=bands,
         seed=seed,

@@ -23,8 +23,8 @@ class TestCityscapes:
     def test_train_ids_are_preferred_and_stay(self, tmp_path: Path) -> None:
         dataset = open_dataset(trees.cityscapes_tree(tmp_path, train_ids=True))
         item = dataset.split("train")[0]
-        assert item.mask is not None and item.mask.name == "aachen_000000_000019_gtFine_labelTrainIds.png"
-        assert np.array_equal(dataset.read_mask(item.mask), np.asarray(Image.open(item.mask)))
+        assert item.mask_file is not None and item.mask_file.name == "aachen_000000_000019_gtFine_labelTrainIds.png"
+        assert np.array_equal(dataset.read_mask(item.mask), np.asarray(Image.open(item.mask_file)))
 
     def test_names_and_groups(self, tmp_path: Path) -> None:
         dataset = open_dataset(trees.cityscapes_tree(tmp_path))

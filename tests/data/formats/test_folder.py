@@ -37,8 +37,8 @@ def test_palette_indices_are_kept_beside_names(tmp_path: Path) -> None:
     (tmp_path / "classes.yaml").write_text("[sky, road, car]")
     dataset = open_dataset(tmp_path)
     item = dataset.split("train")[0]
-    assert item.mask is not None
-    assert np.array_equal(trees.mask_of(dataset, item), np.asarray(Image.open(item.mask)))
+    assert item.mask_file is not None
+    assert np.array_equal(trees.mask_of(dataset, item), np.asarray(Image.open(item.mask_file)))
 
 
 def test_palette_of_a_quantised_rgb_mask_is_read_by_colour(tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_0_and_255_with_values_in_the_classes_file(tmp_path: Path) -> None:
     (tmp_path / "classes.yaml").write_text("[{name: background, value: 0}, {name: foreground, value: 255}]")
     dataset = open_dataset(tmp_path)
     item = dataset.split("train")[0]
-    assert item.mask is not None
-    assert np.array_equal(trees.mask_of(dataset, item), np.asarray(Image.open(item.mask)) // 255)
+    assert item.mask_file is not None
+    assert np.array_equal(trees.mask_of(dataset, item), np.asarray(Image.open(item.mask_file)) // 255)
 
 
 def test_one_bit_masks_are_0_and_1(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class TestVoc:
     def test_sbd_and_the_authors_validation_list(self, tmp_path: Path) -> None:
         dataset = open_dataset(trees.voc_with_sbd(tmp_path))
         assert trees.item_names(dataset, "val") == ["2008_000001"]
-        masks = {item.name: item.mask.parent.name for item in dataset.split("train") if item.mask}
+        masks = {item.name: item.mask_file.parent.name for item in dataset.split("train") if item.mask_file}
         assert masks["2007_000000"] == "SegmentationClass" and masks["2009_000003"] == "SegmentationClassAug"
         assert "2008_000001" not in masks
         assert any("1 validation pictures were in the training list" in note for note in dataset.notes)
@@ -49,6 +49,6 @@ class TestVoc:
         dataset = open_dataset(trees.voc2012(tmp_path))
         item = dataset.split("train")[0]
         before = trees.mask_of(dataset, item)
-        assert item.mask is not None
-        Image.open(item.mask).convert("RGB").save(item.mask)
+        assert item.mask_file is not None
+        Image.open(item.mask_file).convert("RGB").save(item.mask_file)
         assert np.array_equal(trees.mask_of(dataset, item), before)

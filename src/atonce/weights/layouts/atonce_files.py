@@ -81,7 +81,7 @@ def _head_scale(file: WeightsFile) -> float:
     try:
         value = json.loads(file.metadata[_MODEL_KEY])["architecture"]["head_scale"]
         return 1.0 if value == "calibrate" else float(value)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise WeightsError(f"{file.path} describes a network unknown here", "a model file of atonce") from None
 
 
