@@ -25,11 +25,12 @@ def fingerprint(dataset: Dataset) -> str:
         for item in sorted(dataset.splits[split], key=lambda item: item.name):
             digest.update(f"{split}\0{item.name}\0".encode())
             for path in (item.image, item.mask):
-                digest.update(b"-" if path is None else _file_digest(path, dataset.root))
+                digest.update(b"-" if path is None else file_digest(path, dataset.root))
     return digest.hexdigest()
 
 
-def _file_digest(path: Path, root: Path) -> bytes:
+def file_digest(path: Path, root: Path) -> bytes:
+    """Compute a digest of a file's path below `root`, its size, and its first and last 4 KiB."""
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
     try:
         with path.open("rb") as file:
