@@ -10,7 +10,7 @@ from typing import cast
 
 import typer
 
-from atonce.cli.app import app
+from atonce.cli.app import CommandStopped, app
 from atonce.cli.endings import out_of_memory_line, stopped_line
 from atonce.cli.terminal import make_streams_printable
 from atonce.errors import UserError
@@ -24,24 +24,24 @@ _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 
 def main() -> None:
     """Run a command; a user's mistake is one line on stderr, never a traceback."""
-    # Commands register themselves; each imports its heavy packages only when it runs.
-    from atonce.cli import (  # noqa: F401
-        ablate,
-        demo,
-        doctor,
-        evaluate,
-        export,
-        predict,
-        recipes,
-        serve,
-        submit,
-        train,
-        weights,
-    )
-
     make_streams_printable()
-    raise_at_termination()
     try:
+        raise_at_termination()
+        # Commands register themselves; each imports its heavy packages only when it runs.
+        from atonce.cli import (  # noqa: F401
+            ablate,
+            demo,
+            doctor,
+            evaluate,
+            export,
+            predict,
+            recipes,
+            serve,
+            submit,
+            train,
+            weights,
+        )
+
         sys.exit(app(prog_name="atonce", standalone_mode=False))
     except UserError as error:
         sys.stderr.write(f"atonce: {error.for_command_line()}\n")
@@ -49,9 +49,9 @@ def main() -> None:
     except _UsageError as error:
         sys.stderr.write(_usage(error))
         sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort) as error:
+    except (KeyboardInterrupt, CommandStopped, typer.Abort) as error:
         sys.stderr.write(f"atonce: {stopped_line()}\n")
-        sys.exit(exit_code_of(error))
+        sys.exit(exit_code_of(error.__cause__ or error))
     except (RuntimeError, MemoryError, OSError) as error:
         line = out_of_memory_line(error)
         if line is None:
