@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 import sys
 
+_OUT_OF_MEMORY = re.compile(
+    "DefaultCPUAllocator|[Cc]annot allocate memory|bad_alloc|could not (create a memory|(create|execute) a primitive$)"
+)
+"""What torch, the system, C++ and oneDNN say when the computer's memory is full."""
+
 _KEPT = {
     "predict": "what is finished is kept; the same command goes on with the rest",
     "export": "nothing was written",
@@ -35,9 +40,7 @@ _ON_GPU = {
     "submit": "add --device cpu",
     "serve": "lower --max-megapixels, or add --device cpu",
 }
-_ON_CPU_ONLY = {
-    "train": "; of the computer's, lower data.cache_mib and data.workers, too",
-}
+_ON_CPU_TOO = {command: ", lower data.cache_mib and data.workers" for command in ("train", "ablate", "ablate-worker")}
 
 
 def command_name() -> str:
@@ -57,7 +60,7 @@ def out_of_memory_line(error: BaseException) -> str | None:
     on_gpu = type(error).__name__ == "OutOfMemoryError" or "CUDA out of memory" in text or "MPS backend out of" in text
     on_cpu = isinstance(error, MemoryError) or (
         isinstance(error, (RuntimeError, OSError))
-        and re.search(r"DefaultCPUAllocator|[Cc]annot allocate memory|bad_alloc|could not create a memory", text)
+        and _OUT_OF_MEMORY.search(text)
     )
     if not (on_gpu or on_cpu):
         return None
@@ -65,6 +68,6 @@ def out_of_memory_line(error: BaseException) -> str | None:
     if on_gpu:
         return f"the GPU's memory is full; {_ON_GPU.get(command) or _REMEDIES.get(command, _SMALLER_PICTURES)}"
     asked = re.search(r"tried to allocate (\d+) bytes", text)
-    more = f" ({int(asked[1]) / 1e9:.1f} GB more were asked for)" if asked else ""
-    remedy = _REMEDIES.get(command, _SMALLER_PICTURES) + _ON_CPU_ONLY.get(command, "")
+    more = f" ({int(asked[1]) / 1e6:,.0f} MB more were asked for)" if asked else ""
+    remedy = _REMEDIES.get(command, _SMALLER_PICTURES) + _ON_CPU_TOO.get(command, "")
     return f"the computer's memory is full{more}; {remedy}"

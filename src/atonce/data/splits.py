@@ -16,7 +16,8 @@ _MADE_HERE = "split made here with seed"
 
 def order_by_seed(names: Iterable[str], seed: int) -> list[str]:
     """Shuffle names by hash: the order depends on names and seed only, not on listing order, Python or numpy."""
-    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    # A name may hold bytes that are not UTF-8, as Python holds them.
+    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode(errors="surrogateescape")).digest())
 
 
 def choose_validation(items: Iterable[Item], val_fraction: float, seed: int) -> frozenset[str]:
