@@ -68,7 +68,12 @@ class LabelSpec:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LabelSpec:
         """Read what `to_json` returned. Raises KeyError, TypeError or ValueError: it is something else."""
-        return cls(tuple(data["names"]), tuple((int(r), int(g), int(b)) for r, g, b in data["palette"]))
+        names, palette = tuple(data["names"]), tuple((int(r), int(g), int(b)) for r, g, b in data["palette"])
+        if not all(isinstance(name, str) and name for name in names):
+            raise ValueError("class names that are no text")
+        if not all(0 <= value <= 255 for colour in palette for value in colour):
+            raise ValueError("colours outside of 0..255")
+        return cls(names, palette)
 
 
 # Colours: SegNet tutorial's CamVid palette (Kendall, Badrinarayanan, Cipolla).

@@ -121,7 +121,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         )
     try:
         data: dict[str, Any] = dict(json.loads(metadata))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise WeightsError(f"{path} describes itself in broken JSON", "a model file of atonce") from None
     if data.get("format_version") != FORMAT_VERSION:
         raise WeightsError(
@@ -144,7 +144,8 @@ def load_model_file(path: Path) -> ModelFile:
             model = FCN(FCNConfig.model_validate(data["architecture"]), labels.num_classes)
         size = InputSize(**data["input_size"])
         about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
-    except (ValidationError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        dict(about["recipe"].get("data", {}))
+    except (ValidationError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} describes a network unknown here: {reason}", "a model file of atonce") from None
     return ModelFile(_with_tensors(model, path).eval(), labels, size, **about)

@@ -51,6 +51,20 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def file_stem(name: str, limit: int = 180) -> str:
+    """Make a name that a file can have: without folders, of at most `limit` bytes.
+
+    A name that is one already stays as it is; another one ends in a digest, so that no two become the same.
+    """
+    plain = re.sub(r'[/\\\0:*?"<>|]', "_", name)
+    if plain == name and len(os.fsencode(name)) <= limit and name.strip("."):
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    while len(os.fsencode(plain)) > limit - 9:
+        plain = plain[:-1]
+    return f"{plain}-{digest}"
+
+
 def refuse_existing(path: Path) -> None:
     """Refuse to write a file that is there already: what a person wrote is never overwritten.
 

@@ -21,7 +21,7 @@ from tests.commands import Command
 from tests.tiny import SETTINGS, tiny_recipe
 
 IMAGES = torch.arange(2 * 3 * 48 * 64, dtype=torch.float32).reshape(2, 3, 48, 64) % 256
-TRAINING = tuple(text for text in SETTINGS if not text.startswith("model.")) + ("train.steps=1",)
+TRAINING = (*(text for text in SETTINGS if not text.startswith("model.")), "train.steps=1")
 """What a user sets who leaves the network to the weights."""
 
 

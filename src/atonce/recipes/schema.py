@@ -54,10 +54,10 @@ class FCNConfig(Section):
     upsampling: Literal["fixed", "learned"] = "fixed"
     """Interpolation of the scores. fixed: bilinear, as in the authors' release. learned: transposed convolutions that
     start bilinear and are trained."""
-    width: Positive = 1.0
+    width: Annotated[float, Field(gt=0, le=16)] = 1.0
     """Factor on the channels of the trunk, which are 64 to 512; below 1 for small trunks, which have no pretrained
     weights. Each count is rounded to a multiple of 8."""
-    head_width: Count = 4096
+    head_width: Annotated[int, Field(ge=1, le=65536)] = 4096
     """Channels of fc6 and fc7: 4096 in the paper; 512 to 1024 are enough where they start fresh."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Probability that an activation of fc6 or fc7 is dropped while training; 0 is no dropout."""
@@ -97,7 +97,7 @@ class DataConfig(Section):
     """Share of the pictures kept for validation where the data set brings no split."""
     split_seed: Seed = 0
     """Random seed of that split."""
-    scale: Positive = 1.0
+    scale: Annotated[float, Field(gt=0, le=16)] = 1.0
     """Factor on height and width of each picture before the network sees it, in training and in use; predictions are
     scaled back."""
     max_side: Count | None = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -109,11 +111,27 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[RunProgress, dict[str, str
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             found: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys() if with_tensors}  # noqa: SIM118
-        progress = RunProgress(**json.loads(metadata["progress"]))
-        FCNConfig.model_validate(progress.model)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        progress = _parse_progress(metadata["progress"])
+        int(metadata.get("averages", 0))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError):
         raise TrainingError(f"{path} is damaged or not a training state", "the state of a run") from None
     return progress, metadata, found
+
+
+def _parse_progress(text: str) -> RunProgress:
+    """Read a `RunProgress` from JSON. Raises TypeError or ValueError: another type, or a number that cannot be."""
+    progress = RunProgress(**json.loads(text))
+    TypeAdapter(RunProgress).validate_python(asdict(progress), strict=True)
+    FCNConfig.model_validate(progress.model)
+    counts = (progress.step, progress.best_step, progress.stage, progress.stage_began, progress.seconds)
+    rows = [row.get("step") for row in progress.validations]
+    if min(counts) < 0 or not math.isfinite(progress.seconds) or not math.isfinite(progress.best_mean_iou):
+        raise ValueError("a negative or infinite number")
+    if not all(type(step) is int and 0 <= step <= progress.step for step in rows):
+        raise ValueError("a validation without its step")
+    if progress.best_mean_iou >= 0 and not rows:
+        raise ValueError("a best validation, and no validation")
+    return progress
 
 
 def _require_same(

@@ -14,6 +14,9 @@ from atonce.extras import require_extra
 _LARGEST = 1 << 30
 """The largest array that is read, in bytes; fc1, the largest of VGG-16, has 411 million."""
 
+_LARGEST_FILE = 2 << 30
+"""The most that all arrays of a file may take together, in bytes; those of VGG-16 have 553 million."""
+
 
 def read_hdf5(path: Path) -> dict[str, Tensor]:
     """Read the arrays of floating point numbers, by their paths inside the file; an optimiser's arrays are left out.
@@ -35,6 +38,9 @@ def read_hdf5(path: Path) -> dict[str, Tensor]:
         with h5py.File(path, "r") as file:
             # Follows no links: neither symbolic ones nor those into other files.
             file.visititems(visit)
+            total = sum(dataset.nbytes for dataset in found.values())
+            if total > _LARGEST_FILE:
+                raise WeightsError(f"{path} would take {total / 1e9:.1f} GB of memory", "a VGG-16: 0.6 GB")
             return {name: _read(path, name, dataset) for name, dataset in found.items()}
     except (OSError, RuntimeError, ValueError, KeyError):
         raise WeightsError(f"{path} is damaged", "an HDF5 file of Keras", "fetch it again") from None
