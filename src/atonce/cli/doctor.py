@@ -35,11 +35,11 @@ def doctor(
     import json
 
     from atonce.cli.diagnosis import print_examination
-    from atonce.progress import progress_bar
     from atonce.doctor import examine, write_classes_file
     from atonce.doctor import write_split as write_split_of
     from atonce.doctor.fix_classes import is_classes_file_of
     from atonce.doctor.split_proposal import split_files
+    from atonce.progress import progress_bar
 
     _refuse_existing(fix_classes, write_split)
     truth: Literal["road", "lane"] | None = ground_truth.value if ground_truth else None

@@ -41,7 +41,7 @@ _ON_GPU = {
     "submit": "add --device cpu",
     "serve": "lower --max-megapixels, or add --device cpu",
 }
-_ON_CPU_TOO = {command: ", lower data.cache_mib and data.workers" for command in ("train", "ablate", "ablate-worker")}
+_ON_CPU_TOO = dict.fromkeys(("train", "ablate", "ablate-worker"), ", lower data.cache_mib and data.workers")
 
 
 def command_name() -> str:

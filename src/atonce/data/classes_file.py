@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX, Colour, LabelSpec
 from atonce.text import did_you_mean, shortened

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-
 from atonce.errors import DataError, WeightsError
 from atonce.labels import Colour
 from atonce.model_file import read_metadata

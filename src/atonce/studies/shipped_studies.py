@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 from atonce.errors import RecipeError
 from atonce.recipes import Recipe
 from atonce.recipes.load import build, current_name
