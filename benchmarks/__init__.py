@@ -1,1 +1,1 @@
-"""Ours against the peers, in one run: `make bench`. docs/performance.md says how it is measured."""
+"""Ours against the peers, in one run: `make bench`. docs/performance-log.md says how it is measured."""

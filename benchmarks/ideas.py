@@ -24,8 +24,8 @@ STEP = "ours, fp32"
 NOTE = (
     "One change each, in fp32 unless said, against what atonce does (first row); head of {head_width}, {classes} "
     "classes. *Frozen* folds constants and fuses ReLUs with oneDNN (`torch.jit.optimize_for_inference`). *Dense "
-    "transposed convolutions* enlarge the scores as most implementations do. *Labels at an eighth* takes the largest "
-    "class before the last enlargement and repeats it: not exact, so the time that it saves is the most that any exact "
+    "transposed convolutions* upsample the scores as most implementations do. *Labels at an eighth* takes the largest "
+    "class before the last upsampling and repeats it: not exact, so the time that it saves is the most that any exact "
     "shortcut there could."
 )
 

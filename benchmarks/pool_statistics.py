@@ -1,6 +1,6 @@
-"""The table of docs/calibration.md: how VGG-16's pools spread on a data set, and the scales that follow.
+"""The table of docs/skip-scaling.md: how VGG-16's pools spread on a data set, and the scales that follow.
 
-python benchmarks/pool_statistics.py ../shared/data/camvid ../shared/weights/vgg16_features.pth
+python benchmarks/pool_statistics.py path/to/CamVid vgg16_features.pth
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The report as Markdown, to be pasted into docs/performance.md as it is."""
+"""The report as Markdown, to be pasted into docs/performance-log.md as it is."""
 
 from __future__ import annotations
 

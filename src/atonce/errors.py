@@ -16,8 +16,11 @@ _OPTION = re.compile(f"{_OPEN}(.*?){_VALUE}(.*?){_CLOSE}", re.DOTALL)
 
 _PYTHON_NAMES = {
     "set": "overrides",
+    "colour": "colours",
     "from": "layout",
     "fix_classes": "atonce.doctor.write_classes_file()",
+    "fix_masks": "atonce.doctor.write_fixed_masks()",
+    "write_masks": "atonce.doctor.write_masks()",
     "write_split": "atonce.doctor.write_split()",
     "class_weights": "class_weights()",
 }

@@ -221,8 +221,8 @@ def _remove_dead_once(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically. Raises StorageError."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+    """Write UTF-8 text atomically; bytes of file names that are none become \\xe9. Raises StorageError."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8", "backslashreplace"))
 
 
 def nan_to_none(data: Any) -> Any:
@@ -244,13 +244,14 @@ def none_to_nan(value: object) -> float:
         return math.nan
 
 
-def sha256_of(path: Path) -> str:
-    """Hexadecimal digest of a file. Raises StorageError when it cannot be read."""
+def sha256_of(*paths: Path) -> str:
+    """Hexadecimal digest of a file, or of several one after the other. Raises StorageError when one cannot be read."""
     digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}", "a file that can be read") from None
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror}", "a file that can be read") from None
     return digest.hexdigest()

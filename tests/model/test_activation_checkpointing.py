@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from atonce.model import FCN, initialise
-from atonce.recipes import FCNConfig
+from atonce.model import FCN
 from atonce.training import Callback, run_training, set_up
+from tests.networks import small_network
 from tests.tiny import log_of, tiny_recipe
 
 
@@ -25,8 +26,8 @@ def passes(model: FCN, images: Tensor, seeds: list[int] | None, autocast: bool =
     return logits.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
 
-def network(**config: object) -> FCN:
-    return initialise(FCN(FCNConfig.model_validate({"width": 0.125, "head_width": 16, **config}), 3)).train()
+def network(**config: Any) -> FCN:
+    return small_network(**{"head_width": 16, **config}).train()
 
 
 @pytest.mark.parametrize("config", [{}, {"alignment": "caffe", "upsampling": "learned"}, {"freeze_trunk": True}])
@@ -96,6 +97,6 @@ def test_a_training_is_the_same_to_the_bit(street_data: Path, tmp_path: Path, se
 def test_the_recipe_decides_for_every_stage(street_data: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe("train.activation_checkpointing=true", "schedule=staged", "train.steps=3")
     run = set_up(recipe, street_data, tmp_path / "run", resume=False, callback=Callback())
-    assert run.model.trunk.recompute
+    assert run.model.trunk.activation_checkpointing
     run.next_stage()
     assert run.model.trunk.activation_checkpointing

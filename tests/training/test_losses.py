@@ -10,19 +10,15 @@ import torch
 from torch import Tensor
 
 from atonce.data.batches import Batch
-from atonce.model import FCN, initialise
-from atonce.recipes import FCNConfig
+from atonce.model import FCN
 from atonce.training import Callback, set_up
 from atonce.training.loop import update
 from atonce.training.losses import cross_entropy_sum, kernels, l2_penalty, valid_weight
 from atonce.training.step_log import StepLog
+from tests.networks import small_network
 from tests.tiny import tiny_recipe
 
 COEFFICIENT = 0.25
-
-
-def tiny(**config: object) -> FCN:
-    return initialise(FCN(FCNConfig.model_validate({"width": 0.125, "head_width": 8, "dropout": 0, **config}), 3))
 
 
 def gradients(model: FCN, images: Tensor, labels: Tensor, coefficient: float) -> dict[str, Tensor]:
@@ -48,7 +44,7 @@ def labels() -> Tensor:
 def test_l2_adds_its_coefficient_times_the_kernel_to_the_gradient_of_kernels_alone(
     images: Tensor, labels: Tensor, upsampling: str
 ) -> None:
-    model = tiny(upsampling=upsampling).double()
+    model = small_network(dropout=0, upsampling=upsampling).double()
     without, with_l2 = (gradients(model, images, labels, c) for c in (0.0, COEFFICIENT))
     parameters = dict(model.named_parameters())
     assert without.keys() == with_l2.keys() == parameters.keys()
@@ -61,12 +57,16 @@ def test_l2_adds_its_coefficient_times_the_kernel_to_the_gradient_of_kernels_alo
 
 
 def test_fixed_upsampling_has_no_parameters_to_be_pulled_to_zero() -> None:
-    assert not [name for name, _ in tiny(upsampling="fixed").named_parameters() if name.startswith("up_")]
-    assert [name for name, _ in tiny(upsampling="learned").named_parameters() if name.startswith("up_")]
+    assert not [
+        name for name, _ in small_network(dropout=0, upsampling="fixed").named_parameters() if name.startswith("up_")
+    ]
+    assert [
+        name for name, _ in small_network(dropout=0, upsampling="learned").named_parameters() if name.startswith("up_")
+    ]
 
 
 def test_l2_leaves_a_frozen_trunk_out() -> None:
-    model = tiny(freeze_trunk=True)
+    model = small_network(dropout=0, freeze_trunk=True)
     head = sum(
         float(p.detach().square().sum()) for n, p in model.named_parameters() if p.ndim == 4 and "trunk" not in n
     )
@@ -83,6 +83,21 @@ def test_cross_entropy_runs_over_the_class_axis() -> None:
     )
     as_picture = logits.T.reshape(1, 3, 1, 2)
     assert float(cross_entropy_sum(as_picture, labels.reshape(1, 1, 2))) == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_flattening_the_pixels_first_changes_nothing(labels: Tensor) -> None:
+    """No reshape is needed before the softmax: it runs over the class axis wherever that is. Nor does the reshape that
+    people write, of (N, C, H, W) to (N * H * W, C), give that: it takes neighbouring pixels for classes."""
+    logits = torch.randn(2, 3, 32, 40, dtype=torch.float64, requires_grad=True)
+    rows = logits.permute(0, 2, 3, 1).reshape(-1, 3)
+    ours = cross_entropy_sum(logits, labels)
+    flat = torch.nn.functional.cross_entropy(rows.float(), labels.reshape(-1), ignore_index=255, reduction="sum")
+    assert float(ours.detach()) == pytest.approx(float(flat.detach()), rel=1e-6)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, logits)[0] for loss in (ours, flat)))
+    wrong = torch.nn.functional.cross_entropy(
+        logits.reshape(-1, 3).float(), labels.reshape(-1), ignore_index=255, reduction="sum"
+    )
+    assert float(wrong.detach()) != pytest.approx(float(flat.detach()), rel=1e-3)
 
 
 def test_void_pixels_do_not_matter(images: Tensor, labels: Tensor) -> None:
@@ -137,6 +152,12 @@ class TestUpdate:
         assert parts[0] == pytest.approx(whole[0], rel=1e-6)
         for one, other in zip(whole[2], parts[2], strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-7)
+
+    def test_one_step_moves_every_layer(self, street_data: Path, tmp_path: Path) -> None:
+        """Nothing is frozen: the first convolution is trained as the last score layer is."""
+        *_, moved = self.step(street_data, tmp_path / "run", torch.randint(0, 11, (2, 48, 64)), "optim.lr=0.1")
+        assert len(moved) == 2 * (13 + 2 + 3), "kernels and biases of the trunk, fc6 and fc7, three score layers"
+        assert all(change.any() for change in moved)
 
     def test_a_batch_without_a_valid_pixel_is_finite_and_moves_nothing(self, street_data: Path, tmp_path: Path) -> None:
         cross_entropy, l2, moved = self.step(street_data, tmp_path / "run", torch.full((2, 48, 64), 255))

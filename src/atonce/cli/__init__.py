@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _usage(error: Exception) -> str:
-    """What was wrong with the words of the command, in one line, and where they are explained."""
+    """Say in one line what was wrong with the words of the command, and where they are explained."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         return ""  # the help has been printed already

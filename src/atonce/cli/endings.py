@@ -19,7 +19,7 @@ _KEPT = {
     "doctor": "the data are as they were",
     "streets": "the scenes are not complete; the same command draws them anew",
     "demo": "the same command goes on",
-    "weights": "what was downloaded is not complete; the same command begins anew",
+    "weights": "what has been downloaded is kept; the same command goes on with it",
 }
 """By command, what is left when it is stopped before its end. Training tells more, see `cli/train.py`."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
@@ -11,12 +11,16 @@ from typing import Any, Literal
 
 from atonce import provenance
 from atonce.data import Dataset, Item, open_dataset
+from atonce.data.formats import named_folder
+from atonce.data.images import Problem
+from atonce.data.problem_notes import tell_problems
 from atonce.data.splits import keep_split, split_was_made
 from atonce.errors import DataError, UserError, option
-from atonce.evaluation.extra_metrics import default_metrics
+from atonce.evaluation.extra_metrics import CalibrationErrorMetric, default_metrics
 from atonce.evaluation.gallery import Gallery
 from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter
 from atonce.evaluation.scoring import Evaluation, ExtraMetric, score_items
+from atonce.inference.argument_order import require_model_first
 from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.inference.segmenter import Segmenter
@@ -24,6 +28,7 @@ from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback, shown_as
 from atonce.reports import write_report
 from atonce.storage import make_folder, write_text
+from atonce.text import count_of
 
 
 def evaluate(
@@ -39,9 +44,12 @@ def evaluate(
     quick: bool = False,
     out: str | PathLike[str] | None = None,
     format: str | None = None,
+    images: str | PathLike[str] | None = None,
+    masks: str | PathLike[str] | None = None,
     device: str | None = None,
     engine: str | None = None,
     progress: bool | ProgressCallback = True,
+    on_note: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Score a model on a split: one confusion matrix over all pictures, at the pictures' own size.
 
@@ -57,11 +65,16 @@ def evaluate(
         birdseye: with metric "road": seen from above, which needs the pictures' camera calibration.
         ground_truth: KITTI road: "road" or "lane"; None takes what the model was trained on.
         boundary: tolerance of boundary F1 in pixels; None for 0.75 % of the picture's diagonal.
-        quick: leave out boundary F1 and calibration error.
+        quick: leave out boundary F1 and calibration error. The latter is left out, too, for a model that gives no
+            probabilities (an exported file).
         out: a folder for evaluation.json, CSV, gallery and report.html; None writes nothing.
         format: the data's format; None recognises it.
+        images, masks: the folders of pictures and of masks, where the layout is none that is known; None takes those
+            that the model was trained with, where `data` has them.
         device, engine: see `load`.
         progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
+        on_note: called with what was left out, and what was lost in reading the pictures, a line at a time; None makes
+            Python's warnings of the latter.
 
     Returns:
         The `Evaluation`: `.mean_iou`, `.pixel_accuracy`, `.class_iou`, `.confusion`, `.to_json()`.
@@ -79,15 +92,19 @@ def evaluate(
         raise UserError(
             found, "one of them", f"{option('quick', value=True)} leaves out what {option('boundary')} is about"
         )
+    require_model_first(model, [data], "evaluate")
     session = provenance.begin_session()
     predictor = load(model, device=device, engine=engine)
-    dataset = open_as_trained(predictor.model_file, data, format=format, ground_truth=ground_truth)
+    dataset = open_as_trained(
+        predictor.model_file, data, format=format, ground_truth=ground_truth, images=images, masks=masks
+    )
     items = choose_items(dataset, split, only)
     segmenter, metrics = _what_to_measure(
         predictor, dataset, items, metric=metric, birdseye=birdseye, quick=quick, tolerance=boundary
     )
-    with shown_as("evaluating", progress) as bar:
-        return evaluate_items(
+    problems = list(dataset.problems)
+    with shown_as("evaluating", progress=progress) as bar:
+        evaluation = evaluate_items(
             predictor,
             dataset,
             items,
@@ -97,7 +114,16 @@ def evaluate(
             about={"model": _name_of(model), "split": split},
             session=session,
             progress=bar,
+            problems=problems,
         )
+    tell_problems(problems, on_note, dataset.root)
+    for one in metrics:
+        if on_note and isinstance(one, CalibrationErrorMetric) and one.left_out:
+            on_note(
+                f"calibration error leaves out {count_of(one.left_out, 'picture')} of {len(items)}: "
+                "this model gives labels for them, but no probabilities"
+            )
+    return evaluation
 
 
 def evaluate_items(
@@ -111,6 +137,7 @@ def evaluate_items(
     out: Path | None = None,
     about: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
+    problems: list[Problem] | None = None,
 ) -> Evaluation:
     """Score items; with a folder, leave scores, gallery, run.json and report there.
 
@@ -119,12 +146,19 @@ def evaluate_items(
         session: the call that this belongs to, for run.json.
         out: the folder; None writes nothing.
         about: what run.json says beside versions and device.
+        problems: see `score_items`.
     """
     gallery = Gallery() if out else None
     if out:
         make_folder(out)
     evaluation = score_items(
-        segmenter or predictor, dataset, items, metrics=metrics, on_picture=gallery, progress=progress
+        segmenter or predictor,
+        dataset,
+        items,
+        metrics=metrics,
+        on_picture=gallery,
+        progress=progress,
+        problems=problems,
     )
     if out and gallery:
         evaluation.save(out)
@@ -153,19 +187,25 @@ def open_as_trained(
     *,
     format: str | None = None,
     ground_truth: Literal["road", "lane"] | None = None,
+    images: str | PathLike[str] | None = None,
+    masks: str | PathLike[str] | None = None,
 ) -> Dataset:
     """Open data with the split and ground truth that a model was trained with, so that val is what val was.
 
     Args:
         format: the data's format; None recognises it.
         ground_truth: another one than the model's, for KITTI road.
+        images, masks: folders of pictures and masks; None takes those that the model was trained with, if `data` has
+            them.
 
     Raises:
         DataError: as `open_dataset`.
     """
     trained: dict[str, Any] = model_file.recipe.get("data", {})
-    same = {"seed": trained.get("split_seed", 0), "val_fraction": trained.get("val_fraction", 0.2)}
+    same: dict[str, Any] = {"seed": trained.get("split_seed", 0), "val_fraction": trained.get("val_fraction", 0.2)}
+    same["bands"] = model_file.bands
     path = Path(data)
+    same |= _folders_as_trained(path, trained, images, masks)
     if ground_truth:
         dataset = open_dataset(path, format, ground_truth=ground_truth, **same)
     else:
@@ -185,6 +225,20 @@ def _with_split_of(model_file: ModelFile, dataset: Dataset) -> Dataset:
     if not split_was_made(dataset) or not isinstance(val, list):
         return dataset
     return keep_split(dataset, val=set(map(str, val)), whose="the model")[0]
+
+
+def _folders_as_trained(
+    data: Path,
+    trained: Mapping[str, Any],
+    images: str | PathLike[str] | None,
+    masks: str | PathLike[str] | None,
+) -> dict[str, str | PathLike[str] | None]:
+    """The folders of pictures and masks: those given, else those of the model's recipe, if the data set has them."""
+    if images is None and masks is None:
+        known = {key: trained.get(key) for key in ("images", "masks")}
+        if all(path is not None and named_folder(data, Path(path)) is not None for path in known.values()):
+            return known
+    return {"images": images, "masks": masks}
 
 
 def choose_items(dataset: Dataset, split: str, only: Sequence[str] = ()) -> tuple[Item, ...]:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from atonce.data.formats import open_dataset, recognise
 from atonce.data.images import IMAGE_SUFFIXES
+from atonce.data.mask_sources import mask_parts
 from atonce.errors import DataError
 from atonce.extras import require_extra
+from atonce.inference.own_results import FOLDERS, is_own_result
+from atonce.text import count_of
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"}
 )
+
+_MASK_FOLDERS = frozenset(
+    {
+        "ann_dir", "annotation", "annotations", "gtfine", "gtcoarse", "gt_image_2", "label", "labels", "mask", "masks",
+        "segmentationclass", "segmentationclassaug", "segmentationclasspng", "segmentationobject",
+        "trainannot", "valannot", "testannot", "train_labels", "val_labels", "test_labels",
+    }
+)  # fmt: skip
+"""Names of folders of masks, in lower case: for masks that no picture claims, and data sets that cannot be opened."""
 
 
 @dataclass(frozen=True)
@@ -32,24 +46,40 @@ class Job:
         """True for the suffixes of videos; a file of any other name is taken for a picture."""
         return self.source.suffix.lower() in VIDEO_SUFFIXES
 
+    @property
+    def name(self) -> str:
+        """The path of the file below the folder that was given, with its suffix: what annotation tools know it by."""
+        return (self.target.parent / self.source.name).as_posix()
 
-def find_pictures(inputs: Sequence[Path]) -> list[Job]:
+
+def find_pictures(
+    inputs: Sequence[Path], *, out: Path | None = None, on_note: Callable[[str], None] | None = None
+) -> list[Job]:
     """List files as they are and folders with all pictures below them, in order; no two results share a path.
 
+    Left out below a folder are the masks of a data set, earlier results of atonce, and what lies in the folders of
+    results in `out`.
+
+    Args:
+        out: the folder that results will be written to.
+        on_note: called with what was left out, a line at a time.
+
     Raises:
-        DataError: an input does not exist, or there is no picture at all.
+        DataError: an input does not exist, or is no file; there is no picture at all; a folder cannot be listed.
     """
-    return _find(inputs, IMAGE_SUFFIXES, "pictures")
+    return _find(inputs, IMAGE_SUFFIXES, "pictures", out=out, on_note=on_note)
 
 
-def find_jobs(inputs: Sequence[Path]) -> list[Job]:
+def find_jobs(
+    inputs: Sequence[Path], *, out: Path | None = None, on_note: Callable[[str], None] | None = None
+) -> list[Job]:
     """List pictures and videos, as `find_pictures` lists pictures.
 
     Raises:
-        DataError: an input does not exist, or there is nothing at all.
+        DataError: as `find_pictures`.
         UserError: there are videos, but the extra `video` is not installed.
     """
-    jobs = _find(inputs, IMAGE_SUFFIXES | VIDEO_SUFFIXES, "pictures or videos")
+    jobs = _find(inputs, IMAGE_SUFFIXES | VIDEO_SUFFIXES, "pictures or videos", out=out, on_note=on_note)
     video = next((job for job in jobs if job.is_video), None)
     if video:
         # Before thousands of pictures have been segmented.
@@ -57,13 +87,29 @@ def find_jobs(inputs: Sequence[Path]) -> list[Job]:
     return jobs
 
 
-def _find(inputs: Sequence[Path], suffixes: frozenset[str], what: str) -> list[Job]:
+def _find(
+    inputs: Sequence[Path],
+    suffixes: frozenset[str],
+    what: str,
+    *,
+    out: Path | None,
+    on_note: Callable[[str], None] | None,
+) -> list[Job]:
     found: list[tuple[Path, Path]] = []
     for path in inputs:
         if path.is_dir():
-            found += [(p, p.relative_to(path)) for p in sorted(path.rglob("*")) if _is_input(p, suffixes)]
-        elif path.exists():
+            files, notes = _pictures_below(path, suffixes, out)
+            found += [(file, file.relative_to(path)) for file in files]
+            for note in notes:
+                if on_note:
+                    on_note(note)
+        elif path.is_file():
             found.append((path, Path(path.name)))
+        elif path.exists():
+            # To open a pipe would wait for whoever writes into it.
+            raise DataError(f"{path} is no ordinary file", f"{what}, or folders of them")
+        elif str(path).lower().startswith(("http:/", "https:/")):
+            raise DataError(f"{path} is an address, not a file", f"{what}, or folders of them", "download it first")
         else:
             raise DataError(f"{path} does not exist", f"{what}, or folders of them")
     if not found:
@@ -76,6 +122,62 @@ def _find(inputs: Sequence[Path], suffixes: frozenset[str], what: str) -> list[J
         taken.add(target)
         jobs.append(Job(source, target))
     return jobs
+
+
+def _pictures_below(folder: Path, suffixes: frozenset[str], out: Path | None) -> tuple[list[Path], list[str]]:
+    """List the files below a folder that are to be segmented, and what was left out of it."""
+    files = sorted(path for path in _walk(folder) if _is_input(path, suffixes))
+    if out is not None:
+        # Also what a killed process left there, which bears no mark.
+        results = [result for name in FOLDERS if (result := (out / name).resolve()).is_relative_to(folder.resolve())]
+        files = [path for path in files if not any(path.resolve().is_relative_to(result) for result in results)]
+    files = [path for path in files if not is_own_result(path, folder)]
+    is_mask = _mask_test(folder)
+    if is_mask is None:
+        return files, []
+    pictures = [path for path in files if not is_mask(path)]
+    left_out = len(files) - len(pictures)
+    # A folder of masks alone may be what is wanted.
+    if not left_out or not pictures:
+        return files, []
+    return pictures, [f"{folder} is a data set: {count_of(left_out, 'mask')} left out"]
+
+
+def _mask_test(folder: Path) -> Callable[[Path], bool] | None:
+    """Return a test that tells the masks of a data set; None where the folder is none."""
+    if recognise(folder) is None:
+        return None
+    try:
+        items = [item for items in open_dataset(folder).splits.values() for item in items]
+    except DataError:
+        items = []
+    images = {item.image for item in items}
+    masks = {part for item in items for part in mask_parts(item.mask) if isinstance(part, Path)}
+    # With masks, their folders: some masks have no picture, or are of another kind (instances, dummies of a test set).
+    mask_folders = {mask.parent for mask in masks} - {image.parent for image in images}
+
+    def is_mask(path: Path) -> bool:
+        if path in masks or any(parent in mask_folders for parent in path.parents):
+            return True
+        return path not in images and any(part.lower() in _MASK_FOLDERS for part in path.relative_to(folder).parts[:-1])
+
+    return is_mask
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, following links but those that lead back. Raises DataError: no permission."""
+    for base, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
+        here = Path(base)
+        folders[:] = [name for name in folders if not _leads_back(here, name)]
+        yield from (here / name for name in names)
+
+
+def _leads_back(here: Path, name: str) -> bool:
+    return (here / name).is_symlink() and here.resolve().is_relative_to((here / name).resolve())
+
+
+def _cannot_list(error: OSError) -> None:
+    raise DataError(f"{error.filename} cannot be listed ({error.strerror})", "a folder that can be read") from None
 
 
 def _is_input(path: Path, suffixes: frozenset[str]) -> bool:

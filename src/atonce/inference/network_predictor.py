@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from atonce.data.input_size import InputSize
-from atonce.errors import UserError
+from atonce.devices import usable_device
 from atonce.inference import tiles
 from atonce.inference.engines import accelerated, choose_engine
-from atonce.inference.predictor import Picture, Predictor, as_rgb
+from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result
 from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback
@@ -27,7 +27,7 @@ class NetworkPredictor(Predictor):
     """A `Predictor` of a `ModelFile`.
 
     Args:
-        device: "cpu", "cuda", ...; None takes the first GPU, or the CPU.
+        device: "cpu", "cuda", ...; None takes the first GPU, or the CPU, see `default_device`.
         engine: "torch", "torch-bf16" (bf16 products, for hardware that has them), "onnxruntime", "openvino", or "auto"
             for the fastest that is installed and keeps to float32; None is torch.
 
@@ -47,13 +47,12 @@ class NetworkPredictor(Predictor):
         self._torch_network = self.model.bf16_copy() if self.engine == "torch-bf16" else self.model
         self._network = self._run_torch if in_torch else accelerated(self.model, self.engine)
 
-    def __call__(self, picture: Picture, progress: ProgressCallback | None = None) -> Result:
+    def segment(self, image: NDArray[np.uint8], progress: ProgressCallback | None = None) -> Result:
         """Segment one picture, see `Predictor`.
 
         Large pictures (4 megapixels at the network's input) go through the network in tiles, with the same result.
         Of huge ones (16 megapixels) the result holds labels only; `blocks` gives their logits part by part.
         """
-        image = as_rgb(picture)
         size = image.shape[:2]
         if math.prod(size) > tiles.LOGIT_PIXELS:
             labels = np.empty(size, np.uint8)
@@ -120,19 +119,6 @@ def batch_size(model_file: ModelFile, size: tuple[int, ...]) -> int:
     return min(max(1, tiles.WHOLE_PIXELS // pixels), _LARGEST_BATCH)
 
 
-def usable_device(device: str | torch.device | None) -> torch.device:
-    """Return a device by its name; None takes the first GPU, or the CPU. Raises UserError: not there."""
-    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(name)
-        torch.empty(1, device=chosen).cpu()
-    # torch says "not compiled with CUDA" by an assertion, "no such device" by one of several errors.
-    except (RuntimeError, AssertionError, NotImplementedError, ValueError):
-        gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-        raise UserError(f"there is no device '{name}' here", f"one of {', '.join(['cpu', *gpus])}") from None
-    return chosen
-
-
 def network_input(image: NDArray[np.uint8], input_size: InputSize, device: torch.device | None = None) -> torch.Tensor:
     """Resize a picture to what the network sees: uint8 (H, W, 3) RGB -> (1, 3, h, w), values 0..255."""
     return network_inputs(image[None], input_size, device)
@@ -142,8 +128,8 @@ def network_inputs(
     images: NDArray[np.uint8], input_size: InputSize, device: torch.device | None = None
 ) -> torch.Tensor:
     """Resize a batch to what the network sees: uint8 (N, H, W, 3) RGB -> (N, 3, h, w), values 0..255."""
-    # A copy: Pillow hands out arrays that must not be written to, and torch warns of those.
-    batch = torch.tensor(images).to(device).permute(0, 3, 1, 2)
+    # A copy: Pillow hands out arrays that must not be written to, of which torch warns; negative strides it refuses.
+    batch = torch.tensor(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2)
     size = input_size.apply(*images.shape[1:3])
     if size == images.shape[1:3]:
         return batch

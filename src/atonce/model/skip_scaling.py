@@ -1,4 +1,4 @@
-"""Calibrated skip scales, for weights whose statistics the authors' constants do not fit (docs/calibration.md derives
+"""Calibrated skip scales, for weights whose statistics the authors' constants do not fit (docs/skip-scaling.md derives
 the rule).
 
 A score layer that is given x at a position moves its score there, in one step of gradient descent, by |x|² times the

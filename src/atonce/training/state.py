@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from pydantic import TypeAdapter
@@ -17,7 +17,19 @@ from atonce.errors import TrainingError, option
 from atonce.model.fcn import FCN
 from atonce.recipes import FCNConfig
 from atonce.safetensors_writer import save_tensors
+from atonce.training.losses import Losses
 from atonce.training.optimizers import MovingAverage
+
+
+class StepsSinceLog(TypedDict):
+    """The content of `RunProgress.steps_since_log`, see `StepLog.to_json`."""
+
+    losses: list[dict[str, float | None]]
+    confusion: list[list[int]]
+    lr: float
+    seconds: float
+    waited: float
+    run_seconds: float
 
 
 @dataclass
@@ -34,6 +46,9 @@ class RunProgress:
         stage: index of the stage that the run is in.
         stage_began: updates that had been made when it began.
         teacher: sha256 of the model file that it learns from, beside the masks.
+        steps_since_log: what `StepLog` has measured since the last line of log.jsonl.
+        sessions: the calls that the run is made of, the first one first; see `atonce.provenance.Session`.
+        validation_due: whether the run was stopped when it came to a validation, which it goes on with.
     """
 
     model: dict[str, Any]
@@ -45,16 +60,19 @@ class RunProgress:
     stage: int = 0
     stage_began: int = 0
     teacher: str | None = None
+    steps_since_log: dict[str, Any] = field(default_factory=dict)
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+    validation_due: bool = False
+
+    @property
+    def logged(self) -> int:
+        """The step of the last line of log.jsonl that stays if the run goes on."""
+        return self.step - len(self.steps_since_log.get("losses", ()))
 
     @property
     def validated(self) -> bool:
         """True where the network as it stands has been validated."""
-        return self.best_mean_iou >= 0 and self.has_row
-
-    @property
-    def has_row(self) -> bool:
-        """True where there is a row of metrics.csv for the step."""
-        return bool(self.validations) and self.validations[-1]["step"] == self.step
+        return self.best_mean_iou >= 0 and self.validations[-1]["step"] == self.step
 
 
 def save_state(
@@ -127,6 +145,10 @@ def _parse_progress(text: str) -> RunProgress:
     rows = [row.get("step") for row in progress.validations]
     if min(counts) < 0 or not math.isfinite(progress.seconds) or not math.isfinite(progress.best_mean_iou):
         raise ValueError("a negative or infinite number")
+    if log := progress.steps_since_log:
+        losses: Any = TypeAdapter(StepsSinceLog).validate_python(log, strict=True)["losses"]
+        if not all(each.keys() == {field.name for field in fields(Losses)} for each in losses):
+            raise ValueError("losses of another kind")
     if not all(type(step) is int and 0 <= step <= progress.step for step in rows):
         raise ValueError("a validation without its step")
     if progress.best_mean_iou >= 0 and not rows:
