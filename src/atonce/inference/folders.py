@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +40,7 @@ from atonce.inference.video.overlay import VideoReport, overlay_suffix, predict_
 from atonce.labels import ColourName, LabelSpec
 from atonce.model_location import find_model_file
 from atonce.progress import ProgressCallback
-from atonce.storage import make_folder, write_atomically
+from atonce.storage import allocate, make_folder, write_atomically
 from atonce.text import count_of
 
 _JPEG_SIDE = 65_500
@@ -535,10 +536,20 @@ def _write_probabilities(result: Result, predictor: Predictor, path: Path) -> No
         return
     blocks = predictor.blocks(result.image)
     shape = (len(result.classes), *result.image.shape[:2])
-    values = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    values = create_npy(path, shape)
     for block in blocks:
         values[:, block.rows, block.columns] = block.logits.softmax(0).numpy()
     values.flush()
+
+
+def create_npy(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float32]]:
+    """Create a .npy file of float32 to be written through memory, with all of its space taken. Raises OSError."""
+    with path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        begin = file.tell()
+    allocate(path, begin + 4 * math.prod(shape))
+    return np.memmap(path, np.float32, "r+", begin, shape)
 
 
 def _path(out: Path, kind: str, job: Job, suffix: str) -> Path:
