@@ -98,7 +98,7 @@ def form(*fields: tuple[str, bytes], filename: str = "../../etc/passwd.png") -> 
 def serving(model: Path, limits: Limits | None = None, engine: str | None = None) -> Iterator[Live]:
     service = Service.from_file(model, device="cpu", engine=engine, limits=limits)
     with listen("127.0.0.1", 0) as listener:
-        server = create_server(create_app(service, ["served.example"]))
+        server = create_server(create_app(service, ["served.example"]), service.stop)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

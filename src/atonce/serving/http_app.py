@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp
 
 from atonce.errors import UserError
+from atonce.serving.admission import HEALTH_PATH, Admission
 from atonce.serving.host_check import HostCheck
 from atonce.serving.request_errors import ClientDisconnected, RequestError
 from atonce.serving.responses import ResponseFormat, ResponseOptions, negotiate_format
@@ -35,7 +36,7 @@ _ERROR_STATUSES = {
     413: "the file or the picture is too large",
     415: "not a picture, or of a kind that is not read",
     422: "a damaged picture, or a parameter that is wrong",
-    503: "the queue is full; Retry-After says when to come again",
+    503: "the queue is full, too many connections are open, or the server is being stopped; see Retry-After",
 }
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {} for kind in ("application/json", "image/png", "application/octet-stream")}},
@@ -58,7 +59,7 @@ def create_app(service: Service, allowed_hosts: Iterable[str] = ()) -> ASGIApp:
     async def home() -> HTMLResponse:
         return HTMLResponse(page.html, headers={"Content-Security-Policy": page.policy})
 
-    @app.get("/healthz", summary="Alive and ready: the model is loaded before the first answer")
+    @app.get(HEALTH_PATH, summary="Alive and ready: the model is loaded before the first answer")
     async def health() -> dict[str, Any]:
         queue = service.queue
         counts = {"at_work": queue.in_progress, "waiting": queue.waiting, "queue": queue.max_waiting}
@@ -92,7 +93,7 @@ def create_app(service: Service, allowed_hosts: Iterable[str] = ()) -> ASGIApp:
         except ClientDisconnected:
             return Response(status_code=499)  # nobody reads it
 
-    return HostCheck(app, allowed_hosts)
+    return HostCheck(Admission(app, service.queue), allowed_hosts)
 
 
 def _handle_errors(app: FastAPI) -> None:

@@ -18,13 +18,15 @@ from starlette.types import Receive, Scope, Send
 
 from atonce.inference import Result
 from atonce.labels import LabelSpec
+from atonce.serving import limits
+from atonce.serving.connections import ABORT
 from atonce.serving.limits import MemoryBudget, transfer_seconds
 from atonce.serving.request_errors import RequestError
 
 MAX_PROBABILITIES = 1 << 26
 """Float16 values of one response, 128 MB, which have to be held until the client has received them."""
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 
 
 class ResponseFormat(str, Enum):
@@ -159,13 +161,26 @@ class DeadlineResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = memoryview(bytes(self.body))
         started = anyio.current_time()
-        with self._budget.reserve() as reservation:
+        with self._budget.reserve() as reservation, anyio.CancelScope() as transfer:
+            reservation.begin_transfer(transfer.cancel)
             reservation.extend(len(body))
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             for start in range(0, max(len(body), 1), _CHUNK):
                 piece, last = bytes(body[start : start + _CHUNK]), start + _CHUNK >= len(body)
-                with anyio.CancelScope(deadline=started + transfer_seconds(start)) as deadline:
+                # For the whole, and for each piece: a client that takes nothing at all is found out early.
+                deadline = min(started + transfer_seconds(start), anyio.current_time() + limits.GRACE_SECONDS)
+                with anyio.CancelScope(deadline=deadline) as scope_of_piece:
                     await send({"type": "http.response.body", "body": piece, "more_body": not last})
-                if deadline.cancelled_caught:
-                    # The server closes connections whose response ends early.
-                    return
+                if scope_of_piece.cancelled_caught:
+                    transfer.cancel()
+                    break
+                reservation.transferred = start + len(piece)
+        if transfer.cancel_called:
+            await _abort(scope)
+
+
+async def _abort(scope: Scope) -> None:
+    """Cut a connection off whose response ends early, with whatever the system still keeps for it."""
+    if abort := scope.get("state", {}).get(ABORT):
+        abort()
+        await anyio.sleep(0.01)  # until the server has noticed

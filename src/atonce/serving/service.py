@@ -65,6 +65,10 @@ class Service:
             )
         return DeadlineResponse(content, self.memory.responses, media_type=MEDIA_TYPES[options.format], headers=headers)
 
+    def stop(self) -> None:
+        """Refuse whoever waits or comes from now on, since the server is about to end."""
+        self.queue.stop()
+
     def warm_up(self) -> None:
         """Segment one small picture: what is loaded or compiled with the first one, or may fail, does so now."""
         file = BytesIO()
