@@ -37,11 +37,14 @@ def doctor(
     from atonce.cli.diagnosis import print_examination
     from atonce.doctor import examine, write_classes_file
     from atonce.doctor import write_split as write_split_of
+    from atonce.doctor.doctor_page import require_page_path
     from atonce.doctor.fix_classes import is_classes_file_of
     from atonce.doctor.split_proposal import split_files
     from atonce.progress import progress_bar
 
     _refuse_existing(fix_classes, write_split)
+    if out is not None:
+        require_page_path(out)
     truth: Literal["road", "lane"] | None = ground_truth.value if ground_truth else None
     with progress_bar("reading the data") as progress:
         if fix_classes is None:

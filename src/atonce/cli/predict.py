@@ -34,6 +34,9 @@ def predict(
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours in the overlay.")] = 0.5,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave out the sound of videos.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do what is done already once more.")] = False,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.01, max=500, help="Of a picture, the network's padding counted; larger: left out.")
+    ] = 500,
     device: Device = None,
     engine: Engine = None,
 ) -> None:
@@ -59,6 +62,7 @@ def predict(
             label_video=label_video,
             audio=not no_audio,
             overwrite=overwrite,
+            max_megapixels=max_megapixels,
             device=device,
             engine=engine,
             progress=progress,

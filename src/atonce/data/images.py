@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import struct
 import warnings
 import zlib
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from atonce.data.pure_python_pictures import decode_with_numpy
 from atonce.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
@@ -116,11 +118,13 @@ def open_image(path: Path) -> Image.Image:
         FileError: missing, a folder, empty, not a picture, truncated, more than 500 megapixels.
     """
     hush_pillow()
+    _require_regular(path)
     try:
         image: Image.Image = Image.open(path, formats=_FORMATS)
         with image:
             if image.width * image.height > _MAX_PIXELS:
                 raise FileError(_too_large(path))
+            decode_with_numpy(image)
             image.load()
             _orientation(image)  # kept by Pillow: the file is closed when it is asked again
         return image
@@ -144,6 +148,16 @@ def open_image(path: Path) -> Image.Image:
         raise FileError(
             Problem("unreadable", path, f"cannot be read ({reason})", "an intact picture", remedy=remedy)
         ) from None
+
+
+def _require_regular(path: Path) -> None:
+    """Raise FileError for a pipe, a socket or a device: reading one may wait for ever, or never end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # the one who opens it says why
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FileError(Problem("unreadable", path, "is no ordinary file", "a picture file", remedy="copy it to one"))
 
 
 def _not_there(path: Path) -> Problem:

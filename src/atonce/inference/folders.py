@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from PIL.PngImagePlugin import PngInfo
 
+from atonce.data.images import read_image
 from atonce.errors import DataError
 from atonce.inference import finished_results
 from atonce.inference.inputs import Job, find_jobs
 from atonce.inference.load import Model, load
+from atonce.inference.pixel_limit import MAX_MEGAPIXELS, PixelLimit
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result
 from atonce.inference.video.container import frames_stated
@@ -82,6 +84,7 @@ def predict(
     label_video: bool = False,
     audio: bool = True,
     overwrite: bool = False,
+    max_megapixels: float = MAX_MEGAPIXELS,
     device: str | None = None,
     engine: str | None = None,
     progress: ProgressCallback | None = None,
@@ -102,6 +105,8 @@ def predict(
         label_video: also write the ids of each video to labels/NAME.mkv, grey, lossless.
         audio: copy the sound of videos.
         overwrite: do once more what is finished already, whoever made it.
+        max_megapixels: the most of a picture, and of what the network computes for it; larger ones are left out, as
+            broken ones are.
         device, engine: see `load`.
         progress: called with what is done and what there is to do: pictures and frames.
         on_note: called with what differs from a video that came in, a line at a time.
@@ -111,20 +116,24 @@ def predict(
         StorageError: `out` cannot be written.
     """
     paths = [inputs] if isinstance(inputs, (str, PathLike)) else inputs
-    jobs, folder = find_jobs([Path(path) for path in paths]), make_folder(Path(out))
+    problems: list[DataError] = []
+    jobs, folder = find_jobs([Path(path) for path in paths], problems.append), make_folder(Path(out))
     predictor = load(model, device=device, engine=engine)
     fingerprint = "" if isinstance(model, Predictor) else finished_results.model_fingerprint(find_model_file(model))
     options = OutputOptions(opacity=opacity, probabilities=probabilities, label_video=label_video, audio=audio)
-    return predict_files(
+    summary = predict_files(
         predictor,
         jobs,
         folder,
         options,
         fingerprint=fingerprint,
         overwrite=overwrite,
+        max_megapixels=max_megapixels,
         progress=progress,
         on_note=on_note,
     )
+    summary.broken[:0] = problems
+    return summary
 
 
 def predict_files(
@@ -135,6 +144,7 @@ def predict_files(
     *,
     fingerprint: str = "",
     overwrite: bool = False,
+    max_megapixels: float = MAX_MEGAPIXELS,
     progress: ProgressCallback | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Summary:
@@ -149,6 +159,7 @@ def predict_files(
         StorageError: `out` cannot be written.
     """
     options = options or OutputOptions()
+    limit = PixelLimit(predictor.model_file, round(max_megapixels * 1e6))
     if fingerprint and predictor.engine == "torch-bf16":
         # The other engines give the same labels; rounded weights are another network.
         fingerprint += "-bf16"
@@ -171,14 +182,14 @@ def predict_files(
             if fingerprint:
                 tag = str(finished_results.ResultTag.for_job(job, fingerprint, options.that_matter(job)))
             if job.is_video:
-                report = _predict_video(predictor, job, out, options, tag=tag, progress=steps.within)
+                report = _predict_video(predictor, job, out, options, limit=limit, tag=tag, progress=steps.within)
                 summary.videos.append(report)
                 if on_note:
                     for line in report.notes:
                         on_note(line)
             else:
                 tiles_seen = steps.within if len(jobs) == 1 else None
-                _predict_picture(predictor, job, out, options, tag=tag, progress=tiles_seen)
+                _predict_picture(predictor, job, out, options, limit=limit, tag=tag, progress=tiles_seen)
             summary.done += 1
         except DataError as error:
             summary.broken.append(error)
@@ -226,7 +237,14 @@ def _is_finished(job: Job, out: Path, options: OutputOptions, fingerprint: str) 
 
 
 def _predict_video(
-    predictor: Predictor, job: Job, out: Path, options: OutputOptions, *, tag: str, progress: ProgressCallback
+    predictor: Predictor,
+    job: Job,
+    out: Path,
+    options: OutputOptions,
+    *,
+    limit: PixelLimit,
+    tag: str,
+    progress: ProgressCallback,
 ) -> VideoReport:
     return predict_video(
         predictor,
@@ -236,14 +254,24 @@ def _predict_video(
         audio=options.audio,
         labels=_path(out, "labels", job, ".mkv") if options.label_video else None,
         comment=tag,
+        require_size=lambda height, width: limit.require(height, width, job.source),
         progress=progress,
     )
 
 
 def _predict_picture(
-    predictor: Predictor, job: Job, out: Path, options: OutputOptions, *, tag: str, progress: ProgressCallback | None
+    predictor: Predictor,
+    job: Job,
+    out: Path,
+    options: OutputOptions,
+    *,
+    limit: PixelLimit,
+    tag: str,
+    progress: ProgressCallback | None,
 ) -> None:
-    result = predictor(job.source, progress)
+    image = read_image(job.source)
+    limit.require(image.shape[0], image.shape[1], job.source)
+    result = predictor(image, progress)
     if options.probabilities:
         path = _path_in_folder(out, "probabilities", job, ".npy")
         write_atomically(path, partial(_write_probabilities, result, predictor))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 from collections.abc import Set
+from importlib.util import find_spec
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -97,6 +97,10 @@ class Connection(H11Protocol):
 
 
 def _max_open() -> int:
+    if not find_spec("resource"):
+        return MAX_OPEN  # not a POSIX system
+    import resource
+
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return MAX_OPEN if allowed == resource.RLIM_INFINITY else min(MAX_OPEN, allowed - ACCEPT_BACKLOG - _OTHER_FILES)
 

@@ -29,7 +29,8 @@ class Limits:
 
     Attributes:
         upload_bytes: the largest file of one picture.
-        pixels: the most of one picture, known from its header before it is decoded.
+        pixels: the most of one picture and of what the network computes for it, see `PixelLimit`; known from the header
+            before anything is decoded.
         queue: pictures that may wait while others are segmented; more are refused with status 503.
     """
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from atonce.inference import Predictor, Result, load
 from atonce.inference.finished_results import model_fingerprint
+from atonce.inference.pixel_limit import PixelLimit
 from atonce.serving.decoding import FORMATS, decode_picture
 from atonce.serving.limits import ClientMemory, Limits
 from atonce.serving.request_errors import RequestError
@@ -39,6 +40,7 @@ class Service:
     def __init__(self, predictor: Predictor, path: Path, limits: Limits) -> None:
         self.predictor, self.limits = predictor, limits
         self.model = {"file": path.name, "fingerprint": model_fingerprint(path)}
+        self._pixel_limit = PixelLimit(predictor.model_file, limits.pixels)
         self.queue, self.memory = RequestQueue(limits.queue), ClientMemory(limits)
 
     @classmethod
@@ -82,7 +84,7 @@ class Service:
         """Decode, segment, encode; called in a thread of its own. Returns the response's body and headers."""
         queued.raise_if_disconnected()
         queued.finish_step("queue")
-        image = decode_picture(extract_picture(body, content_type, self.limits.upload_bytes), self.limits.pixels)
+        image = decode_picture(extract_picture(body, content_type, self.limits.upload_bytes), self._pixel_limit)
         if options.format is ResponseFormat.PROBABILITIES:
             require_probabilities_fit(len(self.predictor.classes), image.shape[:2])
         queued.finish_step("decode")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,15 @@ from time import perf_counter
 import numpy as np
 
 from atonce.errors import DataError
+from atonce.extras import require_extra
 from atonce.inference.result import OverlayBlender
 from atonce.inference.segmenter import BatchSegmenter
-from atonce.inference.video.container import count_frames
+from atonce.inference.video.container import conversion_errors, count_frames
 from atonce.inference.video.reader import Frame, Video
 from atonce.inference.video.writer import LABEL_ENCODERS, STDOUT, VideoWriter, overlay_encoders
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, write_atomically
+from atonce.text import count_of
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """Suffixes of the videos that are written -> FFmpeg's names of their containers."""
@@ -57,6 +60,7 @@ def predict_video(
     audio: bool = True,
     labels: Path | None = None,
     comment: str = "",
+    require_size: Callable[[int, int], None] | None = None,
     progress: ProgressCallback | None = None,
 ) -> VideoReport:
     """Write a video (.mp4, .mov, .mkv) with the classes' colours laid over it: H.264, or MPEG-4 where there is none.
@@ -69,6 +73,7 @@ def predict_video(
         audio: whether the sound is copied.
         labels: also write the ids as a lossless grey video (FFV1) to this .mkv; its times are rounded to milliseconds.
         comment: a text for the metadata of `out`.
+        require_size: called with height and width of the frames; raises a DataError where they are too large.
         progress: called with the frames done and all frames.
 
     Raises:
@@ -80,12 +85,15 @@ def predict_video(
     if container is None:
         raise DataError(f"{out} as a video to be written", f"one of {', '.join(CONTAINERS)}")
     started = perf_counter()
+    av = require_extra("av", str(source), "video")
     total = count_frames(source)
     done: list[VideoReport] = []
 
     def write(path: Path, label_path: Path | None = None) -> None:
-        with ExitStack() as stack:
+        with conversion_errors(av, source), ExitStack() as stack:
             video = stack.enter_context(Video(source))
+            if require_size:
+                require_size(*video.size[::-1])
             encoders = overlay_encoders(video.size)
             target = str(path.absolute())
             overlay = stack.enter_context(VideoWriter(target, container, encoders, video, sound=audio, comment=comment))
@@ -96,7 +104,7 @@ def predict_video(
             frames = _segment_frames(
                 predictor, video, overlay, label_video, opacity=opacity, progress=progress, total=total
             )
-        done.append(VideoReport(frames, perf_counter() - started, _notes(video, overlay)))
+        done.append(VideoReport(frames, perf_counter() - started, _notes(video, overlay, audio=audio)))
 
     make_folder(out.parent)
     if labels is None:
@@ -114,17 +122,18 @@ def play_video(predictor: BatchSegmenter, source: Path, *, opacity: float = 0.5,
     Raises as `predict_video`; a file that breaks off is played as far as it goes.
     """
     started, frames = perf_counter(), 0
+    av = require_extra("av", str(source), "video")
 
     def count(done: int, _: int) -> None:
         nonlocal frames
         frames = done
 
     try:
-        with Video(source) as video:
+        with conversion_errors(av, source), Video(source) as video:
             encoders = overlay_encoders(video.size, live=True)
             with VideoWriter(STDOUT, "matroska", encoders, video, sound=audio) as overlay:
                 _segment_frames(predictor, video, overlay, opacity=opacity, progress=count, batch_size=1)
-            notes = _notes(video, overlay)
+            notes = _notes(video, overlay, audio=audio)
     except BrokenPipeError:
         notes = ()  # the player has been closed
     return VideoReport(frames, perf_counter() - started, notes)
@@ -172,8 +181,11 @@ def _segment_frames(
     return frames
 
 
-def _notes(video: Video, overlay: VideoWriter) -> tuple[str, ...]:
+def _notes(video: Video, overlay: VideoWriter, *, audio: bool) -> tuple[str, ...]:
     notes = [f"{video.path}: sound left out, {codec} does not go into this container" for codec in overlay.dropped]
+    if audio and video.unknown_sound:
+        tracks = count_of(video.unknown_sound, "track")
+        notes.append(f"{video.path}: {tracks} of sound left out, of a kind that the installed FFmpeg does not know")
     if video.damaged:
         notes.append(f"{video.path}: {video.damaged} damaged packets left out")
     return tuple(notes)
