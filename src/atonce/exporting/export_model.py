@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -15,7 +14,7 @@ from atonce.exporting.parity import Parity, compare, require_parity
 from atonce.inference import NetworkPredictor, Predictor
 from atonce.model_file import ModelFile, find_model_file, load_model_file
 from atonce.progress import ProgressCallback
-from atonce.storage import make_folder, storage_errors
+from atonce.storage import make_folder, temporary_folder
 
 
 @dataclass(frozen=True)
@@ -120,14 +119,14 @@ def export_checked(
     make_folder(out.parent)
     reference = NetworkPredictor(model_file, device="cpu")
     # Beside the target, so that moving into place is a rename.
-    with storage_errors(out), tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as folder:
-        made = Path(folder) / out.name
+    with temporary_folder(out) as folder:
+        made = folder / out.name
         calibration_images = images.calibration_images if int8 else ()
         write_graph(model_file, target, made, probabilities=probabilities, calibration_images=calibration_images)
         report = (lambda done: progress(done, images.count)) if progress else None
         parity = compare(reference, made, target, images.checks(), progress=report)
         require_parity(parity, int8=int8)
-        files = sorted(Path(folder).iterdir(), reverse=True)
+        files = sorted(folder.iterdir(), reverse=True)
         size = sum(file.stat().st_size for file in files)
         # The weights first: where the .xml is, the export is complete.
         for file in sorted(files, key=lambda file: file.name == out.name):

@@ -20,7 +20,7 @@ from PIL import Image
 from atonce.errors import DataError, UserError, option
 from atonce.inference.inputs import Job
 from atonce.inference.video.container import comment_of
-from atonce.storage import sha256_of, storage_errors
+from atonce.storage import is_abandoned, sha256_of, storage_errors, temporary_stem
 
 PNG_KEY = "atonce"
 """Key of the tag among the texts of a PNG file."""
@@ -168,15 +168,14 @@ def is_finished(tag: ResultTag, tagged: Path, others: Sequence[Path]) -> bool:
 
 
 def remove_leftovers(folders: Sequence[Path], jobs: Sequence[Job]) -> None:
-    """Remove what a killed process left of these jobs under temporary names. Raises StorageError.
+    """Remove what a dead process left of these jobs under temporary names. Raises StorageError.
 
-    Of these only: others may be writing other results there.
+    Of these only, and never what a living process is writing.
     """
     names = {(job.target.parent, job.target.name[:40]) for job in jobs}
     for folder in folders:
         for path in folder.rglob(".*.tmp.*"):
-            # As `write_atomically` names them: .STEM.PROCESS.tmp.SUFFIX
-            stem = path.name[1:].rsplit(".", 3)[0]
-            if (path.parent.relative_to(folder), stem) in names:
+            stem = temporary_stem(path)
+            if (path.parent.relative_to(folder), stem) in names and is_abandoned(path):
                 with storage_errors(path):
                     path.unlink(missing_ok=True)

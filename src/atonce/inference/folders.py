@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +25,7 @@ from atonce.inference.video.container import frames_stated
 from atonce.inference.video.overlay import VideoReport, overlay_suffix, predict_video
 from atonce.model_file import find_model_file
 from atonce.progress import ProgressCallback
-from atonce.storage import make_folder, write_atomically
+from atonce.storage import allocate, make_folder, write_atomically
 
 _JPEG_SIDE = 65_500
 """Pixels; libjpeg's own limit."""
@@ -294,10 +295,20 @@ def _write_probabilities(result: Result, predictor: Predictor, path: Path) -> No
         return
     blocks = predictor.blocks(result.image)
     shape = (len(result.classes), *result.image.shape[:2])
-    values = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    values = create_npy(path, shape)
     for block in blocks:
         values[:, block.rows, block.columns] = block.logits.softmax(0).numpy()
     values.flush()
+
+
+def create_npy(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float32]]:
+    """Create a .npy file of float32 to be written through memory, with all of its space taken. Raises OSError."""
+    with path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        begin = file.tell()
+    allocate(path, begin + 4 * math.prod(shape))
+    return np.memmap(path, np.float32, "r+", begin, shape)
 
 
 def _path(out: Path, kind: str, job: Job, suffix: str) -> Path:
