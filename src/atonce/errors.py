@@ -16,6 +16,7 @@ _OPTION = re.compile(f"{_OPEN}(.*?){_VALUE}(.*?){_CLOSE}", re.DOTALL)
 
 _PYTHON_NAMES = {
     "set": "overrides",
+    "colour": "colours",
     "from": "layout",
     "fix_classes": "atonce.doctor.write_classes_file()",
     "write_split": "atonce.doctor.write_split()",

@@ -88,7 +88,7 @@ def test_what_cannot_be_entered_is_told_and_the_rest_is_done(tmp_path: Path, mon
     with pytest.raises(DataError, match=r"in/locked cannot be entered \(Permission denied\)"):
         find_pictures([root])
     problems: list[DataError] = []
-    assert [job.source.name for job in find_pictures([root], problems.append)] == ["a.png"]
+    assert [job.source.name for job in find_pictures([root], on_problem=problems.append)] == ["a.png"]
     assert len(problems) == 1
 
 

@@ -114,7 +114,7 @@ def test_grey_arrays_are_grey_pictures(segment: Predictor) -> None:
     ("array", "message"),
     [
         (np.zeros((4, 4, 3), np.float32), "dtype float32; expected uint8"),
-        (np.zeros((4, 4, 4), np.uint8), r"shape \(4, 4, 4\); expected \(H, W, 3\)"),
+        (np.zeros((4, 4, 5), np.uint8), r"shape \(4, 4, 5\); expected \(H, W, 3\)"),
         (np.zeros((3, 8, 8), np.uint8), r"shape \(3, 8, 8\)"),
         (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
         (np.zeros(4, np.uint8), r"shape \(4,\)"),

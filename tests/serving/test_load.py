@@ -34,7 +34,7 @@ def gated(tiny_model: Path) -> Iterator[tuple[Live, Gated]]:
 
 
 def test_several_at_once_get_their_own(live: Live, tiny_model: Path) -> None:
-    segment = atonce.load(tiny_model, "cpu")
+    segment = atonce.load(tiny_model, device="cpu")
     pictures = [noise(30 + 3 * seed, 50 - seed, seed) for seed in range(8)]
     with ThreadPoolExecutor(4) as clients:
         replies = list(clients.map(lambda picture: live.post(saved(picture), "format=labels"), pictures))

@@ -45,6 +45,7 @@ def evaluate(
     import json
 
     from atonce.evaluation import evaluate as evaluate_model
+    from atonce.progress import console
 
     evaluation = evaluate_model(
         model,
@@ -60,6 +61,7 @@ def evaluate(
         format=format,
         device=device,
         engine=engine,
+        on_note=lambda note: console.print(note, highlight=False, markup=False, soft_wrap=True),
     )
     scores = evaluation.to_json()
     if json_:
@@ -80,8 +82,9 @@ def _print(scores: dict[str, Any], title: str) -> None:
     if "boundary" in scores:
         within = scores["boundary"]["tolerance_pixels"]
         reach = "0.75 % of the diagonal" if within is None else f"{within:g} pixels"
-        f1, error = scores["boundary"]["mean_f1"], scores["calibration"]["expected_calibration_error"]
-        line = f"boundary F1 {score_text(f1)} (within {reach}), calibration error {score_text(error)}"
+        line = f"boundary F1 {score_text(scores['boundary']['mean_f1'])} (within {reach})"
+        if "calibration" in scores:
+            line += f", calibration error {score_text(scores['calibration']['expected_calibration_error'])}"
         results.print(line, highlight=False, markup=False)
 
 

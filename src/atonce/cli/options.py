@@ -18,7 +18,10 @@ class GroundTruth(str, Enum):
 
 Data = Annotated[Path, typer.Argument(help="Folder of KITTI road, CamVid, Cityscapes, VOC, or images/ and masks/.")]
 Format = Annotated[str | None, typer.Option(help="The data's format; recognised from the folder by default.")]
-Model = Annotated[Path, typer.Argument(help="A run folder, or a model file (model.safetensors).")]
+Model = Annotated[
+    Path,
+    typer.Argument(help="A run folder (its best model), a model file (.safetensors) or an exported one (.onnx, .xml)."),
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU by default where there is one.")]
 Truth = Annotated[GroundTruth | None, typer.Option(help="KITTI road: road or lane; what the model learned by default.")]
 Engine = Annotated[

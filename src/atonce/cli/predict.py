@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,22 +18,87 @@ if TYPE_CHECKING:
     from atonce.inference.inputs import Job
 
 
+class Labels(str, Enum):
+    """How label pictures are written."""
+
+    PALETTE = "palette"
+    GREY = "grey"
+    VALUES = "values"
+    COLOURS = "colours"
+
+
+class Overlays(str, Enum):
+    """The format of pictures' overlays."""
+
+    JPG = "jpg"
+    PNG = "png"
+    NONE = "none"
+
+
+class Annotations(str, Enum):
+    """The annotations that are written of pictures."""
+
+    COCO = "coco"
+    LABELME = "labelme"
+    JSON = "json"
+    CSV = "csv"
+
+
 @app.command()
 def predict(
     model: Model,
     inputs: Annotated[list[Path], typer.Argument(help="Pictures, videos, and folders of these.")],
     out: Annotated[
         Path,
-        typer.Option(help="Folder for overlays/, labels/ and probabilities/; - plays one video to a player on stdout."),
+        typer.Option(help="Folder for overlays/, labels/ and the rest; - plays one video to a player on stdout."),
     ] = Path("out"),
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="CLASS", help="This class alone, the rest untouched. May be repeated.")
+    ] = None,
+    colour: Annotated[
+        list[str] | None,
+        typer.Option("--colour", "--color", metavar="CLASS=#RRGGBB", help="Of a class: road=#00ff00, road=lime."),
+    ] = None,
+    opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours in the overlay.")] = 0.5,
+    overlays: Annotated[Overlays, typer.Option(help="Format of the overlays of pictures.")] = Overlays.JPG,
+    labels: Annotated[
+        Labels,
+        typer.Option(
+            help="Label pictures: ids with a palette; ids in grey, for OpenCV; the values of the masks that were "
+            "trained on; colours."
+        ),
+    ] = Labels.PALETTE,
+    write: Annotated[
+        list[Annotations] | None,
+        typer.Option(
+            help="Of pictures also coco.json (masks), labelme/ (polygons), json/ (both and shares), areas.csv. May be "
+            "repeated."
+        ),
+    ] = None,
+    simplify: Annotated[float, typer.Option(min=0, help="Pixels by which polygons may be off, for fewer points.")] = 1,
+    min_area: Annotated[float, typer.Option(min=0, help="Leave smaller areas out of annotations, in pixels.")] = 0,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="With one --only: where its probability is at least this."),
+    ] = None,
+    maps: Annotated[
+        bool,
+        typer.Option("--maps", help="Also maps/CLASS/NAME.png: probability in grey; with --threshold 0 or 255."),
+    ] = False,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Of pictures also write float32 (C, H, W) as .npy.")
     ] = False,
     label_video: Annotated[
         bool, typer.Option("--label-video", help="Of videos also write the ids: labels/NAME.mkv, grey, lossless.")
     ] = False,
-    opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours in the overlay.")] = 0.5,
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave out the sound of videos.")] = False,
+    scale: Annotated[
+        float | None,
+        typer.Option(help="Factor on height and width before the network; by default that of the training."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="The longer side that the network sees, in pixels, instead of a scale.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do what is done already once more.")] = False,
     max_megapixels: Annotated[
         float, typer.Option(min=0.01, max=500, help="Of a picture, the network's padding counted; larger: left out.")
@@ -42,15 +108,18 @@ def predict(
 ) -> None:
     """Segment pictures and videos: an overlay of the same size for each, and a label picture of each picture.
 
-    What the same model has done with the same options is skipped.
+    What the same model has done with the same options is skipped; results are no inputs, nor are a data set's masks.
     """
     from atonce.inference.folders import predict as predict_all
     from atonce.inference.inputs import find_jobs
     from atonce.progress import progress_bar
 
+    colours = dict(_colour(text) for text in colour or ())
     if str(out) == "-":
         source = _only_video(find_jobs(inputs))
-        _play(model, source, opacity=opacity, audio=not no_audio, device=device, engine=engine)
+        loading = {"device": device, "engine": engine, "scale": scale, "size": size}
+        shown = {"opacity": opacity, "colours": colours, "only": only or None, "threshold": threshold}
+        _play(model, source, loading, audio=not no_audio, **shown)
         return
     with progress_bar("predicting") as progress:
         summary = predict_all(
@@ -58,9 +127,20 @@ def predict(
             inputs,
             out=out,
             opacity=opacity,
+            only=only or None,
+            colours=colours,
+            threshold=threshold,
+            overlays=overlays.value,
+            labels=labels.value,
             probabilities=probabilities,
+            maps=maps,
             label_video=label_video,
             audio=not no_audio,
+            write=[kind.value for kind in write or ()],
+            simplify=simplify,
+            min_area=min_area,
+            scale=scale,
+            size=size,
             overwrite=overwrite,
             max_megapixels=max_megapixels,
             device=device,
@@ -73,6 +153,14 @@ def predict(
     typer.echo(_summary_line(summary))
     if summary.broken:
         raise typer.Exit(2)
+
+
+def _colour(text: str) -> tuple[str, str]:
+    """Read CLASS=COLOUR; a class may have a = in its name."""
+    name, equals, value = text.rpartition("=")
+    if not equals or not name:
+        raise UserError(option("colour", text), "a class and its colour", "for example road=#00ff00")
+    return name, value
 
 
 def _print_note(text: str) -> None:
@@ -105,10 +193,10 @@ def _only_video(jobs: list[Job]) -> Path:
     return jobs[0].source
 
 
-def _play(model: Path, source: Path, *, opacity: float, audio: bool, device: str | None, engine: str | None) -> None:
+def _play(model: Path, source: Path, loading: dict[str, Any], **shown: Any) -> None:
     from atonce.inference import load
     from atonce.inference.video.overlay import play_video
 
-    report = play_video(load(model, device=device, engine=engine), source, opacity=opacity, audio=audio)
+    report = play_video(load(model, **loading), source, **shown)
     speed = f"{report.frames} frames at {report.frames_per_second:.1f} frames/s"
     _print_note("\n".join([*report.notes, speed]))

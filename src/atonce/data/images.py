@@ -8,6 +8,7 @@ import struct
 import warnings
 import zlib
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -253,3 +254,29 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         return to_rgb(image)
     except DataError as error:
         raise FileError(Problem("mode", path, f"is {error.found}", error.expected, remedy=error.remedy)) from None
+
+
+def read_image_bytes(data: bytes, name: str = "the picture") -> NDArray[np.uint8]:
+    """Read the bytes of a picture file as uint8 (H, W, 3) RGB, as `read_image` reads the file.
+
+    Args:
+        name: what it is called in messages.
+
+    Raises:
+        DataError: not a picture, truncated, more than 500 megapixels, or of mode LAB.
+    """
+    hush_pillow()
+    try:
+        with Image.open(BytesIO(data), formats=_FORMATS) as image:
+            if image.width * image.height > _MAX_PIXELS:
+                raise FileError(_too_large(Path(name)))
+            decode_with_numpy(image)
+            image.load()
+            return to_rgb(image)
+    except Image.DecompressionBombError:
+        raise FileError(_too_large(Path(name))) from None
+    except DataError:
+        raise
+    except DAMAGE:
+        found, expected, remedy = what_instead(data[:64])
+        raise DataError(f"{name} {found}", expected, remedy) from None

@@ -15,7 +15,7 @@ from atonce.data.sampling import evenly_spaced
 from atonce.doctor.duplicate_findings import ReadableImage
 from atonce.doctor.examination import Examination
 from atonce.doctor.findings import relative_path
-from atonce.inference.result import blend
+from atonce.inference.result import OverlayBlender
 from atonce.labels import IGNORE_INDEX, LabelSpec
 from atonce.reports.panels import image_figure, row
 from atonce.reports.score_tables import swatch
@@ -59,7 +59,7 @@ def _sample(dataset: Dataset, split: str, item: Item) -> str:
 def _overlay(sample: Sample, labels: LabelSpec) -> Image.Image:
     """Lay classes over the image in their colours; void is darkened, not to be taken for a class left as it is."""
     assert sample.mask is not None
-    mixed = blend(sample.image, labels.colour(sample.mask), _OPACITY)
+    mixed = OverlayBlender(labels, _OPACITY)(sample.image, sample.mask)
     return Image.fromarray(np.where((sample.mask == IGNORE_INDEX)[..., None], sample.image // 4, mixed))
 
 

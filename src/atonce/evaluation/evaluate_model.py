@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
@@ -12,10 +12,11 @@ from typing import Any, Literal
 from atonce import provenance
 from atonce.data import Dataset, Item, open_dataset
 from atonce.errors import DataError, UserError, option
-from atonce.evaluation.extra_metrics import default_metrics
+from atonce.evaluation.extra_metrics import CalibrationErrorMetric, default_metrics
 from atonce.evaluation.gallery import Gallery
 from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter
 from atonce.evaluation.scoring import Evaluation, ExtraMetric, score_items
+from atonce.inference.argument_order import require_model_first
 from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.inference.segmenter import Segmenter
@@ -23,6 +24,7 @@ from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback, shown_as
 from atonce.reports import write_report
 from atonce.storage import make_folder, write_text
+from atonce.text import count_of
 
 
 def evaluate(
@@ -41,6 +43,7 @@ def evaluate(
     device: str | None = None,
     engine: str | None = None,
     progress: bool | ProgressCallback = True,
+    on_note: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Score a model on a split: one confusion matrix over all pictures, at the pictures' own size.
 
@@ -56,11 +59,13 @@ def evaluate(
         birdseye: with metric "road": seen from above, which needs the pictures' camera calibration.
         ground_truth: KITTI road: "road" or "lane"; None takes what the model was trained on.
         boundary: tolerance of boundary F1 in pixels; None for 0.75 % of the picture's diagonal.
-        quick: leave out boundary F1 and calibration error.
+        quick: leave out boundary F1 and calibration error. The latter is left out, too, for a model that gives no
+            probabilities (an exported file).
         out: a folder for evaluation.json, CSV, gallery and report.html; None writes nothing.
         format: the data's format; None recognises it.
         device, engine: see `load`.
         progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
+        on_note: called with what was left out, a line at a time.
 
     Returns:
         The `Evaluation`: `.mean_iou`, `.pixel_accuracy`, `.class_iou`, `.confusion`, `.to_json()`.
@@ -78,6 +83,7 @@ def evaluate(
         raise UserError(
             found, "one of them", f"{option('quick', value=True)} leaves out what {option('boundary')} is about"
         )
+    require_model_first(model, [data], "evaluate")
     session = provenance.begin_session()
     predictor = load(model, device=device, engine=engine)
     dataset = open_as_trained(predictor.model_file, data, format=format, ground_truth=ground_truth)
@@ -86,7 +92,7 @@ def evaluate(
         predictor, dataset, items, metric=metric, birdseye=birdseye, quick=quick, tolerance=boundary
     )
     with shown_as("evaluating", progress) as bar:
-        return evaluate_items(
+        evaluation = evaluate_items(
             predictor,
             dataset,
             items,
@@ -97,6 +103,13 @@ def evaluate(
             session=session,
             progress=bar,
         )
+    for one in metrics:
+        if on_note and isinstance(one, CalibrationErrorMetric) and one.left_out:
+            on_note(
+                f"calibration error leaves out {count_of(one.left_out, 'picture')} of {len(items)}: "
+                "this model gives labels for them, but no probabilities"
+            )
+    return evaluation
 
 
 def evaluate_items(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from atonce.data.dataset import Sample
@@ -54,20 +55,32 @@ class BoundaryF1Metric:
 
 
 class CalibrationErrorMetric:
-    """Confidence calibration error of the probabilities, over all pictures and of every picture by itself."""
+    """Confidence calibration error of the probabilities, over all pictures and of every picture by itself.
+
+    Attributes:
+        left_out: pictures of which only labels are known, which are left out: of an exported file without
+            probabilities all of them.
+    """
 
     def __init__(self) -> None:
         self.total = CalibrationError()
+        self.left_out = 0
         self._pictures: list[float] = []
 
     def __call__(self, sample: Sample, result: Result, score: PictureScore) -> None:
         single = CalibrationError(self.total.num_bins)
         assert sample.mask is not None, "evaluate() has refused pictures without a mask"
+        if result.labels_only:
+            self.left_out += 1
+            self._pictures.append(math.nan)
+            return
         single.add(sample.mask, result.probabilities)
         self.total.merge(single)
         self._pictures.append(single.expected_calibration_error)
 
     def add_to(self, scores: dict[str, Any]) -> None:
+        if self.left_out == len(self._pictures):
+            return
         bins, count = self.total.bins, self.total.num_bins
         scores["calibration"] = {
             "expected_calibration_error": nan_to_none(self.total.expected_calibration_error),

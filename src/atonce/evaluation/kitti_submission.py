@@ -23,6 +23,7 @@ from atonce.data.images import FileError, read_image
 from atonce.data.pairing import images_in
 from atonce.errors import DataError, StorageError
 from atonce.evaluation.kitti_scores import ROAD, RoadSegmenter, camera_file_of, require_camera_files
+from atonce.inference.argument_order import require_model_first
 from atonce.inference.load import Model, load
 from atonce.inference.segmenter import Segmenter
 from atonce.metrics.kitti_road.birds_eye import BirdsEye
@@ -104,6 +105,7 @@ def submit(
     Raises:
         UserError: as `find_testing` and `write_submission`.
     """
+    require_model_first(model, [data], "submit")
     predictor = load(model, device=device)
     trained_on = predictor.model_file.recipe.get("data", {}).get("ground_truth")
     pictures = find_testing(Path(data), ground_truth or trained_on or "road")

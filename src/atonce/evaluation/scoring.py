@@ -18,7 +18,7 @@ from PIL import Image
 
 from atonce.data.dataset import Dataset, Item, Sample, require_same_classes
 from atonce.errors import DataError, option
-from atonce.inference.result import Result, blend
+from atonce.inference.result import OverlayBlender, Result
 from atonce.inference.segmenter import Segmenter
 from atonce.labels import IGNORE_INDEX, LabelSpec
 from atonce.metrics.confusion_matrix import ConfusionMatrix
@@ -151,11 +151,12 @@ def score_items(
 def panel(
     image: NDArray[np.uint8], truth: NDArray[np.uint8] | None, predicted: NDArray[np.uint8], labels: LabelSpec
 ) -> Image.Image:
-    """Draw picture, ground truth and prediction side by side, uint8 (H, W, ...) each; void stays as the picture."""
-    parts = [image]
+    """Draw picture, ground truth and prediction side by side, uint8 (H, W, ...) each; void and background stay as the
+    picture."""
+    parts, blender = [image], OverlayBlender(labels, 0.65)
     for ids in (truth, predicted):
         if ids is not None:
-            parts.append(blend(image, labels.colour(ids), 0.65))
+            parts.append(blender(image, ids))
     if truth is not None:
         parts[2] = np.where((truth == IGNORE_INDEX)[..., None], parts[2] // 2, parts[2])
     return Image.fromarray(np.concatenate(parts, axis=1))

@@ -7,7 +7,7 @@ are nearly as likely.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, get_args
@@ -72,6 +72,10 @@ def accelerated(model: FCN, engine: EngineName) -> Network:
 class Session(Protocol):
     """A loaded graph with one input."""
 
+    @property
+    def outputs(self) -> Sequence[str]:
+        """The names of what it gives."""
+
     def run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run the graph on its one input; the outputs by name, in memory of their own."""
 
@@ -112,10 +116,10 @@ class OnnxRuntimeSession:
         model = source if isinstance(source, bytes) else str(source)
         self._session = library.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        self.outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        return dict(zip(self._outputs, self._session.run(None, {self._input: values}), strict=True))
+        return dict(zip(self.outputs, self._session.run(None, {self._input: values}), strict=True))
 
     def description(self) -> str | None:
         found: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
@@ -141,6 +145,7 @@ class OpenVinoSession:
         # Left to itself it multiplies in bf16 where the processor can: other results than torch's.
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         self._compiled = core.compile_model(model, "CPU", settings)
+        self.outputs = [name for port in self._compiled.outputs for name in port.get_names()]
 
     def run(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
         # By default the outputs are views of buffers that the next run overwrites.

@@ -17,7 +17,7 @@ from atonce.errors import UserError, WeightsError, option
 from atonce.inference import tiles
 from atonce.inference.engines import BY_SPEED, EngineName, choose_engine, described, is_cpu, open_session
 from atonce.inference.network_predictor import batch_size, computed_pixels
-from atonce.inference.predictor import Picture, Predictor, as_rgb
+from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result, no_probabilities
 from atonce.labels import LabelSpec
 from atonce.model import FCN, Preprocessing
@@ -54,12 +54,16 @@ class ExportedPredictor(Predictor):
         self.model, self.labels = self.model_file.model, self.model_file.labels
         self.device = torch.device("cpu")
 
-    def __call__(self, picture: Picture, progress: ProgressCallback | None = None) -> Result:
+    @property
+    def gives_probabilities(self) -> bool:
+        """True where the file was exported with probabilities."""
+        return "probabilities" in self._session.outputs
+
+    def segment(self, image: NDArray[np.uint8], progress: ProgressCallback | None = None) -> Result:
         """Segment one picture, see `Predictor`; without probabilities unless the file was exported with them.
 
         Large pictures go through in tiles where the network sees them at their own size.
         """
-        image = as_rgb(picture)
         large = computed_pixels(self.model_file, image.shape[:2]) > tiles.WHOLE_PIXELS
         if self.model_file.input_size == InputSize() and large:
             return self._in_tiles(image, progress)

@@ -19,11 +19,9 @@ from PIL import Image
 
 from atonce.errors import DataError, UserError, option
 from atonce.inference.inputs import Job
+from atonce.inference.own_results import PNG_KEY
 from atonce.inference.video.container import comment_of
 from atonce.storage import is_abandoned, sha256_of, storage_errors, temporary_stem
-
-PNG_KEY = "atonce"
-"""Key of the tag among the texts of a PNG file."""
 
 
 def model_fingerprint(model: Path) -> str:

@@ -6,13 +6,25 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from atonce.data.formats import open_dataset, recognise
 from atonce.data.images import IMAGE_SUFFIXES
 from atonce.errors import DataError
 from atonce.extras import require_extra
+from atonce.inference.own_results import FOLDERS, is_own_result
+from atonce.text import count_of
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"}
 )
+
+_MASK_FOLDERS = frozenset(
+    {
+        "ann_dir", "annotation", "annotations", "gtfine", "gtcoarse", "gt_image_2", "label", "labels", "mask", "masks",
+        "segmentationclass", "segmentationclassaug", "segmentationclasspng", "segmentationobject",
+        "trainannot", "valannot", "testannot", "train_labels", "val_labels", "test_labels",
+    }
+)  # fmt: skip
+"""Names of folders of masks, in lower case: for data sets that cannot be opened as they are."""
 
 
 OnProblem = Callable[[DataError], object]
@@ -36,30 +48,51 @@ class Job:
         """True for the suffixes of videos; a file of any other name is taken for a picture."""
         return self.source.suffix.lower() in VIDEO_SUFFIXES
 
+    @property
+    def name(self) -> str:
+        """The path of the file below the folder that was given, with its suffix: what annotation tools know it by."""
+        return (self.target.parent / self.source.name).as_posix()
 
-def find_pictures(inputs: Sequence[Path], on_problem: OnProblem | None = None) -> list[Job]:
+
+def find_pictures(
+    inputs: Sequence[Path],
+    *,
+    out: Path | None = None,
+    on_note: Callable[[str], None] | None = None,
+    on_problem: OnProblem | None = None,
+) -> list[Job]:
     """List files as they are and folders with all pictures below them, in order; no two results share a path.
 
     Links to folders are followed, each folder once. What is named as a picture but is none (a broken link, a pipe) is
-    listed, too: whoever reads it says so.
+    listed, too: whoever reads it says so. Left out below a folder are the masks of a data set, earlier results of
+    atonce, and what lies in the folders of results in `out`.
 
     Args:
+        out: the folder that results will be written to.
+        on_note: called with what was left out, a line at a time.
         on_problem: called with an error for each folder that cannot be entered; without it, the first one is raised.
 
     Raises:
-        DataError: an input does not exist, a folder cannot be entered, or there is no picture at all.
+        DataError: an input does not exist, or is no file; there is no picture at all; a folder cannot be entered.
     """
-    return _find(inputs, IMAGE_SUFFIXES, "pictures", on_problem)
+    return _find(inputs, IMAGE_SUFFIXES, "pictures", out=out, on_note=on_note, on_problem=on_problem)
 
 
-def find_jobs(inputs: Sequence[Path], on_problem: OnProblem | None = None) -> list[Job]:
+def find_jobs(
+    inputs: Sequence[Path],
+    *,
+    out: Path | None = None,
+    on_note: Callable[[str], None] | None = None,
+    on_problem: OnProblem | None = None,
+) -> list[Job]:
     """List pictures and videos, as `find_pictures` lists pictures.
 
     Raises:
-        DataError: an input does not exist, a folder cannot be entered, or there is nothing at all.
+        DataError: as `find_pictures`.
         UserError: there are videos, but the extra `video` is not installed.
     """
-    jobs = _find(inputs, IMAGE_SUFFIXES | VIDEO_SUFFIXES, "pictures or videos", on_problem)
+    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    jobs = _find(inputs, suffixes, "pictures or videos", out=out, on_note=on_note, on_problem=on_problem)
     video = next((job for job in jobs if job.is_video), None)
     if video:
         # Before thousands of pictures have been segmented.
@@ -67,15 +100,31 @@ def find_jobs(inputs: Sequence[Path], on_problem: OnProblem | None = None) -> li
     return jobs
 
 
-def _find(inputs: Sequence[Path], suffixes: frozenset[str], what: str, on_problem: OnProblem | None) -> list[Job]:
-    found: list[tuple[Path, Path]] = []
+def _find(
+    inputs: Sequence[Path],
+    suffixes: frozenset[str],
+    what: str,
+    *,
+    out: Path | None,
+    on_note: Callable[[str], None] | None,
+    on_problem: OnProblem | None,
+) -> list[Job]:
     problems: list[DataError] = []
+    found: list[tuple[Path, Path]] = []
     for path in inputs:
         if path.is_dir():
-            below = (p for p in sorted(_files_below(path, problems.append)) if _is_input(p, suffixes))
-            found += [(p, p.relative_to(path)) for p in below]
-        elif path.exists():
+            files, notes = _pictures_below(path, suffixes, out, problems.append)
+            found += [(file, file.relative_to(path)) for file in files]
+            for note in notes:
+                if on_note:
+                    on_note(note)
+        elif path.is_file():
             found.append((path, Path(path.name)))
+        elif path.exists():
+            # To open a pipe would wait for whoever writes into it.
+            raise DataError(f"{path} is no ordinary file", f"{what}, or folders of them")
+        elif str(path).lower().startswith(("http:/", "https:/")):
+            raise DataError(f"{path} is an address, not a file", f"{what}, or folders of them", "download it first")
         else:
             raise DataError(f"{path} does not exist", f"{what}, or folders of them")
     for problem in problems:
@@ -92,6 +141,41 @@ def _find(inputs: Sequence[Path], suffixes: frozenset[str], what: str, on_proble
         taken.add(target)
         jobs.append(Job(source, target))
     return jobs
+
+
+def _pictures_below(
+    folder: Path, suffixes: frozenset[str], out: Path | None, on_problem: OnProblem
+) -> tuple[list[Path], list[str]]:
+    """List the files below a folder that are to be segmented, and what was left out of it."""
+    files = sorted(path for path in _files_below(folder, on_problem) if _is_input(path, suffixes))
+    if out is not None:
+        # Also what a killed process left there, which bears no mark.
+        results = [result for name in FOLDERS if (result := (out / name).resolve()).is_relative_to(folder.resolve())]
+        files = [path for path in files if not any(path.resolve().is_relative_to(result) for result in results)]
+    files = [path for path in files if not is_own_result(path, folder)]
+    is_mask = _mask_test(folder)
+    if is_mask is None:
+        return files, []
+    pictures = [path for path in files if not is_mask(path)]
+    left_out = len(files) - len(pictures)
+    # A folder of masks alone may be what is wanted.
+    if not left_out or not pictures:
+        return files, []
+    return pictures, [f"{folder} is a data set: {count_of(left_out, 'mask')} left out"]
+
+
+def _mask_test(folder: Path) -> Callable[[Path], bool] | None:
+    """Return a test that tells the masks of a data set; None where the folder is none."""
+    if recognise(folder) is None:
+        return None
+    try:
+        items = [item for items in open_dataset(folder).splits.values() for item in items]
+    except DataError:
+        return lambda path: any(part.lower() in _MASK_FOLDERS for part in path.relative_to(folder).parts[:-1])
+    masks = {item.mask for item in items if item.mask is not None}
+    # With masks, their folders: some masks have no picture, or are of another kind (instances).
+    mask_folders = {mask.parent for mask in masks} - {item.image.parent for item in items}
+    return lambda path: path in masks or any(parent in mask_folders for parent in path.parents)
 
 
 def _files_below(root: Path, on_problem: OnProblem) -> Iterator[Path]:

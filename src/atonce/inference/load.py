@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from os import PathLike
 
 import torch
 
+from atonce.data.input_size import InputSize
+from atonce.errors import UserError, option
 from atonce.inference.engines import choose_engine
 from atonce.inference.exported_predictor import ExportedPredictor
 from atonce.inference.network_predictor import NetworkPredictor, usable_device
@@ -15,11 +19,20 @@ from atonce.model_file import find_model_file, load_model_file
 EXPORTED_SUFFIXES = frozenset({".onnx", ".xml"})
 """Suffixes of files of `atonce export`; every other file is read as a model file."""
 
+_LARGEST_SCALE = 16
+
 Model = str | PathLike[str] | Predictor
 """A run folder, a model file, an exported file, what `atonce.train` returned, or a `Predictor`."""
 
 
-def load(model: Model, device: str | torch.device | None = None, engine: str | None = None) -> Predictor:
+def load(
+    model: Model,
+    *,
+    device: str | torch.device | None = None,
+    engine: str | None = None,
+    scale: float | None = None,
+    size: int | None = None,
+) -> Predictor:
     """Load a network for use.
 
     Args:
@@ -28,20 +41,56 @@ def load(model: Model, device: str | torch.device | None = None, engine: str | N
         device: "cpu", "cuda", "cuda:1", ...; None takes the first GPU, or the CPU.
         engine: "torch", "torch-bf16", "onnxruntime", "openvino", or "auto" for the fastest that is installed and keeps
             to float32; None is torch for a model file, and the file's own engine for an exported one.
+        scale: factor on height and width of each picture before the network sees it; None takes the model's own rule,
+            that of its training (`data.scale`, `data.max_side`). For pictures that show things at another size than
+            those that it was trained on.
+        size: the longer side that the network sees of each picture, in pixels, instead.
 
     Returns:
         A `Predictor`: call it with a picture.
 
     Raises:
         WeightsError: missing, damaged, or not a model of atonce.
-        UserError: there is no such device or engine, or the engine is not installed.
+        UserError: there is no such device or engine, or the engine is not installed; a scale or size that is out of
+            range, or for what has one built in: an exported file, a `Predictor`.
     """
+    input_size = _input_size(scale, size)
     if isinstance(model, Predictor):
+        _require_rule_of_its_own(input_size, "a model that is loaded already")
         return model
     path = find_model_file(model)
     if path.suffix.lower() in EXPORTED_SUFFIXES:
+        _require_rule_of_its_own(input_size, str(path))
         return ExportedPredictor(path, device=device, engine=engine)
     # Before the file is read: both may be mistyped.
     choose_engine(engine, device)
     chosen = usable_device(device)
-    return NetworkPredictor(load_model_file(path), device=chosen, engine=engine)
+    model_file = load_model_file(path)
+    if input_size is not None:
+        model_file = replace(model_file, input_size=input_size)
+    return NetworkPredictor(model_file, device=chosen, engine=engine)
+
+
+def _input_size(scale: float | None, size: int | None) -> InputSize | None:
+    """Return the rule that a caller wants instead of the model's; None where they want none."""
+    if scale is not None and size is not None:
+        raise UserError(f"{option('scale', scale)} and {option('size', size)}", "one of them")
+    if scale is not None:
+        if not (math.isfinite(scale) and 0 < scale <= _LARGEST_SCALE):
+            raise UserError(option("scale", scale), f"a factor above 0, up to {_LARGEST_SCALE}")
+        return InputSize(scale)
+    if size is not None:
+        if size < 1:
+            raise UserError(option("size", size), "the longer side in pixels, such as 640")
+        # Whatever the picture's size, the limit decides: the longer side is this long.
+        return InputSize(math.inf, size)
+    return None
+
+
+def _require_rule_of_its_own(input_size: InputSize | None, what: str) -> None:
+    if input_size is not None:
+        raise UserError(
+            f"{option('scale')} or {option('size')} for {what}",
+            "a model file (model.safetensors) or a run folder",
+            "the size at which it sees pictures is built in",
+        )

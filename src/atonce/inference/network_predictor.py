@@ -14,7 +14,7 @@ from atonce.data.input_size import InputSize
 from atonce.errors import UserError
 from atonce.inference import tiles
 from atonce.inference.engines import accelerated, choose_engine
-from atonce.inference.predictor import Picture, Predictor, as_rgb
+from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result
 from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback
@@ -47,13 +47,12 @@ class NetworkPredictor(Predictor):
         self._torch_network = self.model.bf16_copy() if self.engine == "torch-bf16" else self.model
         self._network = self._run_torch if in_torch else accelerated(self.model, self.engine)
 
-    def __call__(self, picture: Picture, progress: ProgressCallback | None = None) -> Result:
+    def segment(self, image: NDArray[np.uint8], progress: ProgressCallback | None = None) -> Result:
         """Segment one picture, see `Predictor`.
 
         Large pictures (4 megapixels at the network's input) go through the network in tiles, with the same result.
         Of huge ones (16 megapixels) the result holds labels only; `blocks` gives their logits part by part.
         """
-        image = as_rgb(picture)
         size = image.shape[:2]
         if math.prod(size) > tiles.LOGIT_PIXELS:
             labels = np.empty(size, np.uint8)

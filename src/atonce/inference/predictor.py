@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
-from atonce.data.images import read_image, to_rgb
-from atonce.errors import DataError
+from atonce.inference.pictures import Picture, as_rgb, source_of
+from atonce.inference.size_note import size_note
 from atonce.inference.tiles import Block
 from atonce.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from atonce.inference.result import Result
     from atonce.inference.video.overlay import VideoReport
-    from atonce.labels import LabelSpec
+    from atonce.labels import ColourName, LabelSpec
     from atonce.model import FCN
     from atonce.model_file import ModelFile
-
-Picture = str | Path | Image.Image | NDArray[Any]
-"""A path, a Pillow picture, or a uint8 array: (H, W, 3) RGB or (H, W) grey."""
 
 
 class Predictor(ABC):
@@ -53,17 +49,77 @@ class Predictor(ABC):
         """Class names in the order of their ids."""
         return self.labels.names
 
-    @abstractmethod
-    def __call__(self, picture: Picture, progress: ProgressCallback | None = None) -> Result:
-        """Segment one picture.
+    @property
+    def gives_probabilities(self) -> bool:
+        """True unless it is an exported file that gives labels alone."""
+        return True
+
+    # An open file could be iterated over, too; it is a picture.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, picture: Picture, progress: ProgressCallback | None = None, *, url: bool = False
+    ) -> Result: ...
+
+    @overload
+    def __call__(
+        self,
+        picture: list[Picture] | tuple[Picture, ...],
+        progress: ProgressCallback | None = None,
+        *,
+        url: bool = False,
+    ) -> list[Result]: ...
+
+    @overload
+    def __call__(
+        self, picture: Iterator[Picture], progress: ProgressCallback | None = None, *, url: bool = False
+    ) -> Iterator[Result]: ...
+
+    def __call__(
+        self,
+        picture: Picture | Iterable[Picture],
+        progress: ProgressCallback | None = None,
+        *,
+        url: bool = False,
+    ) -> Result | list[Result] | Iterator[Result]:
+        """Segment a picture, or several.
 
         Args:
-            picture: a path, a Pillow picture, or a uint8 array (H, W, 3) RGB or (H, W) grey.
+            picture: a path; a Pillow picture; an array uint8 (H, W, 3) RGB, (H, W) grey or (H, W, 4), whose alpha is
+                dropped; a tensor (3, H, W), (1, H, W) or (4, H, W), uint8 or floats of 0..1; the bytes of a file, or an
+                open one. A list or tuple of these gives a list of results; an iterator or generator gives an iterator,
+                which takes a picture when its result is asked for.
             progress: called with the tiles done and all tiles, where the picture is so large that there are tiles.
+            url: whether a text that begins with http:// or https:// is downloaded; else it is refused.
+
+        Returns:
+            A `Result` of the picture's size, or a list or iterator of them.
 
         Raises:
-            DataError: the file cannot be read, or the array has another shape or dtype.
+            DataError: the picture cannot be read or downloaded, or an array has another shape, dtype or range.
         """
+        if isinstance(picture, (list, tuple)):
+            return [self._predict(one, progress, url=url) for one in picture]
+        if isinstance(picture, Iterator) and not hasattr(picture, "read"):
+            return (self._predict(one, progress, url=url) for one in picture)
+        return self._predict(picture, progress, url=url)  # type: ignore[arg-type]
+
+    def _predict(self, picture: Picture, progress: ProgressCallback | None, *, url: bool) -> Result:
+        image = as_rgb(picture, url=url)
+        result = self.segment(image, progress)
+        note = self.size_note(image.shape[:2])
+        result.source, result.notes = source_of(picture), (note,) if note else ()
+        return result
+
+    def size_note(self, size: tuple[int, ...]) -> str | None:
+        """Say if pictures of (height, width) are much smaller or larger than those that the network was trained on.
+
+        None where they are not, or where the model file does not say on which it was trained.
+        """
+        return size_note(self.model_file, size)
+
+    @abstractmethod
+    def segment(self, image: NDArray[np.uint8], progress: ProgressCallback | None = None) -> Result:
+        """Segment one picture uint8 (H, W, 3) RGB; `progress` as in a call."""
 
     @abstractmethod
     def predict_labels(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -102,29 +158,23 @@ class Predictor(ABC):
             for frame in opened.frames():
                 yield float(frame.time), self(frame.image)
 
-    def video(self, source: str | Path, out: str | Path, opacity: float = 0.5, *, audio: bool = True) -> VideoReport:
+    def video(
+        self,
+        source: str | Path,
+        out: str | Path,
+        opacity: float = 0.5,
+        *,
+        colours: Mapping[str, ColourName] | None = None,
+        only: Sequence[str] | None = None,
+        audio: bool = True,
+    ) -> VideoReport:
         """Write a video with the classes' colours laid over it; `predict_video` has more options and the errors.
 
         Args:
             opacity: weight of the colours, 0..1.
+            colours, only: see `Result.overlay`.
             audio: whether the sound is copied.
         """
         from atonce.inference.video.overlay import predict_video
 
-        return predict_video(self, Path(source), Path(out), opacity=opacity, audio=audio)
-
-
-def as_rgb(picture: Picture) -> NDArray[np.uint8]:
-    """Convert whatever a caller has to uint8 (H, W, 3) RGB. Raises DataError: unreadable, or another shape or dtype."""
-    if isinstance(picture, (str, Path)):
-        return read_image(Path(picture))
-    if isinstance(picture, Image.Image):
-        return to_rgb(picture)
-    array = np.asarray(picture)
-    if array.dtype != np.uint8:
-        raise DataError(f"a picture array of dtype {array.dtype}", "uint8, values 0..255", "convert it first")
-    if array.ndim == 2:
-        array = np.repeat(array[..., None], 3, axis=2)
-    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        raise DataError(f"a picture array of shape {array.shape}", "(H, W, 3) RGB or (H, W) grey")
-    return array
+        return predict_video(self, Path(source), Path(out), opacity=opacity, colours=colours, only=only, audio=audio)

@@ -81,13 +81,14 @@ def create_app(service: Service, allowed_hosts: Iterable[str] = ()) -> ASGIApp:
         ] = None,
         opacity: Annotated[float, Query(ge=0, le=1, description="Of the colours in an overlay")] = 0.5,
         labels: Annotated[bool, Query(description="json: with the label picture, PNG in base64")] = False,
+        layer: Annotated[bool, Query(description="json: with what an overlay lays over the picture, PNG")] = False,
     ) -> Response:
-        known = ("format", "opacity", "labels")
+        known = ("format", "opacity", "labels", "layer")
         unknown = [key for key in request.query_params if key not in known]
         if unknown:
             raise RequestError(422, f"the parameter '{unknown[0][:40]}'", f"one of {', '.join(known)}")
         chosen = format or negotiate_format(request.headers.get("accept", ""))
-        options = ResponseOptions(chosen, opacity, with_labels=labels)
+        options = ResponseOptions(chosen, opacity, with_labels=labels, with_layer=layer)
         try:
             return await service.predict(request, options)
         except ClientDisconnected:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from atonce.inference import Result
+from atonce.inference.result import OverlayBlender
 from atonce.labels import LabelSpec
 from atonce.serving import limits
 from atonce.serving.connections import ABORT
@@ -59,11 +60,14 @@ class ResponseOptions:
     Attributes:
         opacity: of the colours in an overlay, 0..1.
         with_labels: JSON also holds the label picture, PNG in base64.
+        with_layer: JSON also holds what an overlay lays over the picture, PNG in base64, transparent where it lays
+            nothing.
     """
 
     format: ResponseFormat = ResponseFormat.JSON
     opacity: float = 0.5
     with_labels: bool = field(default=False, kw_only=True)
+    with_layer: bool = field(default=False, kw_only=True)
 
 
 def negotiate_format(header: str) -> ResponseFormat:
@@ -116,6 +120,8 @@ def encode_result(result: Result, options: ResponseOptions, about: Mapping[str, 
     data = {**about, "width": labels.width, "height": labels.height, "classes": class_shares(labels, result.label_spec)}
     if options.with_labels:
         data["labels_png"] = base64.b64encode(_png(labels)).decode()
+    if options.with_layer:
+        data["layer_png"] = base64.b64encode(_png(labels, transparency=overlay_alpha(result.label_spec))).decode()
     return json.dumps(data, ensure_ascii=False).encode()
 
 
@@ -138,10 +144,16 @@ def class_table(spec: LabelSpec) -> list[dict[str, Any]]:
     return [{"id": index, "name": name, "colour": list(colour)} for index, (name, colour) in rows]
 
 
-def _png(image: Image.Image) -> bytes:
+def overlay_alpha(spec: LabelSpec) -> bytes:
+    """Return the alpha of each id in a palette, 256 bytes: 255 where an overlay paints a class, 0 where it does not."""
+    alpha = OverlayBlender(spec).painted.astype(np.uint8) * 255
+    return alpha.tobytes()
+
+
+def _png(image: Image.Image, **options: Any) -> bytes:
     file = BytesIO()
     # The fastest compression: labels are small with any, and pictures little larger than with the best.
-    image.save(file, "PNG", compress_level=1)
+    image.save(file, "PNG", compress_level=1, **options)
     return file.getvalue()
 
 

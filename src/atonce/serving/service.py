@@ -107,7 +107,7 @@ class Service:
 
     def _segment(self, image: Any, queued: QueuedRequest) -> Result:
         """Run the network; between two tiles of a large picture, stop if the client has gone."""
-        result = self.predictor(image, queued.raise_if_disconnected)
+        result: Result = self.predictor(image, queued.raise_if_disconnected)
         # Computed with the first use, which belongs on the network's thread.
         _ = result.labels
         return result

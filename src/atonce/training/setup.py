@@ -16,6 +16,7 @@ from atonce.data.checks import CheckReport, check, fingerprint, raise_for_proble
 from atonce.data.class_weights import class_weights
 from atonce.data.dataset import Dataset
 from atonce.data.input_size import InputSize
+from atonce.data.picture_sizes import summarize_sizes
 from atonce.data.sampling import evenly_spaced
 from atonce.errors import DataError, TrainingError
 from atonce.inference.network_predictor import network_input
@@ -87,7 +88,11 @@ def set_up(
         stream=_stream(recipe, dataset, accelerator, cache, callback),
         class_weights=None if weights is None else weights.to(accelerator.device),
         progress=progress,
-        about_data=describe_data(dataset) | ({"teacher": teacher.sha256} if teacher else {}),
+        about_data={
+            **describe_data(dataset),
+            "picture_sizes": summarize_sizes(counts.sizes),
+            **({"teacher": teacher.sha256} if teacher else {}),
+        },
         stages=stages,
         teacher=teacher,
     )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from atonce.data.batches import BatchStream
 from atonce.data.dataset import Dataset, Item
 from atonce.data.input_size import InputSize
+from atonce.data.mask_values import labels_with_mask_values
 from atonce.model import FCN
 from atonce.model_file import ModelFile
 from atonce.recipes import Recipe
@@ -100,7 +101,7 @@ class TrainingRun:
         """Return the network as it stands, as a model file would hold it, without scores."""
         return ModelFile(
             self.model,
-            self.dataset.labels,
+            labels_with_mask_values(self.dataset),
             InputSize(self.recipe.data.scale, self.recipe.data.max_side),
             training_data=self.about_data,
             recipe=self.recipe.model_dump(mode="json"),

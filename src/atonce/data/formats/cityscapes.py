@@ -58,12 +58,21 @@ _READ_TRAIN_IDS = ClassMask(
 )
 
 
-def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Read a mask file as trainIds, uint8 (H, W), void 255. Raises FileError as `ClassMask` does.
+class _CityscapesMask:
+    """A reader of labelIds (0..33), which it translates, and trainIds (0..18 and 255): which it is, the name says.
 
-    labelIds (0..33) are translated, trainIds (0..18 and 255) taken as they are: which it is, the name says.
+    Attributes:
+        values: (labelId, trainId or 255), as `ClassMask` has them: what the benchmark wants results in.
     """
-    return (_READ_TRAIN_IDS if path.stem.endswith(_TRAIN_IDS) else _READ_LABEL_IDS)(path)
+
+    values = _READ_LABEL_IDS.values
+
+    def __call__(self, path: Path) -> NDArray[np.uint8]:
+        """Read a mask file as trainIds, uint8 (H, W), void 255. Raises FileError as `ClassMask` does."""
+        return (_READ_TRAIN_IDS if path.stem.endswith(_TRAIN_IDS) else _READ_LABEL_IDS)(path)
+
+
+read_mask = _CityscapesMask()
 
 
 class Cityscapes:

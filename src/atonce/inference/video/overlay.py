@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from atonce.errors import DataError
 from atonce.extras import require_extra
-from atonce.inference.result import OverlayBlender
-from atonce.inference.segmenter import BatchSegmenter
+from atonce.inference.predictor import Predictor
+from atonce.inference.result import OverlayBlender, require_one_for_threshold, selection_table
 from atonce.inference.video.container import conversion_errors, count_frames
 from atonce.inference.video.reader import Frame, Video
 from atonce.inference.video.writer import LABEL_ENCODERS, STDOUT, VideoWriter, overlay_encoders
+from atonce.labels import ColourName
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, write_atomically
 from atonce.text import count_of
@@ -52,11 +54,14 @@ def overlay_suffix(source: Path) -> str:
 
 
 def predict_video(
-    predictor: BatchSegmenter,
+    predictor: Predictor,
     source: Path,
     out: Path,
     *,
     opacity: float = 0.5,
+    colours: Mapping[str, ColourName] | None = None,
+    only: Sequence[str] | None = None,
+    threshold: float | None = None,
     audio: bool = True,
     labels: Path | None = None,
     comment: str = "",
@@ -70,6 +75,9 @@ def predict_video(
 
     Args:
         opacity: weight of the colours, 0..1.
+        colours: other colours than the model's, by class, see `Result.overlay`.
+        only: the classes that are painted, and written as ids; None paints all but background.
+        threshold: 0..1; of the one class in `only`: it is where its probability is at least this.
         audio: whether the sound is copied.
         labels: also write the ids as a lossless grey video (FFV1) to this .mkv; its times are rounded to milliseconds.
         comment: a text for the metadata of `out`.
@@ -84,6 +92,8 @@ def predict_video(
     container = CONTAINERS.get(out.suffix.lower())
     if container is None:
         raise DataError(f"{out} as a video to be written", f"one of {', '.join(CONTAINERS)}")
+    segment = _segmentation(predictor, only, threshold)
+    blender = OverlayBlender(predictor.labels, opacity, colours=colours, only=only)
     started = perf_counter()
     av = require_extra("av", str(source), "video")
     total = count_frames(source)
@@ -101,10 +111,19 @@ def predict_video(
             if label_path:
                 target = str(label_path.absolute())
                 label_video = stack.enter_context(VideoWriter(target, "matroska", LABEL_ENCODERS, video))
+            batch_size = 1 if threshold is not None else predictor.batch_size_for(video.size[::-1])
             frames = _segment_frames(
-                predictor, video, overlay, label_video, opacity=opacity, progress=progress, total=total
+                segment,
+                blender,
+                video,
+                overlay,
+                label_video=label_video,
+                batch_size=batch_size,
+                progress=progress,
+                total=total,
             )
-        done.append(VideoReport(frames, perf_counter() - started, _notes(video, overlay, audio=audio)))
+        notes = _notes(video, overlay, predictor.size_note(video.size[::-1]), audio=audio)
+        done.append(VideoReport(frames, perf_counter() - started, notes))
 
     make_folder(out.parent)
     if labels is None:
@@ -116,11 +135,22 @@ def predict_video(
     return done[0]
 
 
-def play_video(predictor: BatchSegmenter, source: Path, *, opacity: float = 0.5, audio: bool = True) -> VideoReport:
+def play_video(
+    predictor: Predictor,
+    source: Path,
+    *,
+    opacity: float = 0.5,
+    colours: Mapping[str, ColourName] | None = None,
+    only: Sequence[str] | None = None,
+    threshold: float | None = None,
+    audio: bool = True,
+) -> VideoReport:
     """Write the overlay to stdout as it comes, as Matroska for a player; ends when either side does.
 
-    Raises as `predict_video`; a file that breaks off is played as far as it goes.
+    Arguments and errors are those of `predict_video`; a file that breaks off is played as far as it goes.
     """
+    segment = _segmentation(predictor, only, threshold)
+    blender = OverlayBlender(predictor.labels, opacity, colours=colours, only=only)
     started, frames = perf_counter(), 0
     av = require_extra("av", str(source), "video")
 
@@ -132,27 +162,43 @@ def play_video(predictor: BatchSegmenter, source: Path, *, opacity: float = 0.5,
         with conversion_errors(av, source), Video(source) as video:
             encoders = overlay_encoders(video.size, live=True)
             with VideoWriter(STDOUT, "matroska", encoders, video, sound=audio) as overlay:
-                _segment_frames(predictor, video, overlay, opacity=opacity, progress=count, batch_size=1)
-            notes = _notes(video, overlay, audio=audio)
+                _segment_frames(segment, blender, video, overlay, batch_size=1, progress=count)
+            notes = _notes(video, overlay, predictor.size_note(video.size[::-1]), audio=audio)
     except BrokenPipeError:
         notes = ()  # the player has been closed
     return VideoReport(frames, perf_counter() - started, notes)
 
 
+_Segmentation = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""A function from frames uint8 (N, H, W, 3) RGB to ids uint8 (N, H, W)."""
+
+
+def _segmentation(predictor: Predictor, only: Sequence[str] | None, threshold: float | None) -> _Segmentation:
+    """Return what makes ids of frames: those of all classes or of some, see `Result.select`."""
+    if threshold is not None:
+        names = tuple(only or ())
+        require_one_for_threshold(names, threshold)
+        return lambda images: np.stack(
+            [predictor(image).select(*names, threshold=threshold).labels for image in images]
+        )
+    if only is None:
+        return predictor.predict_labels
+    table = selection_table(predictor.labels, only)
+    return lambda images: table[predictor.predict_labels(images)]
+
+
 def _segment_frames(
-    predictor: BatchSegmenter,
+    segment: _Segmentation,
+    blender: OverlayBlender,
     video: Video,
     overlay: VideoWriter,
-    label_video: VideoWriter | None = None,
     *,
-    opacity: float,
+    label_video: VideoWriter | None = None,
+    batch_size: int,
     progress: ProgressCallback | None,
     total: int = 0,
-    batch_size: int | None = None,
 ) -> int:
     """Segment every frame of a video into the writers, and copy its sound; returns the number of frames."""
-    blender = OverlayBlender(predictor.labels, opacity)
-    batch_size = batch_size or predictor.batch_size_for(video.size[::-1])
     batch: list[Frame] = []
     frames = 0
 
@@ -160,7 +206,7 @@ def _segment_frames(
         nonlocal frames
         if not batch:
             return
-        found = predictor.predict_labels(np.stack([frame.image for frame in batch]))
+        found = segment(np.stack([frame.image for frame in batch]))
         for frame, labels in zip(batch, found, strict=True):
             overlay.write(blender(frame.image, labels), frame.time)
             if label_video:
@@ -181,11 +227,13 @@ def _segment_frames(
     return frames
 
 
-def _notes(video: Video, overlay: VideoWriter, *, audio: bool) -> tuple[str, ...]:
+def _notes(video: Video, overlay: VideoWriter, size_note: str | None, *, audio: bool) -> tuple[str, ...]:
     notes = [f"{video.path}: sound left out, {codec} does not go into this container" for codec in overlay.dropped]
     if audio and video.unknown_sound:
         tracks = count_of(video.unknown_sound, "track")
         notes.append(f"{video.path}: {tracks} of sound left out, of a kind that the installed FFmpeg does not know")
     if video.damaged:
         notes.append(f"{video.path}: {video.damaged} damaged packets left out")
+    if size_note:
+        notes.append(f"{video.path}: {size_note}")
     return tuple(notes)

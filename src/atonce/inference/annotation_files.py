@@ -1,0 +1,230 @@
+"""What `atonce predict` writes for programs and annotation tools: coco.json, areas.csv, labelme/ and json/.
+
+All of it follows from the label pictures, so that it is complete whoever made these, and when. What a person has
+corrected since is never overwritten.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from atonce.errors import UserError, option
+from atonce.inference.annotations import (
+    TABLE_COLUMNS,
+    as_coco,
+    as_dict,
+    as_labelme,
+    categories,
+    class_confidences,
+    labelme_digest,
+    table_rows,
+)
+from atonce.inference.inputs import Job
+from atonce.inference.own_results import SOFTWARE
+from atonce.inference.result import Result
+from atonce.labels import LabelSpec
+from atonce.storage import make_folder, write_text
+from atonce.text import did_you_mean
+
+AnnotationKind = Literal["coco", "labelme", "json", "csv"]
+ANNOTATION_KINDS: tuple[str, ...] = get_args(AnnotationKind)
+
+CONFIDENCES_KEY = "atonce confidences"
+"""Key, among the texts of a label picture, of the mean probability of each class, as JSON."""
+
+_Rows = list[dict[str, Any]]
+
+
+def require_kinds(kinds: Sequence[str]) -> None:
+    """Raise UserError if one of them is no `AnnotationKind`."""
+    for kind in kinds:
+        if kind not in ANNOTATION_KINDS:
+            remedy = did_you_mean(kind, ANNOTATION_KINDS)
+            raise UserError(option("write", kind), f"one of {', '.join(ANNOTATION_KINDS)}", remedy)
+
+
+class AnnotationFiles:
+    """The files of one call of `predict`.
+
+    Args:
+        out: the folder of the results.
+        kinds: what is written.
+        spec: the classes.
+        only: those that are annotated; None takes all but background.
+        simplify: pixels by which outlines in labelme/ and json/ may be off.
+        min_area: areas of fewer pixels are left out, but for areas.csv.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        kinds: Sequence[str],
+        spec: LabelSpec,
+        *,
+        only: Sequence[str] | None = None,
+        simplify: float = 1.0,
+        min_area: float = 0.0,
+    ) -> None:
+        require_kinds(kinds)
+        self._out, self._kinds, self._spec = out, frozenset(kinds), spec
+        self._only, self._simplify, self._min_area = only, simplify, min_area
+        self._coco: dict[str, dict[str, Any]] = {}
+        self._rows: dict[str, _Rows] = {}
+
+    @property
+    def wants_confidences(self) -> bool:
+        """True where something is written that tells how sure the network is."""
+        return bool(self._kinds & {"json", "csv"})
+
+    def require_unchanged(self, jobs: Sequence[Job]) -> None:
+        """Refuse to write over what is not ours, or what a person has corrected.
+
+        Args:
+            jobs: those that are about to be done, once more perhaps.
+
+        Raises:
+            UserError: there is such a file.
+        """
+        for job in jobs if "labelme" in self._kinds else ():
+            path = self._path("labelme", job)
+            if path.exists() and not _is_unchanged_labelme(path):
+                raise _refusal(path, "was changed since it was written, or is not of atonce")
+        for job in jobs if "json" in self._kinds else ():
+            path = self._path("json", job)
+            if path.exists() and "atonce" not in _read_json(path):
+                raise _refusal(path, "is not of atonce")
+        coco, table = self._out / "coco.json", self._out / "areas.csv"
+        if "coco" in self._kinds and coco.exists() and not _is_own_coco(_read_json(coco)):
+            raise _refusal(coco, "is not of atonce")
+        if "csv" in self._kinds and table.exists() and _read_table(table) is None:
+            raise _refusal(table, "is not of atonce")
+
+    def add(self, job: Job, result: Result, *, confidences: Sequence[float | None] | None = None, new: bool) -> None:
+        """Write the files of one picture, and remember what goes into those of all.
+
+        Args:
+            confidences: by class, where the result does not know its probabilities any more.
+            new: whether it was segmented in this call; else only files that are missing are written.
+
+        Raises:
+            StorageError: a file cannot be written.
+        """
+        if confidences is None and self.wants_confidences:
+            confidences = class_confidences(result)
+        path = self._path("labelme", job)
+        if "labelme" in self._kinds and (new or not path.exists()):
+            make_folder(path.parent)
+            picture = Path(os.path.relpath(job.source.absolute(), path.parent.absolute())).as_posix()
+            data = as_labelme(
+                result, image_path=picture, simplify=self._simplify, only=self._only, min_area=self._min_area
+            )
+            data["atonce"] = {"shapes": labelme_digest(data)}
+            write_text(path, json.dumps(data, ensure_ascii=False, indent=1))
+        path = self._path("json", job)
+        if "json" in self._kinds and (new or not path.exists()):
+            make_folder(path.parent)
+            data = as_dict(
+                result,
+                simplify=self._simplify,
+                only=self._only,
+                min_area=self._min_area,
+                picture=job.name,
+                confidences=confidences,
+            )
+            write_text(path, json.dumps({"atonce": SOFTWARE, **data}, ensure_ascii=False))
+        if "coco" in self._kinds:
+            self._coco[job.name] = as_coco(
+                result, file_name=job.name, only=self._only, min_area=self._min_area, compressed=False
+            )
+        if "csv" in self._kinds:
+            self._rows[job.name] = table_rows(result, job.name, confidences)
+
+    def finish(self, *, overwrite: bool = False) -> None:
+        """Write the files of all pictures; entries of others than those of this call stay.
+
+        Args:
+            overwrite: whether these are left out.
+
+        Raises:
+            StorageError: a file cannot be written.
+        """
+        if self._coco:
+            path = self._out / "coco.json"
+            before = _read_json(path) if path.exists() and not overwrite else {}
+            write_text(path, json.dumps(self._merged_coco(before), ensure_ascii=False))
+        if self._rows:
+            path = self._out / "areas.csv"
+            rows = (_read_table(path) or []) if path.exists() and not overwrite else []
+            kept = [row for row in rows if row["picture"] not in self._rows]
+            text = io.StringIO()
+            writer = csv.DictWriter(text, TABLE_COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows([*kept, *(row for rows in self._rows.values() for row in rows)])
+            write_text(path, text.getvalue())
+
+    def _merged_coco(self, before: dict[str, Any]) -> dict[str, Any]:
+        images = [image for image in before.get("images", ()) if image["file_name"] not in self._coco]
+        kept = {image["id"] for image in images}
+        annotations = [one for one in before.get("annotations", ()) if one["image_id"] in kept]
+        image_id = max(kept, default=0)
+        number = max((one["id"] for one in annotations), default=0)
+        for data in self._coco.values():
+            image_id += 1
+            images.append({**data["images"][0], "id": image_id})
+            for one in data["annotations"]:
+                number += 1
+                annotations.append({**one, "id": number, "image_id": image_id})
+        info = {"description": "segmented by atonce", "contributor": SOFTWARE}
+        known = {entry["id"]: entry for entry in [*before.get("categories", ()), *categories(self._spec, self._only)]}
+        listed = [known[key] for key in sorted(known)]
+        return {"info": info, "images": images, "annotations": annotations, "categories": listed}
+
+    def _path(self, kind: str, job: Job) -> Path:
+        return self._out / kind / job.target.with_name(job.target.name + ".json")
+
+
+def _refusal(path: Path, found: str) -> UserError:
+    return UserError(
+        f"{path} {found}",
+        "a place for new annotations",
+        f"move it away, choose another {option('out')}, or replace it with {option('overwrite', value=True)}",
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; empty where the file is something else."""
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _is_unchanged_labelme(path: Path) -> bool:
+    data = _read_json(path)
+    try:
+        return bool(data["atonce"]["shapes"] == labelme_digest(data))
+    except (KeyError, TypeError, AttributeError):
+        return False
+
+
+def _is_own_coco(data: dict[str, Any]) -> bool:
+    info = data.get("info")
+    return isinstance(info, dict) and info.get("contributor") == SOFTWARE
+
+
+def _read_table(path: Path) -> _Rows | None:
+    """Read the rows of areas.csv; None where it is some other file."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows: _Rows = list(reader)
+            return rows if tuple(reader.fieldnames or ()) == TABLE_COLUMNS else None
+    except (OSError, ValueError, csv.Error):
+        return None

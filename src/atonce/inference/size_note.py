@@ -1,0 +1,42 @@
+"""Pictures far from the size that a network was trained on: it knows things at one size only, and says nothing."""
+
+from __future__ import annotations
+
+import math
+
+from atonce.data.input_size import InputSize
+from atonce.model_file import ModelFile
+
+_FAR = 1.5
+"""Factor on the side of a picture beyond which things in it are of another size than any in training."""
+
+
+def size_note(model_file: ModelFile, size: tuple[int, ...]) -> str | None:
+    """Say if the network sees pictures of (height, width) much smaller or larger than those that it was trained on.
+
+    None where it does not, or where the model file does not say on which it was trained.
+    """
+    try:
+        sizes = model_file.training_data["picture_sizes"]
+        known = {which: (int(height), int(width)) for which, (width, height) in sizes.items()}
+        zoom = [float(factor) for factor in model_file.recipe["augment"]["scale"]]
+        section = model_file.recipe["data"]
+        trained = InputSize(section["scale"], section["max_side"])
+        smallest, median, largest = (_side(trained.apply(*known[which])) for which in ("smallest", "median", "largest"))
+    except (KeyError, TypeError, ValueError):
+        return None
+    height, width = size
+    seen = _side(model_file.input_size.apply(height, width))
+    if smallest * min(1.0, *zoom) / _FAR <= seen <= largest * max(1.0, *zoom) * _FAR:
+        return None
+    than = "smaller" if seen < median else "larger"
+    scale = median / _side((height, width))
+    return (
+        f"{width}x{height} pixels are much {than} than the pictures that the model was trained on "
+        f"({known['median'][1]}x{known['median'][0]}); if they show the same scene, a scale of {scale:.2g} lets the "
+        "network see it as in training"
+    )
+
+
+def _side(size: tuple[int, int]) -> float:
+    return math.sqrt(size[0] * size[1])
