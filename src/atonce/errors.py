@@ -59,6 +59,20 @@ def as_command_line(message: str) -> str:
     return _OPTION.sub(write, message)
 
 
+_LINE_BREAK = re.compile(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+_LONGEST_PART = 3000
+"""Characters of each of the three parts of a message: what a file holds may be quoted in it."""
+
+
+def _bounded(part: str) -> str:
+    """Return a part of a message as one line that a person can still read."""
+    part = _LINE_BREAK.sub(" ", part)
+    if len(part) <= _LONGEST_PART:
+        return part
+    half = _LONGEST_PART // 2
+    return f"{part[:half]} [...] {part[-half:]}"
+
+
 class UserError(Exception):
     """Shown by the command line as one line on stderr, without a traceback; exit code 2.
 
@@ -84,7 +98,7 @@ class UserError(Exception):
             parts.append(f"expected {expected}")
         if remedy:
             parts.append(remedy)
-        return "; ".join(parts)
+        return "; ".join(map(_bounded, parts))
 
     def for_command_line(self) -> str:
         """The message with its options as flags."""

@@ -172,10 +172,17 @@ class LabelSpec:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LabelSpec:
         """Read what `to_json` returned. Raises KeyError, TypeError or ValueError: it is something else."""
-        void = data.get("void_value")
+        if not isinstance(data, Mapping):
+            raise TypeError(f"labels are a {type(data).__name__}")
+        void, names = data.get("void_value"), data["names"]
+        if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name for name in names):
+            raise TypeError("class names are no list of texts")
+        palette = tuple((int(r), int(g), int(b)) for r, g, b in data["palette"])
+        if not all(0 <= channel <= 255 for colour in palette for channel in colour):
+            raise ValueError("the palette holds values beyond 0..255")
         return cls(
-            tuple(data["names"]),
-            tuple((int(r), int(g), int(b)) for r, g, b in data["palette"]),
+            tuple(names),
+            palette,
             # Files of the first edition have none.
             tuple(int(value) for value in data.get("mask_values", ())),
             None if void is None else int(void),

@@ -6,6 +6,7 @@ Nothing is inferred from its name.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -121,7 +122,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         )
     try:
         data: dict[str, Any] = dict(json.loads(metadata))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise WeightsError(f"{path} describes itself in broken JSON", "a model file of atonce") from None
     if data.get("format_version") != FORMAT_VERSION:
         raise WeightsError(
@@ -143,11 +144,24 @@ def load_model_file(path: Path) -> ModelFile:
         with torch.device("meta"):
             model = FCN(FCNConfig.model_validate(data["architecture"]), labels.num_classes)
         size = InputSize(**data["input_size"])
-        about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
-    except (ValidationError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        about = read_about(data)
+    except (ValidationError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} describes a network unknown here: {reason}", "a model file of atonce") from None
     return ModelFile(_with_tensors(model, path).eval(), labels, size, **about)
+
+
+def read_about(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Read what a description says of training: training data, recipe and scores.
+
+    Raises:
+        KeyError, TypeError, ValueError: one of them is missing or no mapping, or a section of the recipe is none.
+    """
+    about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
+    for section in ("model", "data", "augment", "train", "optim", "loss"):
+        if not isinstance(about["recipe"].get(section, {}), dict):
+            raise TypeError(f"the recipe's section {section} is no mapping")
+    return about
 
 
 def _with_tensors(model: FCN, path: Path) -> FCN:

@@ -69,18 +69,30 @@ def _cannot_list(error: OSError) -> None:
     raise DataError(f"{error.filename} cannot be listed ({error.strerror})", "a folder that can be read") from None
 
 
+_LONGEST_NAME = 255
+
+
 def list_lines(path: Path) -> list[tuple[int, list[str]]]:
     """Read a list file: (number, words) of each line that is not blank; backslashes of Windows become slashes.
 
     Raises:
-        DataError: it cannot be read, or is not UTF-8.
+        DataError: it cannot be read, is not UTF-8, or holds names that no file can have.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error})", "a list of names, text in UTF-8") from None
-    words = ((number, line.replace("\\", "/").split()) for number, line in enumerate(lines, start=1))
-    return [(number, parts) for number, parts in words if parts]
+    found = []
+    for number, line in enumerate(lines, start=1):
+        words = line.replace("\\", "/").split()
+        # No file system takes longer ones; Python raises an error where it is asked for such a file.
+        longest = max((len(os.fsencode(part)) for word in words for part in word.split("/")), default=0)
+        if longest > _LONGEST_NAME or "\0" in line:
+            told = "a null character" if "\0" in line else f"a name of {longest} bytes"
+            raise DataError(f"{path}: line {number} holds {told}", f"names of files, at most {_LONGEST_NAME} bytes")
+        if words:
+            found.append((number, words))
+    return found
 
 
 def clashes(splits: Mapping[str, Iterable[Item]]) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +23,7 @@ from atonce.inference.result import Result, no_probabilities
 from atonce.labels import LabelSpec
 from atonce.model import FCN, Preprocessing
 from atonce.model.preprocessing import Normalise
-from atonce.model_file import ModelFile
+from atonce.model_file import ModelFile, read_about
 from atonce.progress import ProgressCallback
 from atonce.recipes import FCNConfig
 
@@ -49,6 +50,7 @@ class ExportedPredictor(Predictor):
         if not path.is_file():
             raise WeightsError(f"{path} does not exist", "a model file, or one of `atonce export`")
         self.engine = _engine_for(path, device, engine)
+        self._path = path
         self._session = open_session(self.engine, path, ("logits",) if logits else ())
         self.model_file = _model_file(described(self._session, path), path)
         self.model, self.labels = self.model_file.model, self.model_file.labels
@@ -72,14 +74,34 @@ class ExportedPredictor(Predictor):
 
     def outputs(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """Run the graph on uint8 (H, W, 3) RGB: `labels` (H, W), perhaps `probabilities` and `logits` (C, H, W)."""
-        found = self._session.run(np.ascontiguousarray(image)[None])
+        found = self._run(image[None])
         return {name: values[0] for name, values in found.items()}
+
+    def _run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Run the graph on uint8 (N, H, W, 3), and check what it gives. Raises WeightsError: the file is damaged.
+
+        A graph that can be loaded may still fail at its first run, or give something else than labels.
+        """
+        try:
+            found = self._session.run(np.ascontiguousarray(images))
+        except Exception as error:
+            # Each engine has exceptions of its own; what is said of memory is no fault of the file.
+            if isinstance(error, MemoryError) or re.search("memory|alloc", str(error), re.IGNORECASE):
+                raise
+            reason = " ".join(str(error).split())[:160]
+            found_text = f"{self._path} cannot be run by {self.engine}: {reason}"
+            raise WeightsError(found_text, "a file of `atonce export`", "export it again") from None
+        labels = found.get("labels")
+        if labels is None or labels.dtype != np.uint8 or labels.shape != images.shape[:3]:
+            told = "no labels" if labels is None else f"{labels.dtype} of shape {labels.shape} as labels"
+            raise WeightsError(f"{self._path} gives {told}", "a file of `atonce export`", "export it again")
+        return found
 
     def predict_labels(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Segment a batch, see `Predictor`."""
         if self.batch_size_for(images.shape[1:3]) < 2:
             return np.stack([self(image).labels for image in images])
-        labels: NDArray[np.uint8] = self._session.run(np.ascontiguousarray(images))["labels"]
+        labels: NDArray[np.uint8] = self._run(images)["labels"]
         return labels
 
     def batch_size_for(self, size: tuple[int, ...]) -> int:
@@ -133,8 +155,8 @@ def _model_file(data: dict[str, Any], path: Path) -> ModelFile:
         expects = data["preprocessing"]
         model.normalise = Normalise(Preprocessing(tuple(expects["mean"]), tuple(expects["std"])))
         size = InputSize(**data["input_size"])
-        about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
-    except (ValidationError, ValueError, KeyError, TypeError) as error:
+        about = read_about(data)
+    except (ValidationError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} describes a network unknown here: {reason}", "a file of `atonce export`") from None
     return ModelFile(model.eval(), labels, size, **about)

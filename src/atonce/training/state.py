@@ -16,6 +16,10 @@ from atonce.model.fcn import FCN
 from atonce.recipes import FCNConfig
 from atonce.safetensors_writer import save_tensors
 from atonce.training.optimizers import MovingAverage
+from atonce.typed_json import from_json_data
+
+_MOST_STAGES = 3
+"""FCN-32s, 16s, 8s."""
 
 
 @dataclass
@@ -104,11 +108,22 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[RunProgress, dict[str, str
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             found: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys() if with_tensors}  # noqa: SIM118
-        progress = RunProgress(**json.loads(metadata["progress"]))
-        FCNConfig.model_validate(progress.model)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        progress = _read_progress(metadata["progress"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError):
         raise TrainingError(f"{path} is damaged or not a training state", "the state of a run") from None
     return progress, metadata, found
+
+
+def _read_progress(text: str) -> RunProgress:
+    """Read the point that a run has come to. Raises ValueError or KeyError: not what `save_state` has written."""
+    progress = from_json_data(RunProgress, json.loads(text))
+    FCNConfig.model_validate(progress.model)
+    steps = [progress.step, progress.best_step, progress.stage_began, *(row["step"] for row in progress.validations)]
+    if not all(isinstance(step, int) and 0 <= step <= progress.step for step in steps):
+        raise ValueError("steps beyond the last one")
+    if progress.stage not in range(_MOST_STAGES) or not progress.seconds >= 0:
+        raise ValueError("a stage or a time that there is not")
+    return progress
 
 
 def _require_same(

@@ -23,6 +23,9 @@ CELL = 0.05
 X_MIN, Z_MAX = -10.0, 46.0
 """Left and far edge in metres; the right and near ones are at 10 and 6."""
 
+_LARGEST = 1e12
+"""Of a product of calibration matrices; pixels of a camera are of thousands."""
+
 _SHAPES = {"P2": (3, 4), "R0_rect": (3, 3), "Tr_cam_to_road": (3, 4)}
 
 
@@ -67,9 +70,13 @@ class BirdsEye:
         rectify[:3, :3] = values["R0_rect"]
         to_road[:3] = values["Tr_cam_to_road"]
         try:
-            projection = values["P2"] @ rectify @ np.linalg.inv(to_road)
+            with np.errstate(all="ignore"):
+                projection = values["P2"] @ rectify @ np.linalg.inv(to_road)
         except np.linalg.LinAlgError:
             raise DataError(f"{path}: Tr_cam_to_road cannot be inverted", "a rotation and a translation") from None
+        largest = np.abs(projection).max()
+        if not largest < _LARGEST:
+            raise DataError(f"{path}: the product of its matrices is {largest:.3g}", "the calibration of a camera")
         return cls(projection[:, [0, 2, 3]])
 
     def __call__(self, image: ArrayLike) -> NDArray[Any]:
