@@ -64,20 +64,48 @@ def test_head_is_answered_as_get_without_the_body(live: Live) -> None:
     assert live.ask("HEAD", "/predict").status == 405
 
 
-def test_more_connections_than_are_served_get_json_and_the_health_check_its_answer(
-    live: Live, monkeypatch: pytest.MonkeyPatch
+def test_three_hundred_connections_are_answered_and_refused_in_json(tiny_model: Path) -> None:
+    # From 256 on there was a plain 503 without Retry-After, to health checks and those in the queue, too.
+    with serving(tiny_model, Limits(queue=1)) as live, ExitStack() as stack:
+        gate = Gated(live.service.predictor)
+        live.service.predictor = gate  # type: ignore[assignment]
+        stack.callback(gate.gate.set)
+        for _ in range(300):
+            stack.enter_context(live.open())
+        until(lambda: len(live.server.server_state.connections) >= 300)
+        assert live.ask("GET", "/healthz").json["status"] == "ok"
+        with ThreadPoolExecutor(4) as clients:
+            inside = [clients.submit(live.send, PICTURE) for _ in range(2)]
+            until(lambda: live.service.queue.in_progress == 2)
+            inside.append(clients.submit(live.send, PICTURE))
+            until(lambda: live.service.queue.waiting == 1)
+            refused = live.send(PICTURE)
+            assert refused.status == 503
+            assert refused.error.startswith("3 pictures are in work or waiting")
+            assert int(refused.headers["retry-after"]) >= 1
+            assert refused.headers["x-content-type-options"] == "nosniff"
+            gate.gate.set()
+            assert [reply.result().status for reply in inside] == [200] * 3
+
+
+def test_in_a_crowd_those_that_are_refused_do_not_stay(
+    gated: tuple[Live, Gated], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "MAX_CONNECTIONS", 3)
-    with ExitStack() as stack:
+    monkeypatch.setattr(admission, "CROWD", 3)
+    monkeypatch.setattr(admission, "_BURST", 0)
+    monkeypatch.setattr(admission, "_REFUSALS_PER_SECOND", 0.01)
+    live, gate = gated
+    with ThreadPoolExecutor(3) as clients, ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(live.open())
-        for reply in (live.send(PICTURE), live.ask("GET", "/model"), live.ask("GET", "/")):
-            assert reply.status == 503
-            assert reply.error.startswith("5 connections are open; expected at most 3; try again in ")
-            assert int(reply.headers["retry-after"]) >= 1
-            assert reply.headers["x-content-type-options"] == "nosniff"
-        assert live.ask("GET", "/healthz").json["status"] == "ok"
-    until(lambda: live.send(PICTURE).status == 200)
+        inside = [clients.submit(live.send, PICTURE) for _ in range(2)]
+        until(lambda: live.service.queue.in_progress == 2)
+        inside.append(clients.submit(live.send, PICTURE))
+        until(lambda: live.service.queue.waiting == 1)
+        refused = live.send(PICTURE)
+        assert (refused.status, refused.headers["connection"]) == (503, "close")
+        gate.gate.set()
+        assert [reply.result().status for reply in inside] == [200] * 3
 
 
 def test_refusals_are_spaced_out(gated: tuple[Live, Gated], monkeypatch: pytest.MonkeyPatch) -> None:

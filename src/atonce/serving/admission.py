@@ -9,13 +9,9 @@ import anyio
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from atonce.serving.connections import OPEN_CONNECTIONS, REFUSED
-from atonce.serving.limits import MAX_CONNECTIONS
+from atonce.serving.connections import CROWD, OPEN_CONNECTIONS, REFUSED
 from atonce.serving.request_errors import RequestError
 from atonce.serving.request_queue import RequestQueue
-
-HEALTH_PATH = "/healthz"
-"""Answered whatever else is refused: a probe that fails gets the server killed just when it works hardest."""
 
 _REFUSALS_PER_SECOND = 50
 _BURST = 20
@@ -24,9 +20,9 @@ _BURST = 20
 class Admission:
     """ASGI middleware around the application: it refuses what there is no capacity for, and answers to the end.
 
-    - Pictures beyond the queue, and everything but the health check while more than `MAX_CONNECTIONS` are open, get 503
-      with Retry-After. Refusals are spaced out: clients that ask again at once would otherwise take the processor from
-      the answers. One that has waited for its refusal is served if there is capacity by then.
+    - Pictures beyond the queue get 503 with Retry-After. Refusals are spaced out: clients that ask again at once would
+      otherwise take the processor from the answers. One that has waited for its refusal is served if there is capacity
+      by then. While more than `CROWD` connections are open nobody waits for a refusal, and its connection is closed.
     - HEAD is answered as GET, without the body.
     - A request that a shutdown cuts off gets 503.
     """
@@ -48,39 +44,35 @@ class Admission:
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server itself leaves the body out
         try:
-            if scope["path"] != HEALTH_PATH:
+            if scope["method"] == "POST":
                 await self._admit(scope)
             await self.app(scope, receive, send_noticed)
         except RequestError as error:
-            await error_response(error)(scope, receive, send)
+            response = error_response(error)
+            if _is_crowded(scope):
+                response.headers["Connection"] = "close"
+            await response(scope, receive, send)
         except asyncio.CancelledError:
             if begun:
                 raise
             await error_response(self._queue.shutdown_error())(scope, receive, send)
 
     async def _admit(self, scope: Scope) -> None:
-        """Return where there is capacity for a request. Raises RequestError (503) where there is none."""
-        if not self._refusal(scope):
-            return
-        state = scope.get("state", {})
-        state[REFUSED] = True
-        await self._pace.wait(self._queue.stopping)
-        if error := self._refusal(scope):
-            raise error
-        state[REFUSED] = False
+        """Return where there is capacity for a picture. Raises RequestError (503) where there is none."""
+        try:
+            self._queue.require_capacity()
+        except RequestError:
+            if _is_crowded(scope):
+                raise
+            state = scope.get("state", {})
+            state[REFUSED] = True
+            await self._pace.wait(self._queue.stopping)
+            self._queue.require_capacity()
+            state[REFUSED] = False
 
-    def _refusal(self, scope: Scope) -> RequestError | None:
-        connections = len(scope.get("state", {}).get(OPEN_CONNECTIONS, ()))
-        if connections > MAX_CONNECTIONS:
-            after = max(1, math.ceil(connections / _REFUSALS_PER_SECOND))
-            found, expected = f"{connections} connections are open", f"at most {MAX_CONNECTIONS}"
-            return RequestError(503, found, expected, f"try again in {after} s", retry_after=after)
-        if scope["method"] == "POST":
-            try:
-                self._queue.require_capacity()
-            except RequestError as error:
-                return error
-        return None
+
+def _is_crowded(scope: Scope) -> bool:
+    return len(scope.get("state", {}).get(OPEN_CONNECTIONS, ())) > CROWD
 
 
 class RefusalPace:

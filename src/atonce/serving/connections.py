@@ -14,6 +14,9 @@ from atonce.serving.limits import IDLE_SECONDS
 MAX_OPEN = 768
 """Connections at the most, below the 1024 files that a process may usually open; beyond, one is closed for each."""
 
+CROWD = 512
+"""Connections from which on those that are refused are closed at once, before they come to `MAX_OPEN`."""
+
 ACCEPT_BACKLOG = 128
 """Connections that the system keeps for the server, and that are accepted in one go."""
 

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp
 
 from atonce.errors import UserError
-from atonce.serving.admission import HEALTH_PATH, Admission
+from atonce.serving.admission import Admission
 from atonce.serving.host_check import HostCheck
 from atonce.serving.request_errors import ClientDisconnected, RequestError
 from atonce.serving.responses import ResponseFormat, ResponseOptions, negotiate_format
@@ -36,7 +36,7 @@ _ERROR_STATUSES = {
     413: "the file or the picture is too large",
     415: "not a picture, or of a kind that is not read",
     422: "a damaged picture, or a parameter that is wrong",
-    503: "the queue is full, too many connections are open, or the server is being stopped; see Retry-After",
+    503: "the queue is full, or the server is being stopped; Retry-After says when to come again",
 }
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {} for kind in ("application/json", "image/png", "application/octet-stream")}},
@@ -59,7 +59,7 @@ def create_app(service: Service, allowed_hosts: Iterable[str] = ()) -> ASGIApp:
     async def home() -> HTMLResponse:
         return HTMLResponse(page.html, headers={"Content-Security-Policy": page.policy})
 
-    @app.get(HEALTH_PATH, summary="Alive and ready: the model is loaded before the first answer")
+    @app.get("/healthz", summary="Alive and ready: the model is loaded before the first answer")
     async def health() -> dict[str, Any]:
         queue = service.queue
         counts = {"at_work": queue.in_progress, "waiting": queue.waiting, "queue": queue.max_waiting}

@@ -17,9 +17,6 @@ IDLE_SECONDS = 10.0
 """A connection that is silent for longer is closed: before the head of a request, between two of them, and with the
 end of an answer that the client does not take."""
 
-MAX_CONNECTIONS = 256
-"""While more are open, every request but the health check is refused."""
-
 _RESPONSE_BYTES = 512 << 20
 
 
