@@ -37,7 +37,7 @@ WALL_SECONDS = 120.0
 """For one input, on a machine that is busy with other things; then the process is killed."""
 
 LONGEST_MESSAGE = 10_000
-"""Characters of the one line that tells what is wrong."""
+"""Characters of what tells what is wrong; of a data set, that is some twenty lines."""
 
 
 class TooSlow(BaseException):
@@ -71,8 +71,8 @@ def feed(reader: Reader, content: bytes, space: Workspace) -> tuple[str, str]:
         reader.read(space, path)
     except UserError as error:
         message = error.for_command_line()
-        if "\n" in message or len(message) > LONGEST_MESSAGE:
-            return "a message of several lines" if "\n" in message else "an endless message", message[:2000]
+        if len(message) > LONGEST_MESSAGE:
+            return "an endless message", message[:2000]
         status = error.status if isinstance(error, RequestError) else 422
         return ("refused", message) if status < 500 else (f"status {status}", message)
     except TooSlow as error:

@@ -25,6 +25,9 @@ _ENDINGS = {
 }
 _MOST_KILLS = 3
 
+_ORPHAN_SECONDS = 60.0
+"""For the workers of a launcher that was killed to notice it."""
+
 
 class Killer:
     """Does a piece of work again and again, and kills it.
@@ -138,7 +141,28 @@ def _run_launcher(work: Work, words: Words, after: tuple[float, signal.Signals] 
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+    if orphans := _living(words, _ORPHAN_SECONDS):
+        err += f"\nTraceback (most recent call last)\n{len(orphans)} processes outlive their launcher"
     return Ended(code, out, err, time.monotonic() - began)
+
+
+def _living(words: Words, seconds: float) -> list[int]:
+    """Wait for the workers of a launcher that was killed; those that do not end are ended, and listed."""
+    folder = next(str(word) for word in words if isinstance(word, Path) and word.name == "run").encode()
+    deadline = time.monotonic() + seconds
+    while True:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if folder in path.read_bytes().split(b"\0"):
+                    found.append(int(path.parent.name))
+        if not found or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return found
 
 
 def kill_everything(

@@ -59,18 +59,16 @@ def as_command_line(message: str) -> str:
     return _OPTION.sub(write, message)
 
 
-_LINE_BREAK = re.compile(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
-_LONGEST_PART = 3000
-"""Characters of each of the three parts of a message: what a file holds may be quoted in it."""
+_LONGEST_LINE = 1500
+"""Characters of a line of a message: what a file holds may be quoted in it."""
 
 
 def _bounded(part: str) -> str:
-    """Return a part of a message as one line that a person can still read."""
-    part = _LINE_BREAK.sub(" ", part)
-    if len(part) <= _LONGEST_PART:
-        return part
-    half = _LONGEST_PART // 2
-    return f"{part[:half]} [...] {part[-half:]}"
+    """Return a part of a message with lines that a person can still read."""
+    half = _LONGEST_LINE // 2
+    return "\n".join(
+        line if len(line) <= _LONGEST_LINE else f"{line[:half]} [...] {line[-half:]}" for line in part.split("\n")
+    )
 
 
 class UserError(Exception):

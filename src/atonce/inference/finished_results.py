@@ -38,8 +38,8 @@ _WHOLE_BYTES, _SAMPLES = 64 << 20, 64
 def content_digest(path: Path) -> str:
     """Return a digest of a file's size and content, 16 hexadecimal digits; of more than 64 MB, of 64 parts of it.
 
-    Reading and hashing takes a millisecond a megabyte, against tens for decoding a picture of that size. Of a film of
-    hours, 64 MB with its beginning and its end tell it from any other.
+    Reading and hashing takes two to three milliseconds a megabyte, against tens for decoding such a picture. Of a film
+    of hours, 64 MB with its beginning and its end tell it from any other.
 
     Raises:
         OSError: it cannot be read.
