@@ -6,13 +6,29 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+
+from atonce.text import printable
 
 ProgressCallback = Callable[[int, int], None]
 """Called with what is done and what there is to do, in pictures, frames, tiles or bytes; 0 to do where nobody knows."""
 
-console = Console(stderr=True, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+
+class PrintableConsole(Console):
+    """A console that obeys no control code in the text it is given; its own ones colour and draw."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Turn something into pieces of text, all of them printable."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+
+console = PrintableConsole(stderr=True, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
 """Progress and notes; silent in all processes of a machine but the first."""
 
 

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from atonce.progress import PrintableConsole
 
 if TYPE_CHECKING:
     from atonce.training import TrainedRun
 
-results = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+results = PrintableConsole(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
 """What the user asked for, on stdout; silent in all processes of a machine but the first."""
 
 

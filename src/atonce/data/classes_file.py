@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX, Colour, LabelSpec
-from atonce.text import did_you_mean
+from atonce.text import did_you_mean, shortened
+from atonce.yaml_loader import MOST_CHARACTERS, YamlProblem, parse_yaml
 
 FILE_NAMES = ("classes.yaml", "classes.yml", "classes.csv", "class_dict.csv")
 
@@ -63,7 +62,8 @@ def read_classes(path: Path) -> ClassTable:
             colours or values and some without. The message names the file and the entry.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(MOST_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error})", "text in UTF-8") from None
     if path.suffix.lower() == ".csv":
@@ -73,9 +73,9 @@ def read_classes(path: Path) -> ClassTable:
 
 def _from_yaml(path: Path, text: str) -> tuple[list[_Entry], tuple[int, ...]]:
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DataError(f"{path} is not YAML ({' '.join(str(error).split())})", "names and colours", _EXAMPLE) from None
+        data = parse_yaml(text)
+    except YamlProblem as error:
+        raise DataError(f"{path} is not YAML ({error})", "names and colours", _EXAMPLE) from None
     ignored: tuple[int, ...] = (IGNORE_INDEX,)
     if isinstance(data, dict) and "classes" in data:
         for key in data.keys() - _TOP_KEYS:
@@ -158,7 +158,7 @@ def _refuse_key(path: Path, where: str, key: str, known: set[str]) -> None:
 def _name(path: Path, where: str, name: object) -> str:
     if isinstance(name, bool) or name is None or not str(name).strip() or isinstance(name, (list, dict)):
         hint = "put it in quotes" if isinstance(name, bool) else _EXAMPLE
-        raise DataError(f"{path}: {where} has the name {name!r}", "a text", hint)
+        raise DataError(f"{path}: {where} has the name {shortened(name)}", "a text", hint)
     return str(name).strip()
 
 
@@ -168,7 +168,7 @@ def _number(path: Path, where: str, value: object, largest: int = 65535) -> int:
     except ValueError:
         number = -1
     if isinstance(value, bool) or not 0 <= number <= largest:
-        raise DataError(f"{path}: {where} has the value {value!r}", f"a whole number from 0 to {largest}")
+        raise DataError(f"{path}: {where} has the value {shortened(value)}", f"a whole number from 0 to {largest}")
     return number
 
 
@@ -180,7 +180,7 @@ def _colour(path: Path, name: str, colour: object) -> Colour:
         except ValueError:
             colour = None
     if not isinstance(colour, (list, tuple)) or len(colour) != 3:
-        raise DataError(f"{path}: {name} has the colour {colour!r}", "[red, green, blue] of 0..255", _EXAMPLE)
+        raise DataError(f"{path}: {name} has the colour {shortened(colour)}", "[red, green, blue] of 0..255", _EXAMPLE)
     red, green, blue = (_number(path, f"the colour of {name}", part, 255) for part in colour)
     return red, green, blue
 

@@ -20,16 +20,17 @@ def fingerprint(dataset: Dataset) -> str:
     """
     digest = hashlib.sha256()
     for text in (dataset.format, *dataset.labels.names):
-        digest.update(f"{text}\0".encode())
+        digest.update(f"{text}\0".encode(errors="surrogateescape"))
     for split in sorted(dataset.splits):
         for item in sorted(dataset.splits[split], key=lambda item: item.name):
-            digest.update(f"{split}\0{item.name}\0".encode())
+            digest.update(f"{split}\0{item.name}\0".encode(errors="surrogateescape"))
             for path in (item.image, item.mask):
-                digest.update(b"-" if path is None else _file_digest(path, dataset.root))
+                digest.update(b"-" if path is None else file_digest(path, dataset.root))
     return digest.hexdigest()
 
 
-def _file_digest(path: Path, root: Path) -> bytes:
+def file_digest(path: Path, root: Path) -> bytes:
+    """Compute a digest of a file's path below `root`, its size, and its first and last 4 KiB."""
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
     try:
         with path.open("rb") as file:
@@ -39,4 +40,4 @@ def _file_digest(path: Path, root: Path) -> bytes:
             tail = file.read()
     except OSError:
         return f"{name}\0missing\0".encode()
-    return hashlib.sha256(f"{name}\0{size}\0".encode() + head + tail).digest()
+    return hashlib.sha256(f"{name}\0{size}\0".encode(errors="surrogateescape") + head + tail).digest()

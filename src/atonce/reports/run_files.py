@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from atonce.errors import DataError, WeightsError
 from atonce.labels import Colour
 from atonce.model_file import read_metadata
 from atonce.storage import none_to_nan
+from atonce.yaml_loader import YamlProblem, parse_yaml
 
 MEANS = ("mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou")
 _PROGRESS_PICTURE = re.compile(r"(.+)_(\d{6,})\.jpg")
@@ -157,8 +156,8 @@ def _is_list_of_texts(value: object) -> bool:
 def _settings(recipe: str) -> Mapping[str, Any]:
     """Parse the recipe for the head of the report; one that cannot be parsed is still shown as it is."""
     try:
-        data = yaml.safe_load(recipe)
-    except yaml.YAMLError:
+        data = parse_yaml(recipe)
+    except YamlProblem:
         return {}
     return data if isinstance(data, dict) else {}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +17,7 @@ from atonce.data.dataset import Dataset, require_same_classes
 from atonce.data.input_size import InputSize
 from atonce.errors import TrainingError, option
 from atonce.model import FCN
-from atonce.model_file import load_model_file
+from atonce.model_file import find_model_file, load_model_file
 from atonce.recipes import Recipe
 from atonce.storage import sha256_of
 
@@ -79,7 +78,7 @@ def load_teacher(
     """
     if recipe.distill.teacher is None:
         return None
-    path = Path(recipe.distill.teacher)
+    path = find_model_file(recipe.distill.teacher)
     trained = load_model_file(path)
     require_same_classes(trained.labels, dataset, f"the teacher {path}")
     student = InputSize(recipe.data.scale, recipe.data.max_side)

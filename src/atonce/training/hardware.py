@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
 
-from atonce.errors import RecipeError
+from atonce.errors import RecipeError, UserError
 from atonce.recipes import Recipe
 
 
@@ -39,3 +42,24 @@ def require_divisible(recipe: Recipe, processes: int) -> None:
             f"train.batch_size = {recipe.train.batch_size} for {processes} processes x {recipe.train.accumulate} parts",
             f"a multiple of {parts}",
         )
+
+
+def in_main_process(accelerator: Accelerator, act: Callable[[], None]) -> None:
+    """Do something in the first process alone; the others wait for it, and every one raises what it has raised.
+
+    Raises:
+        UserError: of the kind that `act` raises.
+    """
+    failed: UserError | None = None
+    if accelerator.is_main_process:
+        try:
+            act()
+        except UserError as error:
+            failed = error
+    if accelerator.num_processes > 1:
+        told = broadcast_object_list([(type(failed), failed.parts) if failed else None], from_process=0)
+        if told[0] and failed is None:
+            kind, parts = told[0]
+            failed = kind(*parts)
+    if failed:
+        raise failed

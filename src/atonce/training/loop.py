@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import torch
 from torch import Tensor
@@ -12,9 +12,9 @@ from torch import Tensor
 from atonce.data.augmentation import augment
 from atonce.data.batches import Batch
 from atonce.errors import TrainingError, option
-from atonce.training.callbacks import Callback
+from atonce.training.callbacks import Callback, CallbackList
 from atonce.training.distillation import distillation_sum
-from atonce.training.interrupt import deferred_interrupt
+from atonce.training.interrupt import Interrupt, StoppableValidation, StopValidation, deferred_interrupt
 from atonce.training.losses import Losses, cross_entropy_sum, data_loss, l2_penalty, total_loss, valid_weight
 from atonce.training.optimizers import learning_rate_factor, set_learning_rate
 from atonce.training.step_log import StepLog
@@ -29,7 +29,8 @@ def fit(run: TrainingRun, callback: Callback) -> None:
         TrainingError: the loss or the gradient is not finite; what was saved before is kept. The weights of the
             steps since then are not: they are on their way to infinity.
         StorageError: the disk is full; what was saved before is intact.
-        KeyboardInterrupt: Ctrl-C; the state has been saved (not if it was pressed twice).
+        KeyboardInterrupt: Ctrl-C; the state has been saved (not if it was pressed twice). Its subclass `Terminated`
+            after SIGTERM or SIGHUP, likewise.
     """
     knobs, progress = run.recipe.train, run.progress
     step_log = StepLog(run, callback)
@@ -38,6 +39,9 @@ def fit(run: TrainingRun, callback: Callback) -> None:
     callback.on_train_start(run)
     run.wrapped.train()
     with deferred_interrupt(callback) as interrupt:
+        if progress.step and progress.step % knobs.validate_every == 0 and not progress.has_row:
+            # The session before was asked to stop when it came to this validation.
+            validate_or_stop(run, callback, interrupt)
         for step, batch in run.stream.batches(progress.step, knobs.steps):
             share = step / knobs.steps
             if knobs.max_minutes:
@@ -57,20 +61,34 @@ def fit(run: TrainingRun, callback: Callback) -> None:
             progress.step, progress.seconds = step + 1, time.monotonic() - began
             step_log.step(losses)
             if progress.step % knobs.validate_every == 0:
-                validate(run, callback)
+                validate_or_stop(run, callback, interrupt)
                 progress.seconds = time.monotonic() - began
-            if progress.step % knobs.save_every == 0 or interrupt.asked:
+            stopping = run.in_any_process(asked=interrupt.asked)
+            if progress.step % knobs.save_every == 0 or stopping:
                 run.save_state()
-            if interrupt.asked:
-                raise KeyboardInterrupt
-    if not progress.validated:
-        validate(run, callback)
-    run.save_state()
+            if stopping:
+                raise interrupt.error()
+        if not progress.validated:
+            validate_or_stop(run, callback, interrupt)
+        run.save_state()
+        if run.in_any_process(asked=interrupt.asked):
+            raise interrupt.error()
     # Not before every process has its last batch.
     run.accelerator.wait_for_everyone()
     if run.is_main:
         run.folder.remove_decoded()
     callback.on_train_end(run)
+
+
+def validate_or_stop(run: TrainingRun, callback: Callback, interrupt: Interrupt) -> None:
+    """Validate, unless somebody has asked to stop at once: what is not validated then is by the session that goes on.
+
+    Over several processes the validation is made: all of them have to come to its end.
+    """
+    if run.world == 1:
+        callback = CallbackList([callback, StoppableValidation(interrupt)])
+    with suppress(StopValidation):
+        validate(run, callback)
 
 
 def next_stage(run: TrainingRun, callback: Callback) -> None:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from atonce.data.formats import recognise
 from atonce.recipes import Recipe, load_recipe
+from atonce.recipes.load import given_keys
+from atonce.training.fine_tuning import with_shape_of_weights
 
 _RECIPE_BY_FORMAT = {"camvid": "camvid", "kitti-road": "kitti-road", "voc": "voc"}
 """Recipes made for one format of data; every other format is trained by the recipe "folder"."""
 
 
 def recipe_for(data: Path, name: str | None, overrides: Sequence[str]) -> Recipe:
-    """Load the recipe to train with.
+    """Load the recipe to train with; with weights of atonce's own, the network is theirs where nobody has set another.
 
     Args:
         data: the folder of data.
@@ -22,8 +24,10 @@ def recipe_for(data: Path, name: str | None, overrides: Sequence[str]) -> Recipe
 
     Raises:
         RecipeError: there is no such recipe, or it is wrong.
+        WeightsError: the weights are a model file that describes no network.
     """
-    return load_recipe(name if name is not None else default_recipe_name(data, overrides), overrides)
+    source = name if name is not None else default_recipe_name(data, overrides)
+    return with_shape_of_weights(load_recipe(source, overrides), given_keys(source, overrides))
 
 
 def default_recipe_name(data: Path, overrides: Sequence[str]) -> str:

@@ -26,8 +26,11 @@ from atonce.model.skip_scaling import calibrate
 from atonce.recipes import Recipe
 from atonce.training.callbacks import Callback
 from atonce.training.distillation import load_teacher, require_same_teacher
-from atonce.training.hardware import accelerator_for, require_divisible
+from atonce.training.hardware import accelerator_for, in_main_process, require_divisible
+from atonce.training.launcher import end_with_launcher
+from atonce.training.recorded_data import DataOfRun, RecordedData, split_of_weights
 from atonce.training.run_folder import RunFolder
+from atonce.training.run_lock import RunLock
 from atonce.training.stages import Stage, stages_of
 from atonce.training.state import RunProgress, load_state, read_progress
 from atonce.training.training_run import TrainingRun, build_optimizer_and_average
@@ -47,14 +50,39 @@ def set_up(
     callback = callback or Callback()
     accelerator = accelerator_for(recipe)
     require_divisible(recipe, accelerator.num_processes)
+    end_with_launcher()
     folder = RunFolder(out)
+    lock = RunLock(out)
+    try:
+        return _set_up(recipe, data, folder, lock=lock, accelerator=accelerator, resume=resume, callback=callback)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _set_up(
+    recipe: Recipe,
+    data: Path,
+    folder: RunFolder,
+    *,
+    lock: RunLock,
+    accelerator: Accelerator,
+    resume: bool,
+    callback: Callback,
+) -> TrainingRun:
+    if resume and folder.path.is_dir():
+        in_main_process(accelerator, lock.acquire)
     # A run that was killed before its first state begins again.
     resuming = resume and (folder.state.is_file() or not folder.recipe.is_file())
     if not resume:
         folder.require_new()
+    elif not resuming:
+        folder.require_no_model()
+        callback.on_note(f"{folder.path} holds no state yet: it begins at step 0")
     stages = stages_of(recipe)
     stage = _present(stages, read_progress(folder.state).stage, folder) if resuming else stages[0]
-    dataset, report = _read_data(recipe, data, callback)
+    data_of_run = DataOfRun(folder, data) if resuming else None
+    dataset, report = _read_data(recipe, data, data_of_run, callback)
     counts = report.statistics["train"]
     weights = class_weights(recipe.loss, counts.pixel_count, counts.pixels_of_pictures_with_class)
     teacher = load_teacher(recipe, dataset, counts.sizes, accelerator.device)
@@ -69,16 +97,27 @@ def set_up(
     else:
         progress = RunProgress(model.config.model_dump(mode="json"))
     progress.teacher = teacher.sha256 if teacher else None
+
     # Last of all that may fail: what has been refused leaves no run behind.
-    if accelerator.is_main_process:
-        folder.create(recipe)
+    def begin() -> None:
+        folder.make()
+        lock.acquire()
+        if not resume:
+            # Another run may have begun there in the meantime.
+            folder.require_new()
+        folder.write_recipe(recipe)
+        if data_of_run is None or data_of_run.recorded is None:
+            RecordedData.describe(dataset, report, recipe).save(folder.data)
         folder.rewind(progress.step, progress.validations)
+
+    in_main_process(accelerator, begin)
     cache = _cache(recipe, dataset, folder, accelerator, counts.sizes, callback)
     accelerator.wait_for_everyone()
     wrapped, prepared = accelerator.prepare(model, optimizer)
     return TrainingRun(
         recipe=recipe,
         folder=folder,
+        lock=lock,
         dataset=dataset,
         accelerator=accelerator,
         model=model,
@@ -105,8 +144,8 @@ def _network(recipe: Recipe, stage: Stage, dataset: Dataset, callback: Callback 
     torch.manual_seed(recipe.train.seed)
     initialise(model)
     if recipe.weights and callback:
-        loaded = load_weights(model, recipe.weights, callback.on_download)
-        callback.on_note(f"weights: {loaded.layout}, {len(loaded.loaded)} layers; fresh: {', '.join(loaded.fresh)}")
+        loaded = load_weights(model, recipe.weights, callback.on_download, classes=dataset.labels.names)
+        callback.on_note(f"weights: {loaded.summary()}")
     return model
 
 
@@ -178,7 +217,10 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset, CheckReport]:
+def _read_data(
+    recipe: Recipe, data: Path, data_of_run: DataOfRun | None, callback: Callback
+) -> tuple[Dataset, CheckReport]:
+    """Open and check the data; of a run that is resumed, those that it began with."""
     config = recipe.data
     dataset = open_dataset(
         data,
@@ -187,6 +229,12 @@ def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset,
         seed=config.split_seed,
         val_fraction=config.val_fraction,
     )
+    if data_of_run:
+        dataset, note = data_of_run.restrict(dataset, recipe)
+        if note:
+            callback.on_note(note)
+    elif recipe.weights:
+        dataset, _ = split_of_weights(dataset, recipe.weights, recipe)
     report = check(dataset, progress=callback.on_data_check)
     # A teacher knows the other classes, too: with one, masks of a single class can be learned from.
     alone = recipe.distill.teacher is None
@@ -195,6 +243,8 @@ def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset,
         without = [item.name for item in dataset.split(split) if item.mask is None]
         if without:
             raise DataError(f"{len(without)} pictures of split '{split}' have no mask: {', '.join(without[:5])}")
+    if data_of_run:
+        data_of_run.require_same_masks(report)
     for note in dataset.notes:
         callback.on_note(note)
     return dataset, report

@@ -51,7 +51,12 @@ class RunProgress:
     @property
     def validated(self) -> bool:
         """True where the network as it stands has been validated."""
-        return self.best_mean_iou >= 0 and self.validations[-1]["step"] == self.step
+        return self.best_mean_iou >= 0 and self.has_row
+
+    @property
+    def has_row(self) -> bool:
+        """True where there is a row of metrics.csv for the step."""
+        return bool(self.validations) and self.validations[-1]["step"] == self.step
 
 
 def save_state(

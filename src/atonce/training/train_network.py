@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -18,7 +18,9 @@ from atonce.evaluation.scoring import Evaluation
 from atonce.inference.load import load
 from atonce.progress import shown_as
 from atonce.recipes import Recipe, load_recipe
+from atonce.recipes.load import given_keys
 from atonce.training.callbacks import Callback, CallbackList
+from atonce.training.fine_tuning import with_shape_of_weights
 from atonce.training.loop import fit
 from atonce.training.progress_display import progress_display
 from atonce.training.recipe_choice import default_recipe_name
@@ -101,8 +103,9 @@ def train(
         data: the folder of the data set; its format is recognised.
         recipe: a shipped recipe's name, a YAML file, or a `Recipe`; None takes the one for the data's format.
         out: the run folder; None for runs/<data>-<recipe>.
-        weights: pretrained VGG-16: a file or a name (`atonce weights list`); "none" starts afresh; None leaves it to
-            the recipe.
+        weights: pretrained VGG-16: a file or a name (`atonce weights list`); or a model file or run folder of one's own
+            to go on from, whose network is taken as it is where the recipe's author or `overrides` set no other one;
+            "none" starts afresh; None leaves it to the recipe.
         overrides: changes to the recipe, {"optim.lr": 1e-4} or ["optim.lr=1e-4"].
         seed: of all that is random; None leaves it to the recipe.
         max_minutes: stop after this time at the latest.
@@ -119,7 +122,8 @@ def train(
     Raises:
         UserError: of the kind that fits; nothing has been trained or overwritten then.
         TrainingError: the loss or the gradient is not finite; what was saved before is kept.
-        KeyboardInterrupt: Ctrl-C; the state has been saved.
+        KeyboardInterrupt: Ctrl-C, or its subclass `atonce.signals.Terminated`: SIGTERM or SIGHUP. From the first step
+            on, the state has been saved.
     """
     session = provenance.begin_session()
     changes = [
@@ -134,10 +138,12 @@ def train(
     ]
     path = Path(data)
     folder, chosen = choose_run(path, recipe, Path(out) if out is not None else None, changes, resume=resume)
-    with _callback(callbacks, progress=progress) as callback:
-        run = set_up(chosen, path, folder, resume=resume, callback=callback)
-        fit(run, callback)
-    evaluation = _evaluate_best(run, session, progress=progress) if run.is_main else None
+    with ExitStack() as stack:
+        with _callback(callbacks, progress=progress) as callback:
+            run = set_up(chosen, path, folder, resume=resume, callback=callback)
+            stack.enter_context(run.lock)
+            fit(run, callback)
+        evaluation = _evaluate_best(run, session, progress=progress) if run.is_main else None
     return TrainedRun(
         folder=folder,
         evaluation=evaluation,
@@ -159,7 +165,8 @@ def run_training(
     """
     callback = callback or Callback()
     run = set_up(recipe, data, out, resume=resume, callback=callback)
-    fit(run, callback)
+    with run.lock:
+        fit(run, callback)
     return run
 
 
@@ -179,14 +186,12 @@ def choose_run(
             remedy = f"leave out {option('recipe')}"
             raise TrainingError(found, f"the recipe of the run, {out / 'recipe.yaml'}", remedy)
         return out, load_recipe(out / "recipe.yaml", overrides)
-    if isinstance(recipe, Recipe):
-        name, chosen = "recipe", load_recipe(recipe, overrides)
-    else:
-        source = default_recipe_name(data, overrides) if recipe is None else fspath(recipe)
-        name, chosen = Path(source).stem, load_recipe(source, overrides)
+    source = recipe if isinstance(recipe, Recipe) else fspath(recipe or default_recipe_name(data, overrides))
+    name = Path(source).stem if isinstance(source, str) else "recipe"
+    chosen = load_recipe(source, overrides)
     folder = out or Path("runs") / f"{data.resolve().name}-{name}"
     if not resume:
-        return folder, chosen
+        return folder, with_shape_of_weights(chosen, given_keys(source, overrides))
     if not (folder / "recipe.yaml").is_file():
         raise TrainingError(f"{folder} holds no run", "a run directory to resume", f"name it with {option('out')}")
     return folder, load_recipe(folder / "recipe.yaml", overrides)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from atonce.errors import WeightsError
@@ -36,7 +37,7 @@ __all__ = [
 
 
 def find_weights(source: str | Path, progress: ProgressCallback | None = None) -> Path:
-    """Find the file of a registry name, downloaded where need be, or of a path.
+    """Find the file of a registry name, downloaded where need be, of a run folder, which is its model, or of a path.
 
     Args:
         progress: called with the bytes downloaded and all bytes.
@@ -48,6 +49,8 @@ def find_weights(source: str | Path, progress: ProgressCallback | None = None) -
     if entry:
         return fetch(entry, progress)
     path = Path(source)
+    if path.is_dir() and (path / "recipe.yaml").is_file():
+        return path / "model.safetensors"
     if not path.suffix and not path.exists():
         hint = did_you_mean(str(source), REGISTRY)
         raise WeightsError(f"no weights '{source}'", f"a file or one of {', '.join(REGISTRY)}", hint)
@@ -70,10 +73,15 @@ def read_weights(
     return import_weights(file, layout or (entry.layout if entry else None))
 
 
-def load_weights(model: FCN, source: str | Path, progress: ProgressCallback | None = None) -> LoadReport:
+def load_weights(
+    model: FCN, source: str | Path, progress: ProgressCallback | None = None, *, classes: Sequence[str] = ()
+) -> LoadReport:
     """Fill a network from pretrained weights, preprocessing included; see `load_into` for what is taken.
+
+    Args:
+        classes: the names of the network's classes.
 
     Raises:
         WeightsError: as `read_weights`, or the shapes are not the network's.
     """
-    return load_into(model, read_weights(source, progress))
+    return load_into(model, read_weights(source, progress), classes)

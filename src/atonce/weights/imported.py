@@ -27,6 +27,8 @@ class ImportedWeights:
         layout: the importer that read them.
         head_scale: the factor on pool5 that fc6 was trained with.
         network: the variant that the tensors are, where they make a complete one.
+        classes: the names of the classes of a complete network, in the order of its scores; empty where the file does
+            not name them.
     """
 
     tensors: Mapping[str, Tensor]
@@ -34,6 +36,7 @@ class ImportedWeights:
     layout: str
     head_scale: float = 1.0
     network: FCNConfig | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def layers(self) -> tuple[str, ...]:
