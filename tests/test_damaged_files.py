@@ -149,7 +149,17 @@ def test_a_log_with_lines_of_something_else(tmp_path: Path) -> None:
         read_run_files(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"absent": True}, {"predicted_only": [1]}, {"pictures": True}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"absent": True},
+        {"predicted_only": [1]},
+        {"pictures": True},
+        {"calibration": {"bins": 3}},
+        {"road": {"categories": {"um": {"curve": [1]}}}},
+    ],
+    ids=str,
+)
 def test_a_damaged_evaluation(tmp_path: Path, change: dict[str, Any]) -> None:
     data = {"classes": [{"name": "a", "pixels": 1}], "confusion": [[1]], **change}
     (tmp_path / "evaluation.json").write_text(json.dumps(data))

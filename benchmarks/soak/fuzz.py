@@ -126,7 +126,7 @@ def fuzz(
     seeds = seeds_of(space, readers)
     number = 0
     while number < least or not clock.is_over:
-        stop = number + 2000
+        stop = number + (300 if number >= least else min(2000, least - number))
         begun, number = _watch(results, space, seed, number, stop, only), stop
         if begun is not None:
             # The process has ended with this input; it is made once more here, to be kept.

@@ -23,7 +23,7 @@ def size_note(model_file: ModelFile, size: tuple[int, ...]) -> str | None:
         section = model_file.recipe["data"]
         trained = InputSize(section["scale"], section["max_side"])
         smallest, median, largest = (_side(trained.apply(*known[which])) for which in ("smallest", "median", "largest"))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
     height, width = size
     seen = _side(model_file.input_size.apply(height, width))
