@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from atonce.devices import usable_device
 from atonce.errors import UserError
-from atonce.inference.network_predictor import usable_device
 from atonce.storage import make_folder, write_text
 from benchmarks import ideas, inference_section, peak, reading, starting, training
 from benchmarks.inference import Setting

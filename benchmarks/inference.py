@@ -42,8 +42,7 @@ class Setting:
     @property
     def has_bf16(self) -> bool:
         """Whether the device is made for it."""
-        # Where there is a GPU, the answer is the GPU's.
-        return has_bf16() and (self.device != "cpu" or not torch.cuda.is_available())
+        return has_bf16(torch.device(self.device))
 
 
 def config_of(setting: Setting, alignment: str = "same") -> FCNConfig:

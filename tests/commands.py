@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,7 @@ from atonce.cli import main
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command has said, and its exit code."""
+    """The exit code of a command, and what it wrote to stdout and stderr."""
 
     code: int
     out: str
@@ -22,14 +21,16 @@ class Outcome:
 
     @property
     def mistake(self) -> str:
-        """The one line on stderr that tells a user's mistake; progress and notes may stand above it."""
+        """The one line on stderr that tells a user's mistake, with what it lists below, indented; progress and notes may
+        stand above it."""
         assert self.code == 2, f"exit code {self.code}\n{self.err}"
         assert "Traceback" not in self.err
         lines = self.err.splitlines()
         told = [line for line in lines if line.startswith("atonce: ")]
         assert len(told) == 1, self.err
-        assert lines[-1] == told[0], "something was said after it"
-        return told[0]
+        after = lines[lines.index(told[0]) + 1 :]
+        assert all(line.startswith("  ") for line in after), "something was said after it"
+        return "\n".join([told[0], *after])
 
 
 Command = Callable[..., Outcome]
@@ -37,9 +38,10 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture
 def atonce(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run `atonce WORD...` as a shell would."""
+    """Run `atonce WORD...` in this process, as a shell of 80 columns would."""
+    monkeypatch.setenv("COLUMNS", "80")
 
-    def run(*words: str | Path) -> Outcome:
+    def run(*words: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["atonce", *map(str, words)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:

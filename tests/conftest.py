@@ -1,4 +1,4 @@
-"""Fixtures that every room's tests share."""
+"""Fixtures that all tests share."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def tiny_run(street_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_run: Path) -> Path:
-    """A model file."""
+    """The model file of that run."""
     return tiny_run / "model.safetensors"
 
 
@@ -57,6 +57,6 @@ def _seed() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    """What tests compute is small; and the order of a sum, so its last bits, depends on the number of threads:
+    """Let torch compute in one thread. The order of a sum, so its last bits, depends on the number of threads:
     runs here are compared with runs in other processes, which have one thread too (`tests.tiny.ENVIRONMENT`)."""
     torch.set_num_threads(1)

@@ -31,7 +31,7 @@ def start(*words: str | Path, **options: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", _AS_FROM_A_TERMINAL, *map(str, words)]
     settings: dict[str, object] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     settings |= {"env": ENVIRONMENT, "start_new_session": True, **options}
-    return subprocess.Popen(command, **settings)  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(command, **settings)  # type: ignore[call-overload]
 
 
 def wait_until(there: Callable[[], object], process: subprocess.Popen[str]) -> None:

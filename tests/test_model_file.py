@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +16,14 @@ from atonce.data.input_size import InputSize
 from atonce.errors import WeightsError
 from atonce.inference import load
 from atonce.labels import KITTI_ROAD, LabelSpec
-from atonce.model import FCN, initialise
+from atonce.model import FCN
 from atonce.model.preprocessing import CAFFE_VGG
-from atonce.model_file import ModelFile, find_model_file, load_model_file, read_metadata
-from atonce.recipes import FCNConfig, Recipe
+from atonce.model_file import ModelFile, load_model_file, read_metadata
+from atonce.model_location import find_model_file
+from atonce.recipes import Recipe
+from tests.networks import small_network
 
-VARIANTS = (
+VARIANTS: tuple[dict[str, Any], ...] = (
     {},
     {"stride": 16, "skip_scales": (0.25, 0.125)},
     {"stride": 32, "upsampling": "learned"},
@@ -29,11 +32,11 @@ VARIANTS = (
 )
 
 
-def tiny(**config: object) -> FCN:
-    return initialise(FCN(FCNConfig.model_validate({"width": 0.125, "head_width": 8, **config}), 2, CAFFE_VGG)).eval()
+def tiny(**config: Any) -> FCN:
+    return small_network(2, CAFFE_VGG, **config).eval()
 
 
-def bundle_of(model: FCN) -> ModelFile:
+def model_file_of(model: FCN) -> ModelFile:
     about = {"format": "kitti-road", "fingerprint": "abc"}
     return ModelFile(
         model,
@@ -57,15 +60,15 @@ def test_a_run_folder_stands_for_its_model_file(tmp_path: Path) -> None:
 
 
 def test_the_same_model_is_written_as_the_same_bytes(tmp_path: Path) -> None:
-    described = bundle_of(tiny())
+    described = model_file_of(tiny())
     for name in "abcdef":
         described.save(tmp_path / name)
     assert len({(tmp_path / name).read_bytes() for name in "abcdef"}) == 1
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=str)
-def test_a_model_file_gives_back_every_bit(tmp_path: Path, config: dict[str, object]) -> None:
-    before = bundle_of(tiny(**config))
+def test_a_model_file_gives_back_every_bit(tmp_path: Path, config: dict[str, Any]) -> None:
+    before = model_file_of(tiny(**config))
     before.save(tmp_path / "model.safetensors")
     after = load_model_file(tmp_path / "model.safetensors")
     assert after.describe() == before.describe()
@@ -83,7 +86,7 @@ def test_a_model_file_gives_back_every_bit(tmp_path: Path, config: dict[str, obj
 
 
 def test_the_file_says_everything_that_the_design_promises(tmp_path: Path) -> None:
-    bundle_of(tiny()).save(tmp_path / "x.safetensors")
+    model_file_of(tiny()).save(tmp_path / "x.safetensors")
     with safe_open(tmp_path / "x.safetensors", "pt") as file:
         about = json.loads(file.metadata()["atonce"])
     assert about["architecture"]["stride"] == 8
@@ -118,7 +121,7 @@ def test_a_trained_model_describes_its_training(tiny_model: Path) -> None:
 
 def test_the_name_of_the_file_says_nothing(tmp_path: Path) -> None:
     model = tiny()
-    bundle_of(model).save(tmp_path / "fcn32s_camvid")
+    model_file_of(model).save(tmp_path / "fcn32s_camvid")
     assert load_model_file(tmp_path / "fcn32s_camvid").model.config == model.config
 
 

@@ -124,12 +124,24 @@ def test_run_lengths_are_those_of_coco() -> None:
     pycocotools = pytest.importorskip("pycocotools.mask")
     for mask in MASKS.values():
         height, width = mask.shape
-        counts = run_lengths(mask)
-        assert sum(counts) == mask.size
-        decoded = pycocotools.decode(
-            pycocotools.frPyObjects({"counts": counts, "size": [height, width]}, height, width)
-        )
-        np.testing.assert_array_equal(decoded, mask)
+        found = np.zeros_like(mask)
+        for polygon in trace_mask(mask):
+            counts = run_lengths(polygon, height, width)
+            assert sum(counts) == mask.size
+            assert all(counts[1:])
+            ours = pycocotools.frPyObjects({"counts": counts, "size": [height, width]}, height, width)
+            filled = polygon.mask(height, width)
+            assert ours == pycocotools.encode(np.asfortranarray(filled.astype(np.uint8)))
+            decoded = pycocotools.decode(ours)
+            np.testing.assert_array_equal(decoded, filled)
+            found |= decoded.astype(bool)
+        np.testing.assert_array_equal(found, mask)
+
+
+def test_what_lies_beyond_the_picture_is_no_run() -> None:
+    square = Polygon(np.array([[0.0, 0], [2, 0], [2, 2], [0, 2]]))
+    assert run_lengths(square, 3, 4) == [0, 2, 1, 2, 7]
+    assert run_lengths(Polygon(square.exterior + 50), 3, 4) == [12]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import math
 import os
 from pathlib import Path
 
@@ -12,7 +14,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from atonce.errors import StorageError, UserError
-from atonce.storage import make_folder, remove_temporaries, storage_errors, write_atomically, write_text
+from atonce.storage import (
+    make_folder,
+    nan_to_none,
+    none_to_nan,
+    remove_temporaries,
+    sha256_of,
+    storage_errors,
+    write_atomically,
+    write_text,
+)
 
 
 def test_a_file_is_written_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -118,3 +129,15 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) ->
         (tmp_path / name).write_text("x")
     remove_temporaries(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "a.tmp.txt", "state.safetensors"]
+
+
+@pytest.mark.parametrize(("number", "stored"), [(0.5, 0.5), (0.0, 0.0), (3, 3), (math.nan, None)])
+def test_nan_is_stored_as_none_and_comes_back(number: float, stored: float | None) -> None:
+    assert nan_to_none(number) == stored
+    assert none_to_nan(nan_to_none(number)) == pytest.approx(number, nan_ok=True)
+
+
+def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 20_000
+    (tmp_path / "x").write_bytes(content)
+    assert sha256_of(tmp_path / "x") == hashlib.sha256(content).hexdigest()

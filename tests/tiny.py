@@ -30,10 +30,10 @@ SETTINGS = (
     "train.log_every=1",
     "train.pictures=1",
 )
-"""On top of the recipe "streets"."""
+"""Overrides of the recipe "streets"."""
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-"""For processes: what they compute is small, and cores are shared."""
+"""The environment of processes: what they compute is small, and cores are shared."""
 
 
 def tiny_recipe(*overrides: str) -> Recipe:

@@ -84,8 +84,13 @@ def feed(reader: Reader, content: bytes, space: Workspace) -> tuple[str, str]:
     return "read", ""
 
 
-def work(space: Workspace, seed: int, start: int, stop: int, only: Sequence[str]) -> None:
-    """Feed inputs start..stop, and print for each its number before, and its outcome after it was read."""
+def work(space: Workspace, seed: int, span: range, only: Sequence[str], told: int) -> None:
+    """Feed inputs, and tell of each its number before, and its outcome after it was read.
+
+    Args:
+        span: their numbers.
+        told: the descriptor of a pipe to the process that watches.
+    """
     readers = [reader for reader in READERS if not only or reader.name in only]
     seeds = seeds_of(space, readers)
     _require_valid(readers, seeds, space)
@@ -94,11 +99,11 @@ def work(space: Workspace, seed: int, start: int, stop: int, only: Sequence[str]
     limit = pages * resource.getpagesize() + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     signal.signal(signal.SIGPROF, _stop)
-    for number in range(start, stop):
+    for number in span:
         reader, content = make_input(number, seed, readers, seeds)
-        _say({"begun": number, "reader": reader.name})
+        _say(told, {"begun": number, "reader": reader.name})
         outcome, about = feed(reader, content, space)
-        _say({"done": number, "reader": reader.name, "outcome": outcome, "about": about})
+        _say(told, {"done": number, "reader": reader.name, "outcome": outcome, "about": about})
 
 
 def _require_valid(readers: Sequence[Reader], seeds: dict[str, list[bytes]], space: Workspace) -> None:
@@ -114,8 +119,8 @@ def _stop(_: int, __: FrameType | None) -> None:
     raise TooSlow
 
 
-def _say(data: dict[str, Any]) -> None:
-    os.write(3, json.dumps(data).encode() + b"\n")
+def _say(told: int, data: dict[str, Any]) -> None:
+    os.write(told, json.dumps(data).encode() + b"\n")
 
 
 def fuzz(
@@ -146,7 +151,7 @@ def _watch(
     out, into = os.pipe()
     words = ["-m", "benchmarks.soak.fuzz", str(space.folder), str(seed), str(start), str(stop), *only]
     process = subprocess.Popen(
-        ["/bin/sh", "-c", f'exec 3>&{into}; exec "$@"', "sh", sys.executable, *words],
+        [sys.executable, *words, "--told", str(into)],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, pass_fds=[into], text=True, errors="replace",
     )  # fmt: skip
     os.close(into)
@@ -180,6 +185,8 @@ def _watch(
         timer.cancel()
     code = process.wait()
     reading.join()
+    if process.stderr:
+        process.stderr.close()
     if code == 0:
         return None
     if begun < start:
@@ -193,8 +200,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     for name in ("folder", "seed", "start", "stop"):
         parser.add_argument(name)
+    parser.add_argument("--told", type=int, required=True)
     parser.add_argument("only", nargs="*")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     warnings.simplefilter("error", RuntimeWarning)  # of NumPy: products that overflow
-    work(make_workspace(Path(asked.folder)), int(asked.seed), int(asked.start), int(asked.stop), asked.only)
+    numbers = range(int(asked.start), int(asked.stop))
+    work(make_workspace(Path(asked.folder)), int(asked.seed), numbers, asked.only, asked.told)

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -23,6 +24,9 @@ _ENDINGS = {
     signal.SIGTERM: {-15: "ended by the signal", 143: "stopped", 130: "stopped"},
     signal.SIGINT: {130: "stopped", -2: "ended by the signal", 2: "stopped before it was there"},
 }
+_MAIN = "atonce/cli/__init__.py"
+"""Stands in every traceback of a command that has begun."""
+
 _MOST_KILLS = 3
 
 _ORPHAN_SECONDS = 60.0
@@ -67,6 +71,8 @@ class Killer:
             ended = self._start(work, words, (random.uniform(0, 1.1 * seconds), name))
             if ended.code == 0:
                 break
+            if name is not signal.SIGKILL and _MAIN not in ended.err and "KeyboardInterrupt" in ended.err:
+                ended = replace(ended, code=130, err="")  # it came before the command had begun
             if wrong := self._wrong(ended, _ENDINGS[name]):
                 self._find(work, f"after {name.name}: {wrong}", ended, number)
             self._results.count(f"kill: {work.name}", name.name)

@@ -266,7 +266,7 @@ def texts(*contents: str) -> Callable[[Workspace], list[bytes]]:
 
 def recipe_texts(space: Workspace) -> list[bytes]:
     """Take the recipe of the run, and the shipped ones."""
-    from atonce.recipes.load import SHIPPED
+    from atonce.recipes.recipe_files import SHIPPED
 
     shipped = sorted((file for file in SHIPPED.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
     return [(space.run / "recipe.yaml").read_bytes(), *(file.read_bytes() for file in shipped)]

@@ -87,6 +87,7 @@ def serving(model: Path, *options: str, source: Path | None = None) -> Iterator[
             process.kill()
         process.stdout.close()
         reading.join()
+        process.stderr.close()
 
 
 def _sample(server: Server, stop: threading.Event) -> None:

@@ -19,6 +19,8 @@ _PYTHON_NAMES = {
     "colour": "colours",
     "from": "layout",
     "fix_classes": "atonce.doctor.write_classes_file()",
+    "fix_masks": "atonce.doctor.write_fixed_masks()",
+    "write_masks": "atonce.doctor.write_masks()",
     "write_split": "atonce.doctor.write_split()",
     "class_weights": "class_weights()",
 }

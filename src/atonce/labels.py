@@ -101,7 +101,7 @@ class LabelSpec:
         found = [index for index, known in enumerate(self.names) if known.casefold() == str(name).casefold()]
         if len(found) == 1:
             return found[0]
-        remedy = did_you_mean(str(name), self.names)
+        remedy = did_you_mean(str(name).casefold(), [known.casefold() for known in self.names])
         raise UserError(f"there is no class '{name}'", f"one of {listing(self.names, 25)}", remedy)
 
     def ids_of(self, names: Iterable[str]) -> tuple[int, ...]:
@@ -172,21 +172,15 @@ class LabelSpec:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LabelSpec:
         """Read what `to_json` returned. Raises KeyError, TypeError or ValueError: it is something else."""
-        if not isinstance(data, Mapping):
-            raise TypeError(f"labels are a {type(data).__name__}")
-        void, names = data.get("void_value"), data["names"]
-        if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) and name for name in names):
-            raise TypeError("class names are no list of texts")
-        palette = tuple((int(r), int(g), int(b)) for r, g, b in data["palette"])
-        if not all(0 <= channel <= 255 for colour in palette for channel in colour):
-            raise ValueError("the palette holds values beyond 0..255")
-        return cls(
-            tuple(names),
-            palette,
-            # Files of the first edition have none.
-            tuple(int(value) for value in data.get("mask_values", ())),
-            None if void is None else int(void),
-        )
+        names, palette = tuple(data["names"]), tuple((int(r), int(g), int(b)) for r, g, b in data["palette"])
+        if not all(isinstance(name, str) and name for name in names):
+            raise ValueError("class names that are no text")
+        if not all(0 <= value <= 255 for colour in palette for value in colour):
+            raise ValueError("colours outside of 0..255")
+        void = data.get("void_value")
+        # Files of the first edition have no values.
+        values = tuple(int(value) for value in data.get("mask_values", ()))
+        return cls(names, palette, values, None if void is None else int(void))
 
 
 # Colours: SegNet tutorial's CamVid palette (Kendall, Badrinarayanan, Cipolla).

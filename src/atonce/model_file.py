@@ -6,9 +6,7 @@ Nothing is inferred from its name.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +24,6 @@ from atonce.text import listing
 from atonce.version import __version__
 
 FORMAT_VERSION = 1
-FILE_NAME = "model.safetensors"
-"""The model file in a run folder, the best one on validation."""
-
 _KEY = "atonce"
 
 
@@ -38,10 +33,10 @@ class ModelFile:
 
     Attributes:
         model: the network; its preprocessing is a part of it.
-        labels: names and colours of its classes.
+        labels: names and colours of its classes, and the values that the user's masks have for them.
         input_size: the size at which it takes pictures.
-        training_data: format, fingerprint and split of the data it was trained on; sha256 of its teacher, if it had
-            one; the file it was converted from, if it was.
+        training_data: format, fingerprint, split and sizes of the pictures of the data it was trained on; sha256 of its
+            teacher, if it had one; the file it was converted from, if it was.
         recipe: the full resolved recipe; empty where it was not trained by atonce.
         scores: measured on the validation split at the pictures' own size.
     """
@@ -69,11 +64,17 @@ class ModelFile:
                 "mean": normalise.mean.flatten().tolist(),
                 "std": normalise.std.flatten().tolist(),
             },
-            "input_size": {"scale": self.input_size.scale, "max_side": self.input_size.max_side},
+            "input_size": self.input_size.to_json(),
             "training_data": self.training_data,
             "recipe": self.recipe,
             "scores": self.scores,
         }
+
+    @property
+    def bands(self) -> tuple[int, ...] | None:
+        """The bands of pictures that the network was trained on, counted from 1; None for the first three."""
+        given = self.recipe.get("data", {}).get("bands")
+        return tuple(int(band) for band in given) if given else None
 
     def save(self, path: Path) -> None:
         """Write the model file atomically.
@@ -84,21 +85,6 @@ class ModelFile:
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
         metadata = {"format": "pt", _KEY: json.dumps(self.describe())}
         save_tensors(path, tensors, metadata)
-
-
-def find_model_file(path: str | PathLike[str]) -> Path:
-    """Find the model file that a path stands for: the model.safetensors of a run folder; any other path is itself.
-
-    Raises:
-        WeightsError: a folder without a model.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return path
-    if (path / FILE_NAME).is_file():
-        return path / FILE_NAME
-    began = "; its run has not come to a validation yet" if (path / "recipe.yaml").is_file() else ""
-    raise WeightsError(f"{path} holds no {FILE_NAME}{began}", "a run folder, or a model file")
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -143,25 +129,13 @@ def load_model_file(path: Path) -> ModelFile:
         labels = LabelSpec.from_json(data["labels"])
         with torch.device("meta"):
             model = FCN(FCNConfig.model_validate(data["architecture"]), labels.num_classes)
-        size = InputSize(**data["input_size"])
-        about = read_about(data)
-    except (ValidationError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, OverflowError) as error:
+        size = InputSize.from_json(data["input_size"])
+        about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
+        dict(about["recipe"].get("data", {}))
+    except (ValidationError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} describes a network unknown here: {reason}", "a model file of atonce") from None
     return ModelFile(_with_tensors(model, path).eval(), labels, size, **about)
-
-
-def read_about(data: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Read what a description says of training: training data, recipe and scores.
-
-    Raises:
-        KeyError, TypeError, ValueError: one of them is missing or no mapping, or a section of the recipe is none.
-    """
-    about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
-    for section in ("model", "data", "augment", "train", "optim", "loss"):
-        if not isinstance(about["recipe"].get(section, {}), dict):
-            raise TypeError(f"the recipe's section {section} is no mapping")
-    return about
 
 
 def _with_tensors(model: FCN, path: Path) -> FCN:

@@ -163,13 +163,20 @@ def fill_polygons(polygons: Iterable[Polygon], height: int, width: int) -> Mask:
     """
     filled = np.zeros((height, width), bool)
     for polygon in polygons:
-        limits = np.array([width, height])
-        left, top = np.clip(np.floor(polygon.exterior.min(0)), 0, limits).astype(int).tolist()
-        right, bottom = np.clip(np.ceil(polygon.exterior.max(0)), 0, limits).astype(int).tolist()
-        if left < right and top < bottom:
-            rings = [ring - np.array([left, top]) for ring in polygon.rings]
-            filled[top:bottom, left:right] |= _fill_rings(rings, bottom - top, right - left)
+        top, left, part = _filled_part(polygon, height, width)
+        filled[top : top + part.shape[0], left : left + part.shape[1]] |= part
     return filled
+
+
+def _filled_part(polygon: Polygon, height: int, width: int) -> tuple[int, int, Mask]:
+    """Fill a polygon within its bounding box, as far as that lies in the picture: first row, first column, pixels."""
+    limits = np.array([width, height])
+    left, top = np.clip(np.floor(polygon.exterior.min(0)), 0, limits).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(polygon.exterior.max(0)), 0, limits).astype(int).tolist()
+    if left >= right or top >= bottom:
+        return 0, 0, np.zeros((0, 0), bool)
+    rings = [ring - np.array([left, top]) for ring in polygon.rings]
+    return top, left, _fill_rings(rings, bottom - top, right - left)
 
 
 def _fill_rings(rings: Sequence[Ring], height: int, width: int) -> Mask:
@@ -221,10 +228,18 @@ def _edge_to_the_left(ring: Ring, point: Ring) -> tuple[int, Ring]:
     return int(crosses[best]), np.array([x[best], y])
 
 
-def run_lengths(mask: Mask) -> list[int]:
-    """Encode a mask (H, W) as COCO's uncompressed run-length encoding: column by column, zeros first."""
-    flat = mask.T.ravel()
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    bounds = np.concatenate([[0], changes, [flat.size]])
-    counts: list[int] = np.diff(bounds).tolist()
-    return [0, *counts] if flat.size and flat[0] else counts
+def run_lengths(polygon: Polygon, height: int, width: int) -> list[int]:
+    """Encode the pixels of a polygon in a picture as COCO's uncompressed run-length encoding: column by column, the
+    pixels outside first, then those inside, and so on in turn."""
+    top, left, part = _filled_part(polygon, height, width)
+    # The picture beyond the bounding box need not be looked at.
+    steps = np.diff(np.pad(part.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    (column, row), (end_column, end_row) = np.nonzero(steps == 1), np.nonzero(steps == -1)
+    starts, ends = (left + column) * height + top + row, (left + end_column) * height + top + end_row
+    if not starts.size:
+        return [height * width]
+    # A run to the bottom of one column goes on at the top of the next.
+    apart = starts[1:] != ends[:-1]
+    bounds = np.stack([starts[np.r_[True, apart]], ends[np.r_[apart, True]]], 1).ravel()
+    counts: list[int] = np.diff(np.r_[0, bounds, height * width]).tolist()
+    return counts if counts[-1] else counts[:-1]

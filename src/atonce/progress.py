@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.segment import Segment
+from rich.table import Column
+from rich.text import Text
 
 from atonce.text import printable
 
 ProgressCallback = Callable[[int, int], None]
 """Called with what is done and what there is to do, in pictures, frames, tiles or bytes; 0 to do where nobody knows."""
+
+Unit = Literal["", "MB"]
+"""The unit of the counts beside a bar: none, or megabytes, where what is counted is bytes."""
 
 
 class PrintableConsole(Console):
@@ -31,24 +37,105 @@ class PrintableConsole(Console):
 console = PrintableConsole(stderr=True, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
 """Progress and notes; silent in all processes of a machine but the first."""
 
+_NAME, _NARROWEST_BAR, _WIDEST_BAR = 10, 10, 40
+"""Columns that are left to names and bars."""
 
-def progress_bars() -> Progress:
-    """Bars that are there on a terminal and in a notebook only."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+class ProgressBars:
+    """Named bars, one below the other; each appears when it is first drawn, and fits the width of the terminal."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    @property
+    def shown(self) -> bool:
+        """True on a terminal and in a notebook."""
+        return not self._progress.disable
+
+    def draw(
+        self, name: str, done: float, total: float, *, about: Sequence[str] | None = None, unit: Unit = ""
+    ) -> None:
+        """Draw a bar.
+
+        Args:
+            name: the text before it; the same name is the same bar.
+            done: what is done.
+            total: what there is to do; 0 where nobody knows.
+            about: texts behind the bar, the most important first: as many of them as fit; None for the counts and the
+                time that is left.
+            unit: of the counts.
+        """
+        # Where no total is given, rich takes 100.
+        known = total or None
+        text = "" if about is None else self._fitting(name, about)
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=known, about=text, unit=unit)
+        self._progress.update(self._tasks[name], completed=done, total=known, about=text)
+
+    def remove(self, name: str) -> None:
+        """Remove a bar, if it is there."""
+        if name in self._tasks:
+            self._progress.remove_task(self._tasks.pop(name))
+
+    def _fitting(self, name: str, parts: Sequence[str]) -> str:
+        names = max(_NAME, *map(len, (name, *self._tasks)))
+        columns = self._progress.console.width - names - _NARROWEST_BAR - 3
+        text = ""
+        for part in parts:
+            longer = f"{text}  {part}" if text else part
+            if len(longer) > columns:
+                break
+            text = longer
+        return text
+
+
+class _CountsOrText(ProgressColumn):
+    """The text of a bar; where there is none, how much is done of how much, and the time that is left."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        if text := task.fields["about"]:
+            return Text(text)
+        factor, unit = (1e-6, " MB") if task.fields["unit"] == "MB" else (1, "")
+        if task.total is None:
+            return Text(f"{task.completed * factor:.0f}{unit}" if task.completed else "")
+        counts = f"{task.completed * factor:.0f}/{task.total * factor:.0f}{unit}"
+        left = task.time_remaining
+        return Text(counts if left is None or task.finished else f"{counts}  {clock_text(left)} left")
+
+
+def clock_text(seconds: float) -> str:
+    """Write a time as a clock shows it: "1:45", "1:02:45"."""
+    minutes, second = divmod(max(0, round(seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+@contextmanager
+def progress_bars() -> Iterator[ProgressBars]:
+    """Open bars that are there on a terminal and in a notebook only."""
     seen = console.is_terminal or console.is_jupyter
-    return Progress(*columns, TextColumn("{task.fields[about]}"), console=console, disable=not seen)
+    columns = (
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=None, table_column=Column(max_width=_WIDEST_BAR)),
+        _CountsOrText(table_column=Column(no_wrap=True)),
+    )
+    with Progress(*columns, console=console, disable=not seen) as progress:
+        yield ProgressBars(progress)
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[ProgressCallback]:
+def progress_bar(what: str, *, unit: Unit = "") -> Iterator[ProgressCallback]:
     """One bar, which moves when it is called with (done, total)."""
-    with progress_bars() as progress:
-        task = progress.add_task(what, about="")
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with progress_bars() as bars:
+        bars.draw(what, 0, 0, unit=unit)
+        yield lambda done, total: bars.draw(what, done, total)
 
 
 @contextmanager
-def shown_as(what: str, progress: bool | ProgressCallback) -> Iterator[ProgressCallback | None]:
+def shown_as(what: str, *, progress: bool | ProgressCallback) -> Iterator[ProgressCallback | None]:
     """Open what a caller asked for by a `progress` parameter.
 
     Args:

@@ -1,4 +1,4 @@
-"""Where numbers come from: the command, the commit, the versions and the machine, for run.json and studies."""
+"""The origin of numbers: the command, the commit, the versions and the machine, for run.json and studies."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from atonce.text import count_of
 from atonce.version import __version__
 
 
@@ -30,13 +31,13 @@ class Session:
 
 
 def begin_session() -> Session:
-    """To be called when the work begins, not when it ends: a training runs for hours while its source tree changes."""
+    """Note command, commit and time when the work begins: a training runs for hours while its source changes."""
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return Session(command_line(), source_commit(), now)
 
 
 def command_line() -> str:
-    """How this process was called, quoted for a shell: "atonce train data"."""
+    """The words that this process was called with, quoted for a shell: "atonce train data"."""
     program = Path(sys.argv[0]).name if sys.argv else ""
     return shlex.join(["atonce" if program == "__main__.py" else program or "python", *sys.argv[1:]])
 
@@ -65,5 +66,5 @@ def describe_machine(device: object) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "device": str(device),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{platform.machine()}, {count_of(torch.get_num_threads(), 'thread')}",
     }

@@ -51,6 +51,20 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def file_stem(name: str, limit: int = 180) -> str:
+    """Make a name that a file can have: without folders, of at most `limit` bytes.
+
+    A name that is one already stays as it is; another one ends in a digest, so that no two become the same.
+    """
+    plain = re.sub(r'[/\\\0:*?"<>|]', "_", name)
+    if plain == name and len(os.fsencode(name)) <= limit and name.strip("."):
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    while len(os.fsencode(plain)) > limit - 9:
+        plain = plain[:-1]
+    return f"{plain}-{digest}"
+
+
 def refuse_existing(path: Path) -> None:
     """Refuse to write a file that is there already: what a person wrote is never overwritten.
 
@@ -228,8 +242,8 @@ def _remove_dead_once(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically. Raises StorageError."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+    """Write UTF-8 text atomically; bytes of file names that are none become \\xe9. Raises StorageError."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8", "backslashreplace"))
 
 
 def nan_to_none(data: Any) -> Any:
@@ -251,13 +265,14 @@ def none_to_nan(value: object) -> float:
         return math.nan
 
 
-def sha256_of(path: Path) -> str:
-    """Hexadecimal digest of a file. Raises StorageError when it cannot be read."""
+def sha256_of(*paths: Path) -> str:
+    """Hexadecimal digest of a file, or of several one after the other. Raises StorageError when one cannot be read."""
     digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}", "a file that can be read") from None
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror}", "a file that can be read") from None
     return digest.hexdigest()

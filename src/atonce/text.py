@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def count_of(number: int, noun: str, plural: str = "") -> str:
@@ -31,6 +32,21 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """
     near = difflib.get_close_matches(name, list(known), 1, cutoff)
     return f"did you mean '{near[0]}'?" if near else ""
+
+
+def readable_name(name: str) -> str:
+    """Write the bytes of a file's name that are no UTF-8 as %E9: Python holds them as characters that no text may."""
+    return "".join(f"%{ord(c) - 0xDC00:02X}" if "\udc80" <= c <= "\udcff" else c for c in name)
+
+
+def similar_file(path: Path) -> str:
+    """A question that names the file beside a path that does not exist whose name is the nearest; empty where none is
+    near: "did you mean weights/vgg16.pth?"."""
+    try:
+        near = difflib.get_close_matches(path.name, [there.name for there in path.parent.iterdir()], 1, 0.8)
+    except OSError:
+        return ""
+    return f"did you mean {path.with_name(near[0])}?" if near else ""
 
 
 # Control codes but for tabs and line ends, and the marks that turn the direction of what follows.

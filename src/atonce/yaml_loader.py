@@ -6,6 +6,7 @@ ValueError, a KeyError or a RecursionError from its inside, and hands on anchors
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ class YamlProblem(ValueError):
     """A text that is no YAML, or none that is taken. Its message is one line."""
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str, *, unique_keys: bool = False) -> Any:
     """Parse one YAML document into None, bool, int, float, str, list and dict.
 
     Dates are text: they are file names, class names and folders, and nothing here counts days.
+
+    Args:
+        unique_keys: refuse a mapping that has a key twice, of which the last would count.
 
     Raises:
         YamlProblem: not YAML, values that are not what their tag says, or too large, too deep, too many.
@@ -35,6 +39,7 @@ def parse_yaml(text: str) -> Any:
     loader = None
     try:
         loader = _Loader(text)
+        loader.unique_keys = unique_keys
         node = loader.get_single_node()
         if node is None:
             return None
@@ -68,7 +73,7 @@ def read_yaml(path: Path, encoding: str = "utf-8") -> Any:
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with a limit on depth, and without dates."""
 
-    depth = 0
+    depth, unique_keys = 0, False
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.depth += 1
@@ -79,6 +84,15 @@ class _Loader(yaml.SafeLoader):
             return node
         finally:
             self.depth -= 1
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+        seen = set()
+        for key, _ in node.value if self.unique_keys else ():
+            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key)
+            if name in seen:
+                raise YamlProblem(f"the key '{key.value}' is there twice; to merge classes write a list")
+            seen.add(name)
+        return super().construct_mapping(node, deep)
 
 
 _DATE = "tag:yaml.org,2002:timestamp"

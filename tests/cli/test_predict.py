@@ -65,9 +65,9 @@ def test_sound_that_does_not_fit_is_noted(atonce: Command, tiny_model: Path, tmp
     assert f"{source}: sound left out, adpcm_ms does not go into this container" in done.err
 
 
-def process(*words: str | Path, **options: object) -> subprocess.Popen[bytes]:
+def process(*words: str | Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "atonce", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, **options)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
 
 
 def test_a_kill_leaves_no_half_video_and_the_next_run_finishes(
@@ -135,3 +135,12 @@ def test_without_pyav_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "av", None)
     told = atonce("predict", tiny_model, source, "--out", tmp_path / "out").mistake
     assert told == f"atonce: {source} needs the package av, which is not installed; pip install 'atonce[video]'"
+
+
+def test_a_broken_picture_is_told_and_the_rest_is_segmented(atonce: Command, tiny_model: Path, tmp_path: Path) -> None:
+    trees.save(tmp_path / "in" / "good.png", trees.picture(0))
+    (tmp_path / "in" / "bad.png").write_text("not a picture")
+    outcome = atonce("predict", tiny_model, tmp_path / "in", "--out", tmp_path / "out")
+    assert "bad.png is not a picture" in outcome.mistake
+    assert "1 of 2 pictures segmented" in outcome.out
+    assert [path.name for path in (tmp_path / "out" / "labels").iterdir()] == ["good.png"]

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ def said(monkeypatch: pytest.MonkeyPatch, encoding: str, *words: str | Path) -> 
         for stream in streams:
             stream.flush()
     code = ended.value.code
-    text = "".join(stream.buffer.getvalue().decode(encoding) for stream in streams)  # type: ignore[attr-defined]
+    text = "".join(stream.buffer.getvalue().decode(encoding) for stream in streams)
     return code if isinstance(code, int) else 0, text
 
 
@@ -101,7 +102,7 @@ def test_no_character_is_an_error_and_no_control_code_gets_through(
 
 def test_a_pipe_of_a_windows_console_takes_what_the_doctor_says(data: Path) -> None:
     process = start("doctor", data, env={**os.environ, "PYTHONIOENCODING": "cp437", "COLUMNS": "100"}, text=False)
-    out = process.communicate(timeout=120)[0]
+    out: Any = process.communicate(timeout=120)[0]
     assert process.returncode == 0, out
     assert b"Stra\xe1e - ??" in out  # cp437 has the ß
 

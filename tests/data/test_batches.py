@@ -7,31 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from atonce.data import Dataset, Item, Sample, open_dataset
-from atonce.data.batches import Batch, BatchStream, decoded_bytes
+from atonce.data.batches import BatchStream, decoded_bytes
 from atonce.data.cache import MemoryCache
 from atonce.data.input_size import InputSize
 from atonce.errors import DataError
 from tests.data import trees
-
-BATCH = 4
+from tests.data.streams import same, stream
 
 
 @pytest.fixture
 def dataset(street_data: Path) -> Dataset:
     return open_dataset(street_data)
-
-
-def stream(dataset: Dataset, **options: object) -> BatchStream:
-    known: dict[str, object] = {"batch_size": BATCH, "seed": 3, "input_size": InputSize(), **options}
-    return BatchStream(dataset, dataset.split("train"), **known)  # type: ignore[arg-type]
-
-
-def same(one: Batch, other: Batch) -> bool:
-    parts = (one.sizes, one.targets, one.positions) == (other.sizes, other.targets, other.positions)
-    return parts and torch.equal(one.images, other.images) and torch.equal(one.masks, other.masks)
 
 
 def test_each_epoch_is_another_permutation(dataset: Dataset) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import shutil
 import threading
@@ -21,13 +20,12 @@ from atonce.data import cache as cache_module
 from atonce.data.batches import BatchStream, decoded_bytes
 from atonce.data.cache import Decoded, FileCache, settings_of
 from atonce.data.input_size import InputSize
-from atonce.recipes import Recipe
 from atonce.training import Callback, TrainingRun, fit, run_training, set_up
 from atonce.training.losses import Losses
-from tests.data.test_batches import same, stream
+from tests.data.streams import same, stream
 from tests.tiny import log_of, tiny_recipe
-from tests.training.sessions import session
-from tests.training.test_resume import assert_same_tensors, without_times
+from tests.training.comparisons import assert_same_tensors, without_times
+from tests.training.sessions import CAN_FORK, forkserver, run_session
 
 CAPACITY = 64 << 20
 
@@ -95,7 +93,7 @@ def test_a_file_that_changes_is_decoded_anew_even_if_its_size_and_time_are_the_s
     dataset: Dataset, tmp_path: Path, which: str
 ) -> None:
     item = dataset.split("train")[0]
-    assert item.mask is not None
+    assert isinstance(item.mask, Path)
     # A bitmap is as large whatever is in it.
     changed = tmp_path / "changed.bmp"
     Image.fromarray(np.array(Image.open(item.image if which == "image" else item.mask))).save(changed)
@@ -293,7 +291,7 @@ def test_space_is_left_on_the_disk_for_the_state(
     street_data: Path, in_memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = shutil.disk_usage(tmp_path)._replace(free=(2 << 30) + 4 * 48 * 64 - 1)
-    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda _: free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     callback = Notes()
     run_training(tiny_recipe(*DISK), street_data, tmp_path / "run", callback=callback)
     assert [note for note in callback.notes if "the disk has 2048 MiB left" in note]
@@ -317,35 +315,17 @@ def test_too_little_capacity_is_told_before_the_training(street_data: Path, tmp_
     assert "data.cache=disk and more room keep them in files" in callback.notes[-1]
 
 
-def _session(recipe: Recipe, data: Path, out: Path, resume: bool, home: Any, fault: Any) -> None:
-    session(recipe, data, out, resume, home, fault)
-
-
-@pytest.mark.skipif(
-    "forkserver" not in multiprocessing.get_all_start_methods(), reason="processes cannot be forked here"
-)
+@pytest.mark.skipif(not CAN_FORK, reason="processes cannot be forked here")
 @pytest.mark.parametrize("where", ["fsync", "half", "replace"])
 def test_killed_while_files_are_written_it_ends_with_the_same_bits(
     street_data: Path, in_memory: Path, tmp_path: Path, where: str
 ) -> None:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["atonce.training", "tests.training.sessions", "torch._dynamo"])
-    run = tmp_path / "run"
+    processes, recipe, run = forkserver(), tiny_recipe(*DISK), tmp_path / "run"
     # The first file is recipe.yaml; the next ones are decoded pictures.
-    for fault in ((where, 3), (where, 4), None):
-        here, there = context.Pipe(duplex=False)
-        arguments = (tiny_recipe(*DISK), street_data, run, run.exists(), there, fault)
-        process = context.Process(target=_session, args=arguments)
-        process.start()
-        there.close()
-        try:
-            while True:
-                here.recv()
-        except EOFError:
-            process.join()
-        assert process.exitcode == (0 if fault is None else -9)
-        if fault:
-            assert files(run / "decoded"), "it was killed elsewhere"
+    for count in (3, 4):
+        assert not run_session(processes, recipe, street_data, run, fault=(where, count))
+        assert files(run / "decoded"), "it was killed elsewhere"
+    assert run_session(processes, recipe, street_data, run)
     assert_same_run(run, in_memory)
     assert not list(run.rglob(".*.tmp*"))
 

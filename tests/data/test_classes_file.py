@@ -76,8 +76,85 @@ def test_ignore_index(tmp_path: Path, given: str, void: list[int]) -> None:
     assert [value for value, class_id in table.values if class_id == 255] == void
 
 
+MERGED = {
+    "[road, sky, road]": ((0, 0), (1, 1), (2, 0), (255, 255)),
+    "[{name: road, value: [3, 1]}, {name: sky, value: 2}]": ((1, 0), (2, 1), (3, 0), (255, 255)),
+    "{1: road, 2: sky, 3: road}": ((1, 0), (2, 1), (3, 0), (255, 255)),
+    "[{name: sky, value: 4}, {name: road, value: 1}, {name: road, value: 9}]": ((1, 0), (4, 1), (9, 0), (255, 255)),
+    "[{name: road, value: 1}, {name: sky, value: 2}, {name: x, value: [-9999, 7], void: true}]": (
+        (-9999, 255),
+        (1, 0),
+        (2, 1),
+        (7, 255),
+        (255, 255),
+    ),
+}
+
+
+@pytest.mark.parametrize("text", MERGED)
+def test_classes_are_merged_and_dropped(tmp_path: Path, text: str) -> None:
+    table = read_classes(_write(tmp_path, text))
+    assert table.labels.names == ("road", "sky") and table.values == MERGED[text]
+    assert bool(table.notes) == ("void" not in text), "what is merged is said"
+
+
+def test_colours_are_merged(tmp_path: Path) -> None:
+    """The first colour is that of the class."""
+    twice = "[{name: road, colour: [1, 1, 1]}, {name: sky, colour: '#020202'}, {name: road, colour: [3, 3, 3]}]"
+    listed = "[{name: road, colour: [[1, 1, 1], [3, 3, 3]]}, {name: sky, colour: ['#020202']}]"
+    for text in (twice, listed):
+        table = read_classes(_write(tmp_path, text))
+        assert table.labels.palette == ((1, 1, 1), (2, 2, 2))
+        assert dict(table.colours) == {(1, 1, 1): 0, (3, 3, 3): 0, (2, 2, 2): 1}
+        assert "road ((1, 1, 1), (3, 3, 3))" in table.notes[0]
+
+
+def test_labels_of_annotations(tmp_path: Path) -> None:
+    text = "[{name: vehicle, value: [car, truck]}, {name: road, value: [road]}, {name: sky, void: true}]"
+    table = read_classes(_write(tmp_path, text), labels=True)
+    assert table.labels.names == ("vehicle", "road")
+    assert dict(table.names) == {"car": 0, "truck": 0, "road": 1, "sky": 255}
+
+
+TOOLS = {
+    "labelmap.txt": "# label:color_rgb:parts:actions\nroad:128,64,128::\nsky:70,130,180:a,b:\n",
+    "label_colors.txt": "128 64 128\t\troad\n70 130 180 sky\n",
+    "class_dict.csv": "name,r,g,b\nroad,128,64,128\nsky,70,130,180\n",
+}
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_tables_of_tools(tmp_path: Path, name: str) -> None:
+    table = read_classes(_write(tmp_path, TOOLS[name], name))
+    assert table.labels.names == ("road", "sky") and dict(table.colours) == {ROAD: 0, SKY: 1}
+    assert table.values == ((0, 0), (1, 1), (255, 255)) and not table.explicit_values
+
+
+def test_names_of_labelme(tmp_path: Path) -> None:
+    table = read_classes(_write(tmp_path, "__ignore__\n_background_\nroad\n", "class_names.txt"))
+    assert table.labels.names == ("background", "road") and table.values == ((0, 0), (1, 1), (255, 255))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("label_colors.txt", "road"), ("labelmap.txt", "road:1,2::"), ("class_names.txt", "#")]
+)
+def test_tables_of_tools_that_are_wrong(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(DataError, match=name):
+        read_classes(_write(tmp_path, text, name))
+
+
+def test_void_by_name_where_a_tool_has_no_other_way(tmp_path: Path) -> None:
+    table = read_classes(_write(tmp_path, "name,r,g,b\nVoid,0,0,0\nroad,1,1,1\nsky,2,2,2\n", "class_dict.csv"))
+    assert table.labels.names == ("road", "sky") and dict(table.colours)[(0, 0, 0)] == 255
+    assert table.notes == ("'Void' in class_dict.csv counts as void; a classes.yaml can make it a class",)
+    own = read_classes(_write(tmp_path, "[void, road]"))
+    assert own.labels.names == ("void", "road"), "a person can say what is void"
+
+
 WRONG = {
-    "[road, road]": "lists 'road' twice",
+    "[{name: road, void: true, value: 1}, {name: road, value: 2}]": "lists 'road' as a class and as void",
+    "road: [1, 2, 3]\nroad: [4, 5, 6]": "the key 'road' is there twice; to merge classes write a list",
+    "[{name: road, value: lane}]": "road has the value 'lane'; expected a whole number",
     "[{name: road, colour: [1, 2, 3]}, sky]": "gives a colour to 1 of 2 classes",
     "[{name: road, value: 1}, {name: sky}]": "gives a value to 1 of 2 classes",
     "[{name: road, value: 1}, {name: sky, value: 1}]": "gives the value 1 to two entries",

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
+from atonce.data.class_statistics import count_values
 from atonce.data.images import FileError
-from atonce.data.masks import ClassMask, code_colour, colour_code, count_values, percent, ranges
+from atonce.data.masks import ClassMask, code_colour, colour_code, percent, ranges
 from tests.data.trees import save
 
 THREE = ClassMask(values=((0, 0), (1, 1), (2, 2), (255, 255)))
@@ -28,20 +29,18 @@ def test_rgb_masks_decode_to_what_was_encoded(tmp_path: Path, data: st.DataObjec
     void = data.draw(st.integers(0, min(2, len(colours) - 1)))
     ids = [255 if i < void else i - void for i in range(len(colours))]
     reader = ClassMask(values=(), colours=tuple(zip(colours, ids, strict=True)))
-    place = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, len(colours), (7, 5))
-    pixels = np.asarray(colours, np.uint8)[place]
+    order = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, len(colours), (7, 5))
+    pixels = np.asarray(colours, np.uint8)[order]
     save(tmp_path / "x.png", pixels)
-    assert np.array_equal(reader(tmp_path / "x.png"), np.asarray(ids, np.uint8)[place])
+    assert np.array_equal(reader(tmp_path / "x.png"), np.asarray(ids, np.uint8)[order])
 
     stranger = data.draw(_colour)
+    assume(stranger not in colours)
     pixels[3, 2] = stranger
     save(tmp_path / "x.png", pixels)
-    if stranger in colours:
-        assert reader(tmp_path / "x.png")[3, 2] == ids[colours.index(stranger)]
-    else:
-        with pytest.raises(FileError) as caught:
-            reader(tmp_path / "x.png")
-        assert str(stranger) in str(caught.value) and "1 pixel," in str(caught.value)
+    with pytest.raises(FileError) as caught:
+        reader(tmp_path / "x.png")
+    assert str(stranger) in str(caught.value) and "1 pixel," in str(caught.value)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -54,13 +53,11 @@ def test_16_bit_masks_decode_to_what_was_encoded(tmp_path: Path, pairs: dict[int
     raw = np.resize(np.array(list(pairs), np.uint16), (4, 10))
     save(tmp_path / "x.png", raw)
     assert np.array_equal(reader(tmp_path / "x.png"), np.vectorize(pairs.get)(raw))
+    assume(stranger not in pairs)
     raw[0, 0] = stranger
     save(tmp_path / "x.png", raw)
-    if stranger in pairs:
-        assert reader(tmp_path / "x.png")[0, 0] == pairs[stranger]
-    else:
-        with pytest.raises(FileError, match=f"holds {stranger} \\(1 pixel, 2.5 %\\)"):
-            reader(tmp_path / "x.png")
+    with pytest.raises(FileError, match=f"holds {stranger} \\(1 pixel, 2.5 %\\)"):
+        reader(tmp_path / "x.png")
 
 
 @given(_colour)

@@ -16,9 +16,10 @@ from atonce.data.images import read_image, to_rgb
 @pytest.mark.parametrize("kind", ["P5", "P6"])
 @pytest.mark.parametrize("maximum", [1, 2, 100, 254, 256, 1000, 65534])
 def test_the_values_are_those_of_pillow(tmp_path: Path, kind: str, maximum: int) -> None:
-    channels, dtype = (3 if kind == "P6" else 1), (np.uint8 if maximum < 256 else np.dtype(">u2"))
+    channels, dtype = (3 if kind == "P6" else 1), np.dtype("u1" if maximum < 256 else ">u2")
     # Some values are beyond the maximum, as no file should hold them.
-    values = np.random.default_rng(maximum).integers(0, min(maximum * 1.1 + 2, np.iinfo(dtype).max), (7, 11, channels))
+    highest = min(int(maximum * 1.1) + 2, 255 if maximum < 256 else 65535)
+    values = np.random.default_rng(maximum).integers(0, highest, (7, 11, channels))
     file = f"{kind} 11 7 {maximum}\n".encode() + values.astype(dtype).tobytes()
     path = tmp_path / "a.ppm"
     path.write_bytes(file)

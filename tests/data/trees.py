@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from atonce.data.dataset import Dataset, Item
 from atonce.data.formats import voc
 from atonce.labels import CAMVID, IGNORE_INDEX
 
@@ -47,6 +48,17 @@ def save(path: Path, array: NDArray[np.generic], palette: Sequence[int] | None =
         image.putpalette(list(palette))
     image.save(path)
     return path
+
+
+def item_names(dataset: Dataset, split: str) -> list[str]:
+    return [item.name for item in dataset.split(split)]
+
+
+def mask_of(dataset: Dataset, item: Item) -> NDArray[np.uint8]:
+    """The ids of an item that has a mask, uint8 (H, W)."""
+    mask = dataset.load(item).mask
+    assert mask is not None
+    return mask
 
 
 def colours(mask: NDArray[np.uint8], table: dict[int, tuple[int, int, int]]) -> NDArray[np.uint8]:

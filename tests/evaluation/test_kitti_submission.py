@@ -16,14 +16,15 @@ from atonce.evaluation.scoring import score_items
 from atonce.labels import CAMVID, KITTI_ROAD, LabelSpec
 from atonce.metrics.kitti_road.birds_eye import BirdsEye
 from atonce.metrics.kitti_road.road_evaluator import RoadEvaluator
-from tests.evaluation.fakes import Colours, street
+from tests.data.road_trees import data_road
+from tests.evaluation.predictors import Colours
 
 NAMES = ("um_000000", "um_000007", "umm_000001", "uu_000095")
 
 
 @pytest.fixture
 def data(tmp_path):
-    return street(tmp_path / "data_road", "testing", NAMES)
+    return data_road(tmp_path / "data_road", "testing", NAMES)
 
 
 def submit(data, out, kind="road", labels=KITTI_ROAD, progress=None):
@@ -56,7 +57,7 @@ def test_lanes_are_of_um_only_and_the_others_are_told(data, tmp_path):
 def test_what_evaluate_says_is_what_the_benchmark_will_say(tmp_path):
     """The bytes in the zip count the same, at all thresholds, as the probabilities do when seen from above."""
     names = ("um_000000", "umm_000003", "uu_000001")
-    data = street(tmp_path / "data_road", "training", names)
+    data = data_road(tmp_path / "data_road", "training", names)
     dataset = open_dataset(data)
     items = (*dataset.splits["train"], *dataset.splits["val"])
     measure = RoadMetric(items, "road", from_above=True)
@@ -141,4 +142,4 @@ def test_what_cannot_be_submitted(data, tmp_path):
     with pytest.raises(DataError, match="holds no pictures"):
         find_testing(tmp_path / "empty", "road")
     with pytest.raises(DataError, match="no picture for lane"):
-        find_testing(street(tmp_path / "other", "testing", ("uu_000000",)), "lane")
+        find_testing(data_road(tmp_path / "other", "testing", ("uu_000000",)), "lane")

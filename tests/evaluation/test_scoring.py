@@ -17,7 +17,7 @@ from atonce.errors import DataError, WeightsError
 from atonce.evaluation.extra_metrics import BoundaryF1Metric, CalibrationErrorMetric, default_metrics
 from atonce.evaluation.scoring import score_items
 from atonce.labels import LabelSpec
-from tests.evaluation.fakes import Memory
+from tests.evaluation.predictors import Memory
 
 CLASSES = 3
 
@@ -46,8 +46,8 @@ def scores(memory, items=None):
 def assume_no_confidence_on_an_edge(memory):
     """One rounding more or less would put such a pixel into another bin of the calibration error."""
     for logits in memory.logits:
-        places = torch.from_numpy(logits).softmax(0).amax(0) * 15
-        assume(bool(((places - places.round()).abs() > 1e-4).all()))
+        positions = torch.from_numpy(logits).softmax(0).amax(0) * 15
+        assume(bool(((positions - positions.round()).abs() > 1e-4).all()))
 
 
 def near(value):
@@ -175,7 +175,7 @@ def test_everyone_is_shown_every_picture_in_order():
 
 def test_measures_keep_numbers_not_pixels():
     """What is kept for a picture does not depend on its size."""
-    kept = {}
+    kept: dict[type, set[int]] = {}
     for side in (4, 64):
         mask = np.zeros((side, side), np.uint8)
         memory = Memory([mask], [np.random.default_rng(0).normal(size=(3, side, side))])

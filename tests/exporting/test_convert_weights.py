@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from atonce.errors import UserError, as_command_line, as_python
 from atonce.exporting.convert_weights import convert_weights
 from atonce.model_file import load_model_file
-from tests.weights.commands import run
-from tests.weights.layouts.test_pytorch_fcn import build
-from tests.weights.oracles import TorchvisionVGG
+from tests.commands import Command
+from tests.weights.torchfcn_checkpoints import save_checkpoint
+from tests.weights.torchvision_vgg import TorchvisionVGG
 
 
 def assert_same_content(one: Path, other: Path) -> None:
@@ -26,8 +26,8 @@ def assert_same_content(one: Path, other: Path) -> None:
     assert all(torch.equal(tensor, others[name]) for name, tensor in tensors.items())
 
 
-def test_a_checkpoint_becomes_the_model_file_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source, classes = build("FCN8s", tmp_path / "fcn8s.pth", classes=2).path, tmp_path / "classes.yaml"
+def test_a_checkpoint_becomes_the_model_file_of_the_command(tmp_path: Path, atonce: Command) -> None:
+    source, classes = save_checkpoint("FCN8s", tmp_path / "fcn8s.pth", classes=2).path, tmp_path / "classes.yaml"
     classes.write_text("[road, sky]")
     done = convert_weights(str(source), str(tmp_path / "new" / "a.safetensors"), classes=str(classes))
     assert done.path == tmp_path / "new" / "a.safetensors"
@@ -35,19 +35,19 @@ def test_a_checkpoint_becomes_the_model_file_of_the_command(tmp_path: Path, caps
     assert [as_python(note) for note in done.notes] == [
         "taken for a staged FCN-8s; add at_once=True if it was trained at once"
     ]
-    ran = run(capsys, "weights", "convert", source, "--out", tmp_path / "b.safetensors", "--classes", classes)
+    ran = atonce("weights", "convert", source, "--out", tmp_path / "b.safetensors", "--classes", classes)
     assert ran.code == 0 and as_command_line(done.notes[0]) in ran.err and done.weights.summary() in ran.out
     assert_same_content(done.path, tmp_path / "b.safetensors")
     at_once = convert_weights(source, tmp_path / "c.safetensors", at_once=True, layout="pytorch-fcn")
     assert at_once.notes == () and load_model_file(at_once.path).model.scales == {4: 0.01, 3: 0.0001}
 
 
-def test_a_vgg_becomes_the_file_of_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_vgg_becomes_the_file_of_the_command(tmp_path: Path, atonce: Command) -> None:
     source = tmp_path / "vgg16.pth"
     torch.save(TorchvisionVGG().randomise(1.0).state_dict(), source)
     done = convert_weights(source, tmp_path / "a.safetensors")
     assert done.weights.network is None and done.weights.num_classes is None and done.notes == ()
-    assert run(capsys, "weights", "convert", source, "--out", tmp_path / "b.safetensors").code == 0
+    assert atonce("weights", "convert", source, "--out", tmp_path / "b.safetensors").code == 0
     assert_same_content(done.path, tmp_path / "b.safetensors")
     for options, said in (
         ({"at_once": True}, "at_once=True with VGG-16"),

@@ -12,11 +12,12 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import atonce as package
 from atonce.recipes import load_recipe
-from atonce.recipes.load import build
+from atonce.recipes.recipe_files import build
 from atonce.streets import render_scene, write_streets
 from tests.tiny import log_of
 
@@ -27,11 +28,11 @@ LOGITS_SUM, LABELS = 21.387191772460938, "3fb4add00669def5"
 
 
 @pytest.fixture(scope="module")
-def street() -> object:
+def street() -> np.ndarray:
     return render_scene(7, (40, 56)).image
 
 
-def test_its_model_files_give_the_same_results(street: object) -> None:
+def test_its_model_files_give_the_same_results(street: np.ndarray) -> None:
     result = package.load(RUN)(street)
     assert float(result.logits.sum()) == pytest.approx(LOGITS_SUM, rel=1e-5)
     assert hashlib.sha256(result.labels.tobytes()).hexdigest()[:16] == LABELS
@@ -39,7 +40,7 @@ def test_its_model_files_give_the_same_results(street: object) -> None:
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_its_exports_do_too(street: object, engine: str) -> None:
+def test_its_exports_do_too(street: np.ndarray, engine: str) -> None:
     pytest.importorskip(engine, reason="the extra `export` is not installed")
     labels = package.load(RUN / "model.onnx", engine=engine)(street).labels
     assert hashlib.sha256(labels.tobytes()).hexdigest()[:16] == LABELS

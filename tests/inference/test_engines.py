@@ -9,20 +9,21 @@ import pytest
 
 from atonce.errors import UserError
 from atonce.inference import NetworkPredictor, engines
-from tests.exporting.networks import bundle, picture
+from tests.networks import small_model_file
+from tests.pictures import blocks
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_every_engine_gives_the_same(engine: str) -> None:
     pytest.importorskip("onnx", reason="the extra `export` is not installed")
     pytest.importorskip(engine, reason="the extra `export` is not installed")
-    described = bundle()
+    described = small_model_file()
     torch_says, engine_says = (
         NetworkPredictor(described, device="cpu"),
         NetworkPredictor(described, device="cpu", engine=engine),
     )
     for size in ((1, 1), (45, 70), (64, 64)):
-        image = picture(*size)
+        image = blocks(*size)
         expected, found = torch_says(image), engine_says(image)
         np.testing.assert_allclose(found.logits.numpy(), expected.logits.numpy(), atol=1e-4)
 
@@ -30,10 +31,10 @@ def test_every_engine_gives_the_same(engine: str) -> None:
 def test_results_do_not_share_memory() -> None:
     pytest.importorskip("onnx", reason="the extra `export` is not installed")
     pytest.importorskip("openvino", reason="the extra `export` is not installed")
-    segment = NetworkPredictor(bundle(), device="cpu", engine="openvino")
-    first = segment(picture(40, 40, 0))
+    segment = NetworkPredictor(small_model_file(), device="cpu", engine="openvino")
+    first = segment(blocks(40, 40, 0))
     kept = first.logits.clone()
-    segment(picture(40, 40, 1))
+    segment(blocks(40, 40, 1))
     assert (first.logits == kept).all()
 
 
@@ -58,7 +59,7 @@ def test_mistakes() -> None:
 
 def test_bf16_is_nearly_the_same() -> None:
     image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
-    one = bundle()
+    one = small_model_file()
     exact, rounded = (NetworkPredictor(one, device="cpu", engine=engine)(image) for engine in ("torch", "torch-bf16"))
     scale = float(exact.logits.std())
     assert 0 < float((exact.logits - rounded.logits).abs().mean()) < 0.02 * scale
@@ -70,4 +71,4 @@ def test_a_missing_package_is_named_with_its_remedy(package: str, monkeypatch: p
         pytest.importorskip("onnx", reason="the extra `export` is not installed")
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=rf"needs the package {package}.*pip install 'atonce\[export\]'"):
-        NetworkPredictor(bundle(), device="cpu", engine="openvino")
+        NetworkPredictor(small_model_file(), device="cpu", engine="openvino")

@@ -14,9 +14,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from atonce.errors import UserError
 from atonce.inference import Predictor, finished_results, load
-from atonce.inference.finished_results import PNG_KEY, content_digest, model_fingerprint, read_tag
+from atonce.inference.finished_results import content_digest, model_fingerprint, read_tag
 from atonce.inference.folders import OutputOptions, Summary, predict_files
 from atonce.inference.inputs import find_jobs
+from atonce.inference.own_results import PNG_KEY
 from tests.data import trees
 from tests.inference.video import videos
 

@@ -9,20 +9,26 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from atonce.data.input_size import InputSize
 from atonce.errors import UserError
-from atonce.inference import NetworkPredictor, Predictor, tiles
+from atonce.inference import NetworkPredictor, tiles
 from atonce.inference.folders import OutputOptions, predict_files
 from atonce.inference.inputs import find_pictures
 from atonce.inference.network_predictor import network_input
 from atonce.labels import LabelSpec
-from atonce.model import FCN, initialise
+from atonce.model import FCN
 from atonce.model_file import ModelFile
 from atonce.recipes import FCNConfig
+from tests.networks import randomise_biases, small_network
+from tests.pictures import blocks
 
 VARIANTS = [
-    FCNConfig(width=0.01, head_width=8, stride=stride, alignment=alignment, upsampling=upsampling, score_init="glorot")
+    FCNConfig.model_validate(
+        {"stride": stride, "alignment": alignment, "upsampling": upsampling}
+        | {"width": 0.01, "head_width": 8, "score_init": "glorot"}
+    )
     for stride, alignment, upsampling in (
         (8, "same", "fixed"),
         (8, "same", "learned"),
@@ -34,18 +40,11 @@ VARIANTS = [
 
 
 def network(config: FCNConfig) -> FCN:
-    model = initialise(FCN(config, 4)).eval()
-    for parameter in model.parameters():
-        if parameter.ndim == 1:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return model
+    return randomise_biases(small_network(4, **config.model_dump()), 0.3).eval()
 
 
-def picture(height: int, width: int) -> np.ndarray:
-    """Noise over large structures, so that all classes appear."""
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (height // 40 + 1, width // 40 + 1, 3)).repeat(40, 0).repeat(40, 1)[:height, :width]
-    return np.clip(coarse + rng.integers(-60, 61, (height, width, 3)), 0, 255).astype(np.uint8)
+def picture(height: int, width: int) -> NDArray[np.uint8]:
+    return blocks(height, width, cell=40)
 
 
 def assembled(model: FCN, image: np.ndarray, policy: InputSize, core: int, margin: int) -> torch.Tensor:
@@ -76,7 +75,9 @@ def test_a_smaller_margin_is_noticed() -> None:
     assert (parts - whole).abs().max() > 1e-6
 
 
-@pytest.mark.parametrize("policy", [InputSize(0.65), InputSize(1.3), InputSize(1.0, 500)], ids=str)
+@pytest.mark.parametrize(
+    "policy", [InputSize(0.65), InputSize(1.3), InputSize(1.0, 500), InputSize(size=(500, 360))], ids=str
+)
 def test_tiles_equal_the_whole_picture_at_another_input_size(policy: InputSize) -> None:
     config = VARIANTS[0]
     model, image = network(config).double(), picture(61, 801)
@@ -125,13 +126,13 @@ def test_spans_cover_an_axis_once_from_multiples_of_32() -> None:
 
 
 @pytest.fixture
-def predictor(monkeypatch: pytest.MonkeyPatch) -> Predictor:
+def predictor(monkeypatch: pytest.MonkeyPatch) -> NetworkPredictor:
     monkeypatch.setattr(tiles, "_SMALLEST_CORE", 128)
     monkeypatch.setattr(tiles, "_TILE_BYTES", 1)
     return NetworkPredictor(ModelFile(network(VARIANTS[0]), LabelSpec.from_names("abcd")), device="cpu")
 
 
-def test_large_pictures_give_the_same_result(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_pictures_give_the_same_result(predictor: NetworkPredictor, monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture(140, 330)
     whole = predictor(image)
     monkeypatch.setattr(tiles, "WHOLE_PIXELS", 1000)
@@ -142,7 +143,7 @@ def test_large_pictures_give_the_same_result(predictor: Predictor, monkeypatch: 
 
 
 def test_thin_pictures_do_not_fill_the_memory_with_their_border(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+    predictor: NetworkPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A row of a megapixel is 32 when it has been padded to the network's 32 rows: gigabytes of activations.
     image = picture(1, 3200)
@@ -161,7 +162,7 @@ def test_thin_pictures_do_not_fill_the_memory_with_their_border(
     assert tiles.computed_pixels(FCNConfig(alignment="caffe"), 1, 3200) == 201 * 3400
 
 
-def test_huge_pictures_give_labels_only(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_pictures_give_labels_only(predictor: NetworkPredictor, monkeypatch: pytest.MonkeyPatch) -> None:
     image = picture(140, 330)
     whole = predictor(image)
     monkeypatch.setattr(tiles, "LOGIT_PIXELS", 1000)
@@ -174,7 +175,7 @@ def test_huge_pictures_give_labels_only(predictor: Predictor, monkeypatch: pytes
 
 
 def test_probabilities_of_huge_pictures_go_to_a_file(
-    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    predictor: NetworkPredictor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from PIL import Image
 

@@ -47,8 +47,15 @@ def network(scales: str, images: Tensor, pool3: float = 1.0, pool4: float = 1.0,
     relatively slower. What is left to differ is what the scales are for.
     """
     torch.manual_seed(0)
-    knobs = {"width": 0.125, "head_width": 64, "dropout": 0.0, "freeze_trunk": True, "score_init": "normal"}
-    model = FCN(FCNConfig(stride=stride, skip_scales=scales, head_scale="calibrate", **knobs), CLASSES)
+    knobs: dict[str, object] = {
+        "width": 0.125,
+        "head_width": 64,
+        "dropout": 0.0,
+        "freeze_trunk": True,
+        "score_init": "normal",
+    }
+    knobs |= {"stride": stride, "skip_scales": scales, "head_scale": "calibrate"}
+    model = FCN(FCNConfig.model_validate(knobs), CLASSES)
     torch.manual_seed(0)
     initialise(model)
     for pool, wanted in LIKE_VGG.items():

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from atonce.model import FCN, initialise
-from atonce.recipes import FCNConfig
+from atonce.model import FCN
 from atonce.training import Callback, run_training, set_up
+from tests.networks import small_network
 from tests.tiny import log_of, tiny_recipe
 
 
@@ -25,8 +26,8 @@ def passes(model: FCN, images: Tensor, seeds: list[int] | None, autocast: bool =
     return logits.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
 
-def network(**config: object) -> FCN:
-    return initialise(FCN(FCNConfig.model_validate({"width": 0.125, "head_width": 16, **config}), 3)).train()
+def network(**config: Any) -> FCN:
+    return small_network(**{"head_width": 16, **config}).train()
 
 
 @pytest.mark.parametrize("config", [{}, {"alignment": "caffe", "upsampling": "learned"}, {"freeze_trunk": True}])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,11 +13,12 @@ from torch import Tensor
 
 from atonce.errors import TrainingError
 from atonce.model import FCN, initialise
-from atonce.model.skip_scaling import calibrate, head_mean_squared_norm, pool_statistics
+from atonce.model.skip_scaling import calibrate, head_mean_squared_norm, pool_standard_deviations, pool_statistics
 from atonce.recipes import FCNConfig
 from tests.model.rescaled import network, score_gradients, steps_of_logits, streets, train
+from tests.networks import small_network
 
-SMALL = {"width": 0.125, "head_width": 16, "skip_scales": "calibrate"}
+SMALL: dict[str, Any] = {"head_width": 16, "skip_scales": "calibrate"}
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +26,16 @@ def scenes() -> tuple[Tensor, Tensor]:
     return streets()
 
 
-def ratio_of_extremes(values: list[float]) -> float:
+def ratio_of_extremes(values: Sequence[float]) -> float:
     return max(values) / min(values)
 
 
 @pytest.mark.parametrize("gain", [1.0, 300.0])
 def test_each_score_layer_is_given_the_same_mean_squared_norm(gain: float) -> None:
     images = [torch.rand(2, 3, 64, 96) * 255 for _ in range(3)]
-    model = initialise(FCN(FCNConfig(**SMALL, head_scale="calibrate"), 2)).train()
+    model = small_network(2, **SMALL, head_scale="calibrate").train()
     with torch.no_grad():
-        model.trunk.get_submodule("conv3_3").weight.mul_(gain)  # type: ignore[operator]
+        model.get_parameter("trunk.conv3_3.weight").mul_(gain)
     resolved = calibrate(model, images)
     statistics = pool_statistics(model, images)
     head = head_mean_squared_norm(model, statistics.pool5, model.head_scale)
@@ -44,7 +48,7 @@ def test_each_score_layer_is_given_the_same_mean_squared_norm(gain: float) -> No
 
 def test_the_order_and_grouping_of_the_pictures_do_not_matter() -> None:
     images = torch.rand(4, 3, 64, 96) * 255
-    model = initialise(FCN(FCNConfig(**SMALL), 2))
+    model = small_network(2, **SMALL)
     whole = pool_statistics(model, [images])
     parts = pool_statistics(model, [images[2:], images[:2]])
     for pool, moments in whole.pools.items():
@@ -53,18 +57,18 @@ def test_the_order_and_grouping_of_the_pictures_do_not_matter() -> None:
 
 
 def test_numbers_that_are_given_are_left_alone() -> None:
-    model = initialise(FCN(FCNConfig(width=0.125, head_width=8, skip_scales=(0.5, 0.25), head_scale=2.0), 2))
+    model = small_network(2, skip_scales=(0.5, 0.25), head_scale=2.0)
     assert calibrate(model, [torch.rand(1, 3, 64, 64) * 255]) == model.config
     assert model.scales == {4: 0.5, 3: 0.25}
     assert model.head_scale == 2.0
 
 
 def test_nothing_to_calibrate_on() -> None:
-    model = initialise(FCN(FCNConfig(**SMALL), 2))
+    model = small_network(2, **SMALL)
     with pytest.raises(TrainingError, match="standard deviation of nan"):
         calibrate(model, [])
     with torch.no_grad():
-        model.head.fc7.bias.fill_(-1e9)
+        torch.nn.init.constant_(model.get_parameter("head.fc7.bias"), -1e9)
     with pytest.raises(TrainingError, match="fc7 have a mean square of 0"):
         calibrate(model, [torch.rand(1, 3, 64, 64) * 255])
 
@@ -122,7 +126,23 @@ def test_in_a_rescaled_trunk_the_constants_fail_and_calibration_does_not(scenes:
 def skip_share(model: FCN, images: Tensor) -> float:
     """The share of the variance of the logits over the pixels that is gone without the skips' kernels."""
     full = model(images)
-    for layer in model.score_pools.values():
-        layer.weight.zero_()  # type: ignore[operator, union-attr]
+    for name, parameter in model.named_parameters():
+        if name.startswith("score_pools.") and name.endswith(".weight"):
+            parameter.zero_()
     mean = full.mean((0, 2, 3), keepdim=True)
     return float((full - model(images)).square().mean() / (full - mean).square().mean())
+
+
+def test_calibration_uses_the_original_statistics(real_data: Path) -> None:
+    """The issue's measurement: 538 at pool3, 111 at pool4, 7 at pool5 on CamVid with the original weights."""
+    from atonce.data.images import read_image
+    from atonce.weights import load_weights
+
+    model = initialise(FCN(FCNConfig(head_width=8), 2))
+    load_weights(model, real_data / "weights" / "vgg16_features.pth")
+    pictures = sorted((real_data / "data" / "camvid" / "train").glob("*.png"))[::60]
+    images = [torch.from_numpy(read_image(p).copy()).permute(2, 0, 1)[None] for p in pictures]
+    deviations = pool_standard_deviations(model.eval(), images)
+    assert deviations[3] == pytest.approx(538, rel=0.1)
+    assert deviations[4] == pytest.approx(111, rel=0.1)
+    assert deviations[5] == pytest.approx(7.4, rel=0.15)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from atonce.recipes.knobs import Knob, knob_sections, yaml_value
-from atonce.recipes.load import build
+from atonce.recipes.recipe_files import build
 from atonce.recipes.schema import Recipe
 
 KNOBS = {knob.name: knob for section in knob_sections() for knob in section.knobs}

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ import pytest
 from atonce.serving import admission, connections, limits
 from atonce.serving.http_app import create_app
 from atonce.serving.limits import Limits, MemoryBudget
+from atonce.serving.request_errors import RequestError
 from atonce.serving.server import create_server, listen
 from atonce.serving.service import Service
-from tests.serving.live import Gated, Live, noise, saved, serving, until
+from tests.pictures import encoded, noise
+from tests.serving.live import Gated, Live, serving, until
 
-PICTURE = saved(noise(40, 40))
+PICTURE = encoded(noise(40, 40))
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
 GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -167,7 +170,8 @@ def test_the_longest_silent_gives_way_where_too_many_are_open(live: Live, monkey
         silent = []
         for count in range(3):
             silent.append(stack.enter_context(live.open()))
-            until(lambda count=count: len(live.server.server_state.connections) >= before + count + 1)
+            wanted = before + count + 1
+            until(lambda: len(live.server.server_state.connections) >= wanted)  # noqa: B023
             time.sleep(0.02)
         assert live.ask("GET", "/healthz").status == 200
         assert closed(silent[0])
@@ -177,7 +181,7 @@ def test_an_answer_that_nobody_takes_gives_its_memory_to_one_that_is_taken(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "GRACE_SECONDS", 30.0)
-    file = saved(np.zeros((400, 500, 3), np.uint8))
+    file = encoded(np.zeros((400, 500, 3), np.uint8))
     size = 11 * 400 * 500 * 2 + 128
     memory = live.service.memory.responses
     monkeypatch.setattr(memory, "free", size + 1000)
@@ -202,12 +206,12 @@ def test_the_slowest_transfer_is_cut_off_and_only_where_that_is_enough(monkeypat
     budget, cut = MemoryBudget(100), list[str]()
     with budget.reserve() as slow, budget.reserve() as fast, budget.reserve() as queued, budget.reserve() as new:
         for reservation, name, done in ((slow, "slow", 1), (fast, "fast", 1000)):
-            reservation.begin_transfer(lambda name=name: cut.append(name))
+            reservation.begin_transfer(partial(cut.append, name))
             reservation.extend(30)
             reservation.transferred = done
         queued.extend(30)
         time.sleep(0.001)
-        with pytest.raises(limits.RequestError):
+        with pytest.raises(RequestError):
             new.extend(80)
         assert cut == []
         new.extend(40)

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,10 @@ from atonce.inference.pixel_limit import PixelLimit
 from atonce.serving import decoding, responses
 from atonce.serving.jpeg_scans import MAX_SCANS, has_too_many_scans
 from atonce.serving.request_errors import RequestError
-from tests.serving.live import BOUNDARY, FORM, Live, form, noise, saved
+from tests.pictures import encoded, noise
+from tests.serving.live import BOUNDARY, FORM, Live, form
 
-PICTURE = saved(noise(40, 40))
+PICTURE = encoded(noise(40, 40))
 
 
 def png(width: int, height: int, content: bytes = b"", more: bytes = b"") -> bytes:
@@ -50,14 +52,14 @@ def tiff_bomb() -> bytes:
 
 def many_scans(count: int, between: bytes = b"") -> bytes:
     """A progressive JPEG whose last scan is repeated."""
-    file = saved(noise(16, 16), "JPEG", progressive=True)
+    file = encoded(noise(16, 16), "JPEG", progressive=True)
     last = file.rindex(b"\xff\xda")
     return file[:-2] + (between + file[last:-2]) * count + file[-2:]
 
 
 def animated(kind: str) -> bytes:
     frames = [Image.fromarray(noise(20, 20, seed)) for seed in range(3)]
-    return saved(frames[0], kind, save_all=True, append_images=frames[1:], duration=50)
+    return encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=50)
 
 
 def zipped() -> bytes:
@@ -81,16 +83,16 @@ UPLOADS: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "SVG": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>', 415, "is not a picture"),
     "EPS": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "is not a picture"),
     "PDF": (lambda: b"%PDF-1.7\n", 415, "is not a picture"),
-    "ICO": (lambda: saved(noise(32, 32), "ICO"), 415, "is not a picture"),
-    "JPEG 2000": (lambda: saved(noise(32, 32), "JPEG2000"), 415, "is not a picture"),
+    "ICO": (lambda: encoded(noise(32, 32), "ICO"), 415, "is not a picture"),
+    "JPEG 2000": (lambda: encoded(noise(32, 32), "JPEG2000"), 415, "is not a picture"),
     "a zip bomb": (zipped, 415, "is not a picture"),
     "a gzipped picture": (lambda: gzip.compress(PICTURE), 415, "is not a picture"),
     "random bytes": (lambda: noise(50, 50).tobytes(), 415, "is not a picture"),
     "the beginning of a PNG": (lambda: PICTURE[:20], 422, "cannot be read"),
     "half a PNG": (lambda: PICTURE[: len(PICTURE) // 2], 422, "cannot be read"),
-    "half a JPEG": (lambda: saved(noise(40, 40), "JPEG")[:900], 422, "truncated"),
-    "half a TIFF": (lambda: saved(noise(40, 40), "TIFF", compression="tiff_lzw")[:900], 422, "damaged"),
-    "half a WebP": (lambda: saved(noise(40, 40), "WEBP")[:300], 422, ""),
+    "half a JPEG": (lambda: encoded(noise(40, 40), "JPEG")[:900], 422, "truncated"),
+    "half a TIFF": (lambda: encoded(noise(40, 40), "TIFF", compression="tiff_lzw")[:900], 422, "damaged"),
+    "half a WebP": (lambda: encoded(noise(40, 40), "WEBP")[:300], 422, ""),
     "a PNG of other pixels than it says": (lambda: png(100, 100, bytes(10)), 422, "cannot be read"),
     "a PNG without pixels": (lambda: png(0, 7), 422, ""),
     "a PNG bomb": (lambda: png(30_000, 30_000, bytes(1_000_000)), 413, "30000x30000 pixels (900.0 megapixels)"),
@@ -99,7 +101,7 @@ UPLOADS: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "a TIFF bomb": (tiff_bomb, 422, "tiles of 30000x30000"),
     "a JPEG of many scans": (lambda: many_scans(200), 422, "too many scans"),
     "text bombs in a PNG": (lambda: with_text(100_000_000), 422, "cannot be read"),
-    "one pixel too many": (lambda: saved(Image.new("L", (200_001, 1))), 413, "at most 0.2 megapixels"),
+    "one pixel too many": (lambda: encoded(Image.new("L", (200_001, 1))), 413, "at most 0.2 megapixels"),
     "67 bytes of work for minutes": (lambda: png(1, 190_000, bytes(10)), 413, "1x190000 pixels, of which the network makes 6.1"),
     "a PGM as text": (lambda: b"P2 1 1 1 " + b"#\n" * 6000 + b"1", 422, "a PPM as text"),
     "an animated GIF": (lambda: animated("GIF"), 415, "an animated GIF; expected one picture"),
@@ -122,7 +124,7 @@ def test_a_grey_picture_of_another_maximum_is_decoded_at_once(live: Live) -> Non
     values = np.random.default_rng(0).integers(0, 2, (400, 500), np.uint8)
     reply = live.send(b"P5 500 400 1\n" + values.tobytes(), "format=labels")
     assert reply.status == 200
-    np.testing.assert_array_equal(reply.labels, live.send(saved(values * 255), "format=labels").labels)
+    np.testing.assert_array_equal(reply.labels, live.send(encoded(values * 255), "format=labels").labels)
     # The limits of this server are below those from which on slow files are refused.
     for file in (b"P2 2000 1000 1\n", rle_bitmap(2000, 1000)):
         with pytest.raises(RequestError, match=r"2\.0 megapixels; expected at most 1 of each; export it as PNG"):
@@ -136,7 +138,7 @@ def rle_bitmap(width: int, height: int) -> bytes:
 
 def test_any_damage_is_told_in_one_line(live: Live) -> None:
     rng = np.random.default_rng(0)
-    kinds = {
+    kinds: dict[str, dict[str, Any]] = {
         "PNG": {},
         "JPEG": {"progressive": True},
         "TIFF": {"compression": "tiff_lzw"},
@@ -144,15 +146,19 @@ def test_any_damage_is_told_in_one_line(live: Live) -> None:
         "GIF": {},
         "BMP": {},
     }
+    refused = 0
     for kind, options in kinds.items():
-        whole = np.frombuffer(saved(noise(24, 24), kind, **options), np.uint8)
+        whole = np.frombuffer(encoded(noise(24, 24), kind, **options), np.uint8)
         for _ in range(12):
             broken = whole.copy()
             positions = rng.integers(0, min(len(broken), 400), rng.integers(1, 12))
             broken[positions] = rng.integers(0, 256, len(positions))
             reply = live.send(broken.tobytes())
             assert reply.status in (200, 413, 415, 422), (kind, reply.body)
-            assert reply.status == 200 or reply.error
+            if reply.status != 200:
+                assert reply.error
+                refused += 1
+    assert refused > 20, "the damage is too small to be noticed"
 
 
 def test_a_mode_without_meaning_is_told(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,8 +176,8 @@ def test_scans_are_counted_where_they_are(live: Live) -> None:
     assert not has_too_many_scans(many_scans(MAX_SCANS - 20))
     assert has_too_many_scans(many_scans(MAX_SCANS + 1))
     # Phones append films, in which the same two bytes stand by chance.
-    assert not has_too_many_scans(saved(noise(16, 16), "JPEG") + b"\xff\xda" * 1000)
-    assert live.send(saved(noise(16, 16), "JPEG") + b"\xff\xda" * 1000).status == 200
+    assert not has_too_many_scans(encoded(noise(16, 16), "JPEG") + b"\xff\xda" * 1000)
+    assert live.send(encoded(noise(16, 16), "JPEG") + b"\xff\xda" * 1000).status == 200
     # An end of the picture hidden in a table or behind a marker that no encoder writes ends nothing.
     assert has_too_many_scans(many_scans(MAX_SCANS + 1, b"\xff\xfe\x00\x04\xff\xd9"))
     assert has_too_many_scans(many_scans(MAX_SCANS + 1, b"\xff\x02\x00\x04\xff\xd9"))
@@ -259,7 +265,7 @@ def test_the_limit_is_the_files_and_not_the_forms(live: Live) -> None:
 def test_probabilities_that_would_fill_the_memory(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "MAX_PROBABILITIES", 11 * 40 * 40)
     assert live.send(PICTURE, "format=probabilities").status == 200
-    reply = live.send(saved(noise(40, 41)), "format=probabilities")
+    reply = live.send(encoded(noise(40, 41)), "format=probabilities")
     assert reply.status == 413
     assert "probabilities of 11 classes for 41x40 pixels" in reply.error
 

@@ -17,8 +17,9 @@ from atonce.inference import Predictor, Result
 from atonce.labels import CAMVID, LabelSpec
 from atonce.serving.request_errors import RequestError
 from atonce.serving.responses import ResponseOptions, encode_result, negotiate_format
-from tests.exporting.networks import bundle
-from tests.serving.live import Live, Reply, noise, saved, serving
+from tests.networks import small_model_file
+from tests.pictures import encoded, noise
+from tests.serving.live import Live, Reply, serving
 
 
 @pytest.fixture(scope="module")
@@ -29,25 +30,25 @@ def segment(tiny_model: Path) -> Predictor:
 def turned() -> bytes:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    return saved(noise(31, 45), "JPEG", exif=exif)
+    return encoded(noise(31, 45), "JPEG", exif=exif)
 
 
 FILES = {
-    "PNG": lambda: saved(noise(48, 64)),
-    "JPEG": lambda: saved(noise(33, 47), "JPEG"),
-    "progressive JPEG": lambda: saved(noise(33, 47), "JPEG", progressive=True),
+    "PNG": lambda: encoded(noise(48, 64)),
+    "JPEG": lambda: encoded(noise(33, 47), "JPEG"),
+    "progressive JPEG": lambda: encoded(noise(33, 47), "JPEG", progressive=True),
     "EXIF-turned": turned,
-    "CMYK": lambda: saved(Image.fromarray(noise(31, 45)).convert("CMYK"), "JPEG"),
-    "16 bit": lambda: saved(noise(31, 45)[..., 0].astype(np.uint16) * 257),
-    "grey": lambda: saved(Image.fromarray(noise(31, 45)).convert("L")),
-    "RGBA": lambda: saved(Image.fromarray(noise(31, 45)).convert("RGBA")),
-    "palette": lambda: saved(Image.fromarray(noise(31, 45)).convert("P")),
-    "TIFF": lambda: saved(noise(31, 45), "TIFF", compression="tiff_lzw"),
-    "WebP": lambda: saved(noise(31, 45), "WEBP"),
-    "PPM": lambda: saved(noise(31, 45), "PPM"),
-    "GIF": lambda: saved(Image.fromarray(noise(31, 45)).convert("P"), "GIF"),
-    "one row": lambda: saved(noise(1, 200)),
-    "one pixel": lambda: saved(noise(1, 1)),
+    "CMYK": lambda: encoded(Image.fromarray(noise(31, 45)).convert("CMYK"), "JPEG"),
+    "16 bit": lambda: encoded(noise(31, 45)[..., 0].astype(np.uint16) * 257),
+    "grey": lambda: encoded(Image.fromarray(noise(31, 45)).convert("L")),
+    "RGBA": lambda: encoded(Image.fromarray(noise(31, 45)).convert("RGBA")),
+    "palette": lambda: encoded(Image.fromarray(noise(31, 45)).convert("P")),
+    "TIFF": lambda: encoded(noise(31, 45), "TIFF", compression="tiff_lzw"),
+    "WebP": lambda: encoded(noise(31, 45), "WEBP"),
+    "PPM": lambda: encoded(noise(31, 45), "PPM"),
+    "GIF": lambda: encoded(Image.fromarray(noise(31, 45)).convert("P"), "GIF"),
+    "one row": lambda: encoded(noise(1, 200)),
+    "one pixel": lambda: encoded(noise(1, 1)),
 }
 
 
@@ -61,7 +62,7 @@ def test_the_labels_are_those_of_the_predictor(live: Live, segment: Predictor, m
 
 
 def test_the_label_picture_has_the_palette(live: Live, segment: Predictor) -> None:
-    reply = live.send(saved(noise(48, 64)), "format=labels")
+    reply = live.send(encoded(noise(48, 64)), "format=labels")
     with Image.open(BytesIO(reply.body)) as picture:
         np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), CAMVID.colour(segment(noise(48, 64)).labels))
 
@@ -69,7 +70,7 @@ def test_the_label_picture_has_the_palette(live: Live, segment: Predictor) -> No
 def test_overlays(live: Live, segment: Predictor) -> None:
     result = segment(noise(48, 64))
     for query, opacity in (("", 0.5), ("&opacity=0", 0.0), ("&opacity=1", 1.0)):
-        reply = live.send(saved(noise(48, 64)), f"format=overlay{query}")
+        reply = live.send(encoded(noise(48, 64)), f"format=overlay{query}")
         with Image.open(BytesIO(reply.body)) as picture:
             np.testing.assert_array_equal(np.asarray(picture), np.asarray(result.overlay(opacity)))
 
@@ -87,11 +88,11 @@ def test_the_layer_over_the_picture_is_the_overlay(live: Live) -> None:
         alpha = above[..., 3:] / 255 * opacity
         shown = np.rint(above[..., :3] * alpha + image * (1 - alpha))
         np.testing.assert_array_equal(shown, np.asarray(result.overlay(opacity)))
-    assert "layer_png" in live.send(saved(noise(8, 8)), "layer=true").json
+    assert "layer_png" in live.send(encoded(noise(8, 8)), "layer=true").json
 
 
 def test_probabilities(live: Live, segment: Predictor) -> None:
-    reply = live.send(saved(noise(48, 64)), "format=probabilities")
+    reply = live.send(encoded(noise(48, 64)), "format=probabilities")
     found = np.load(BytesIO(reply.body), allow_pickle=False)
     assert found.dtype == np.float16
     np.testing.assert_array_equal(found, segment(noise(48, 64)).probabilities.astype(np.float16))
@@ -99,7 +100,7 @@ def test_probabilities(live: Live, segment: Predictor) -> None:
 
 def test_json_tells_the_shares_of_the_classes(live: Live, segment: Predictor) -> None:
     labels = segment(noise(48, 64)).labels
-    told = live.post(saved(noise(48, 64))).json
+    told = live.post(encoded(noise(48, 64))).json
     assert (told["width"], told["height"]) == (64, 48)
     assert [entry["name"] for entry in told["classes"]] == list(CAMVID.names)
     assert [tuple(entry["colour"]) for entry in told["classes"]] == list(CAMVID.palette)
@@ -112,7 +113,7 @@ def test_json_tells_the_shares_of_the_classes(live: Live, segment: Predictor) ->
 
 
 def test_json_with_the_label_picture(live: Live, segment: Predictor) -> None:
-    told = live.post(saved(noise(48, 64)), "labels=true").json
+    told = live.post(encoded(noise(48, 64)), "labels=true").json
     labels = Reply(200, {}, base64.b64decode(told["labels_png"])).labels
     np.testing.assert_array_equal(labels, segment(noise(48, 64)).labels)
 
@@ -140,9 +141,9 @@ def test_an_accept_header_that_cannot_be_met(header: str) -> None:
 
 
 def test_the_query_wins_over_the_accept_header(live: Live) -> None:
-    reply = live.send(saved(noise(8, 8)), "format=overlay", Accept="application/json")
+    reply = live.send(encoded(noise(8, 8)), "format=overlay", Accept="application/json")
     assert reply.headers["content-type"] == "image/png"
-    assert live.send(saved(noise(8, 8)), Accept="text/html").status == 406
+    assert live.send(encoded(noise(8, 8)), Accept="text/html").status == 406
 
 
 def test_the_model_is_described_without_the_machine_it_was_trained_on(live: Live, tiny_model: Path) -> None:
@@ -157,7 +158,7 @@ def test_the_model_is_described_without_the_machine_it_was_trained_on(live: Live
 
 
 def test_numbers_that_json_does_not_know(tmp_path: Path) -> None:
-    described = bundle()
+    described = small_model_file()
     described.scores = {"mean_iou": math.nan, "boundary": [math.inf]}
     described.save(tmp_path / "model.safetensors")
     with serving(tmp_path / "model.safetensors") as live:
@@ -171,23 +172,34 @@ def test_health_and_the_description_of_the_interface(live: Live) -> None:
     assert set(described["paths"]["/predict"]["post"]["requestBody"]["content"]) == {"multipart/form-data", "image/*"}
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("probabilities", [False, True])
-def test_exported_files_are_served(engine: str, probabilities: bool, tmp_path: Path) -> None:
+def exported(path: Path, engine: str, *, probabilities: bool) -> Path:
+    """A file of the graph, for a test that is skipped where the engine is not installed."""
     pytest.importorskip("onnx", reason="the extra `export` is not installed")
     pytest.importorskip(engine, reason="the extra `export` is not installed")
     from atonce.exporting.graph_files import Target, write_graph
 
-    path = tmp_path / "model.onnx"
-    write_graph(bundle(), Target.ONNX, path, probabilities=probabilities)
+    write_graph(small_model_file(), Target.ONNX, path, probabilities=probabilities)
+    return path
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_exported_files_are_served(engine: str, tmp_path: Path) -> None:
+    path = exported(tmp_path / "model.onnx", engine, probabilities=True)
     expected = atonce.load(path, engine=engine)(noise(40, 70))
     with serving(path, engine=engine) as live:
-        np.testing.assert_array_equal(live.post(saved(noise(40, 70)), "format=labels").labels, expected.labels)
+        np.testing.assert_array_equal(live.post(encoded(noise(40, 70)), "format=labels").labels, expected.labels)
         assert live.ask("GET", "/model").json["engine"] == engine
-        reply = live.post(saved(noise(40, 70)), "format=probabilities")
-        if probabilities:
-            found = np.load(BytesIO(reply.body), allow_pickle=False)
-            np.testing.assert_array_equal(found, expected.probabilities.astype(np.float16))
-        else:
-            assert reply.status == 422
-            assert "export the model with --probabilities" in reply.error
+        reply = live.post(encoded(noise(40, 70)), "format=probabilities")
+        found = np.load(BytesIO(reply.body), allow_pickle=False)
+        np.testing.assert_array_equal(found, expected.probabilities.astype(np.float16))
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_exported_files_without_probabilities_serve_labels_and_refuse_the_rest(engine: str, tmp_path: Path) -> None:
+    path = exported(tmp_path / "model.onnx", engine, probabilities=False)
+    expected = atonce.load(path, engine=engine)(noise(40, 70))
+    with serving(path, engine=engine) as live:
+        np.testing.assert_array_equal(live.post(encoded(noise(40, 70)), "format=labels").labels, expected.labels)
+        reply = live.post(encoded(noise(40, 70)), "format=probabilities")
+        assert reply.status == 422
+        assert "export the model with --probabilities" in reply.error

@@ -38,7 +38,10 @@ def test_side_by_side_is_the_same_and_a_failed_run_is_a_result(street_data: Path
     wild = read_result(tmp_path / "out" / "wild" / "seed-0")
     assert wild and wild.failed
     assert re.fullmatch(r"the (loss|gradient) is (nan|inf) at step \d+", wild.failed)
-    assert f"| wild | 0 of 1; seed 0 failed: {wild.failed} | – |" in done.stdout
+    assert f"- wild: seed 0 failed: {wild.failed}" in done.stdout
+    assert re.search(r"^ wild +0 of 1 +– ", done.stdout, re.MULTILINE)
+    table = (tmp_path / "out" / "table.md").read_text("utf-8")
+    assert f"| wild | 0 of 1; seed 0 failed: {wild.failed} | – |" in table
     assert f"failed: {wild.failed}" in (tmp_path / "out" / "report.html").read_text("utf-8")
     planned = plan_runs(load_study(str(tmp_path / "mine.yaml")), tiny_recipe(*LONGER), 1, tmp_path / "out")
     callback = RecordStarts()

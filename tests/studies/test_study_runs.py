@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ def test_killed_in_the_middle_it_goes_on_and_repeats_nothing(street_data: Path, 
     deadline = time.monotonic() + 90
     while not state.is_file() and time.monotonic() < deadline:
         time.sleep(0.01)
+    assert state.is_file(), "the second run never began"
     process.kill()
     process.wait()
     first = tmp_path / "killed" / "trained" / "seed-0" / "result.json"
@@ -36,7 +38,12 @@ def test_killed_in_the_middle_it_goes_on_and_repeats_nothing(street_data: Path, 
         "run 3 of 4: trained, seed 1",
         "run 4 of 4: frozen, seed 1",
     ]
-    assert "| frozen | 2 |" in again.stdout
+    assert re.search(r"^ frozen +2 +0\.\d{4} ", again.stdout, re.MULTILINE)
+    # A table of 80 columns; notes that all runs have stand there once.
+    rows = again.stdout.partition("\n- ")[0].splitlines()
+    assert max(map(len, rows)) <= 80 and "difference to trained" in rows[1]
+    assert again.stderr.count("classes from classes.yaml") == 1 and again.stderr.count("on cpu") == 1
+    assert "| frozen | 2 |" in (tmp_path / "killed" / "table.md").read_text("utf-8")
     # What comes of it is what an undisturbed study comes to.
     planned = plan_runs(load_study("freeze"), tiny_recipe(*LONGER), 2, tmp_path / "alone")
     run_sequentially(planned, street_data)

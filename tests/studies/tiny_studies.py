@@ -13,9 +13,14 @@ from tests.tiny import set_options
 LONGER = ("train.steps=12", "train.validate_every=4", "train.save_every=2")
 
 
+def ablate_words(data: Path, study: str, out: Path, *more: str, overrides: tuple[str, ...] = LONGER) -> list[str]:
+    """The words behind `atonce`."""
+    return ["ablate", str(data), "--study", study, "--out", str(out), *set_options(*overrides), *more]
+
+
 def ablate_command(data: Path, study: str, out: Path, *more: str, overrides: tuple[str, ...] = LONGER) -> list[str]:
-    words = [sys.executable, "-m", "atonce", "ablate", str(data), "--study", study, "--out", str(out)]
-    return [*words, *set_options(*overrides), *more]
+    """The same as a process."""
+    return [sys.executable, "-m", "atonce", *ablate_words(data, study, out, *more, overrides=overrides)]
 
 
 def save_description(planned: Sequence[PlannedRun], name: str, data: Path, out: Path) -> None:

@@ -17,12 +17,13 @@ from atonce.data import open_dataset
 from atonce.data.input_size import InputSize
 from atonce.errors import TrainingError, WeightsError
 from atonce.labels import CAMVID, LabelSpec
-from atonce.model import FCN, initialise
+from atonce.model import FCN
 from atonce.model_file import load_model_file
-from atonce.recipes import FCNConfig, load_recipe
+from atonce.recipes import load_recipe
 from atonce.storage import sha256_of
-from atonce.training import Callback, run_training, set_up
+from atonce.training import Callback, fit, run_training, set_up
 from atonce.training.distillation import Teacher, distillation_sum, load_teacher
+from tests.networks import small_network
 from tests.tiny import log_of, make_void, streets, tiny_recipe
 
 SIZES = {(64, 48): 6}
@@ -38,14 +39,14 @@ def softmax(scores: list[float], temperature: float) -> list[float]:
 def test_the_term_is_the_divergence_from_teacher_to_student_over_the_classes(temperature: float) -> None:
     student, teacher = [[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]], [[2.0, 0.5, -1.0], [0.0, 0.0, 4.0]]  # two pixels
     by_hand = 0.0
-    for mine, told in zip(student, teacher, strict=True):
-        q, p = softmax(mine, temperature), softmax(told, temperature)
+    for own, told in zip(student, teacher, strict=True):
+        q, p = softmax(own, temperature), softmax(told, temperature)
         by_hand += temperature**2 * sum(pk * math.log(pk / qk) for pk, qk in zip(p, q, strict=True))
-    pictures = [torch.tensor(scores).T.reshape(1, 3, 1, 2) for scores in (student, teacher)]
-    assert float(distillation_sum(*pictures, temperature)) == pytest.approx(by_hand, rel=1e-5)
-    assert float(distillation_sum(pictures[0], pictures[0], temperature)) == pytest.approx(0, abs=1e-6)
+    mine, theirs = (torch.tensor(scores).T.reshape(1, 3, 1, 2) for scores in (student, teacher))
+    assert float(distillation_sum(mine, theirs, temperature)) == pytest.approx(by_hand, rel=1e-5)
+    assert float(distillation_sum(mine, mine, temperature)) == pytest.approx(0, abs=1e-6)
     # A constant on all logits of a pixel changes no probability.
-    assert float(distillation_sum(pictures[0] + 7, pictures[1] - 3, temperature)) == pytest.approx(by_hand, rel=1e-4)
+    assert float(distillation_sum(mine + 7, theirs - 3, temperature)) == pytest.approx(by_hand, rel=1e-4)
 
 
 def test_its_gradient_is_the_difference_of_the_soft_probabilities_times_the_temperature() -> None:
@@ -57,7 +58,7 @@ def test_its_gradient_is_the_difference_of_the_soft_probabilities_times_the_temp
 
 
 def test_a_teacher_that_learned_at_another_size_is_shown_the_crop_at_that_size() -> None:
-    model = initialise(FCN(FCNConfig(width=0.125, head_width=8), 3)).eval()
+    model = small_network().eval()
     crop = torch.rand(2, 3, 48, 64) * 255
     assert torch.equal(Teacher(model, "")(crop), model(crop))
     with torch.no_grad():
@@ -73,17 +74,27 @@ def test_a_teacher_that_learned_at_another_size_is_shown_the_crop_at_that_size()
         (InputSize(1.0), InputSize(0.5), 2.0),
         (InputSize(0.25, 40), InputSize(0.25, 40), 1.0),
         (InputSize(1.0, 32), InputSize(1.0), 0.5),
+        (InputSize(1.0), InputSize(size=(24, 16)), (2.0, 4.0)),
+        (InputSize(size=(24, 16)), InputSize(size=(24, 16)), 1.0),
     ],
 )
 def test_the_zoom_follows_from_both_sizes(
-    street_data: Path, tiny_model: Path, tmp_path: Path, teacher: InputSize, student: InputSize, zoom: float
+    street_data: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    teacher: InputSize,
+    student: InputSize,
+    zoom: float | tuple[float, float],
 ) -> None:
-    bundle = load_model_file(tiny_model)
-    bundle.input_size = teacher
-    bundle.save(tmp_path / "teacher.safetensors")
+    described = load_model_file(tiny_model)
+    described.input_size = teacher
+    described.save(tmp_path / "teacher.safetensors")
     side = "null" if student.max_side is None else student.max_side
     recipe = tiny_recipe(
-        f"distill.teacher={tmp_path / 'teacher.safetensors'}", f"data.scale={student.scale}", f"data.max_side={side}"
+        f"distill.teacher={tmp_path / 'teacher.safetensors'}",
+        f"data.scale={student.scale}",
+        f"data.max_side={side}",
+        f"data.size={list(student.size) if student.size else 'null'}",
     )
     found = load_teacher(recipe, open_dataset(street_data), SIZES, CPU)
     assert found is not None
@@ -100,11 +111,11 @@ def test_a_recipe_without_a_teacher_has_none(street_data: Path) -> None:
 def test_a_teacher_of_other_classes_is_refused_in_one_line(
     street_data: Path, tiny_model: Path, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
-    bundle = load_model_file(tiny_model)
-    bundle.labels = LabelSpec.from_names(names)
-    bundle.model = FCN(bundle.model.config, len(names))
+    described = load_model_file(tiny_model)
+    described.labels = LabelSpec.from_names(names)
+    described.model = FCN(described.model.config, len(names))
     path = tmp_path / "teacher.safetensors"
-    bundle.save(path)
+    described.save(path)
     with pytest.raises(WeightsError, match=rf"the teacher \S*teacher.safetensors knows {len(names)} classes") as caught:
         run_training(tiny_recipe(f"distill.teacher={path}"), street_data, tmp_path / "run")
     assert "\n" not in str(caught.value)
@@ -162,6 +173,16 @@ def test_a_teacher_is_asked_in_evaluation_mode_in_every_step(
     assert not opinion.requires_grad
     trained = {id(p) for group in run.optimizer.param_groups for p in group["params"]}
     assert not trained & {id(p) for p in run.teacher.model.parameters()}
+    asked: list[bool] = []
+    ask = Teacher.__call__
+
+    def watch(teacher: Teacher, images: torch.Tensor) -> torch.Tensor:
+        asked.append(any(module.training for module in teacher.model.modules()))
+        return ask(teacher, images)
+
+    monkeypatch.setattr(Teacher, "__call__", watch)
+    fit(run, Callback())
+    assert asked == [False] * 4
 
 
 class TestResume:

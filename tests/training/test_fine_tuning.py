@@ -13,15 +13,15 @@ from atonce.errors import WeightsError
 from atonce.model import FCN
 from atonce.model_file import load_model_file
 from atonce.recipes import Recipe, load_recipe
-from atonce.recipes.load import given_keys
+from atonce.recipes.recipe_files import given_keys
 from atonce.training import Callback, run_training, set_up
-from atonce.training.recipe_choice import recipe_for
-from atonce.training.train_network import choose_run
+from atonce.training.fine_tuning import with_shape_of_weights
+from atonce.training.recipe_choice import choose_recipe, choose_run
 from tests.commands import Command
 from tests.tiny import SETTINGS, tiny_recipe
 
 IMAGES = torch.arange(2 * 3 * 48 * 64, dtype=torch.float32).reshape(2, 3, 48, 64) % 256
-TRAINING = tuple(text for text in SETTINGS if not text.startswith("model.")) + ("train.steps=1",)
+TRAINING = (*(text for text in SETTINGS if not text.startswith("model.")), "train.steps=1")
 """What a user sets who leaves the network to the weights."""
 
 
@@ -42,7 +42,8 @@ class Notes(Callback):
 def begun(data: Path, out: Path, weights: Path, *overrides: str, recipe: str = "folder") -> tuple[FCN, Recipe, str]:
     """The network before its first step, on the CPU, its recipe, and what was said of its weights."""
     notes = Notes()
-    folder, chosen = choose_run(data, recipe, out, [*TRAINING, f"weights={weights}", *overrides], resume=False)
+    settings = [*TRAINING, *overrides]
+    folder, chosen = choose_run(data, recipe=recipe, out=out, overrides=settings, weights=weights)
     with (run := set_up(chosen, data, folder, callback=notes)).lock:
         return run.model.eval(), chosen, notes.weights
 
@@ -155,7 +156,9 @@ def test_a_knob_that_is_set_stays_and_messages_name_the_number_that_fits(
     assert torch.equal(scores(model), scores(before)), "scales that were trained with are not measured anew"
 
 
-def test_a_knob_counts_as_set_by_an_override_a_file_of_ones_own_or_a_recipe(tmp_path: Path, tiny_run: Path) -> None:
+def test_a_knob_counts_as_set_by_an_override_a_file_of_ones_own_or_a_recipe(
+    street_data: Path, tmp_path: Path, tiny_run: Path
+) -> None:
     own = tmp_path / "own.yaml"
     own.write_text("model:\n  width: 0.5\nweights: null\n")
     assert given_keys("streets") == frozenset()
@@ -167,33 +170,35 @@ def test_a_knob_counts_as_set_by_an_override_a_file_of_ones_own_or_a_recipe(tmp_
         "train.activation_checkpointing",
     }
     assert given_keys(Recipe.model_validate({"data": {"scale": 2}})) == {"data.scale"}
-    weights = f"weights={tiny_run}"
-    assert recipe_for(tmp_path, "streets", [weights]).model.width == 0.125
-    assert recipe_for(tmp_path, str(own), [weights]).model.width == 0.5
-    assert recipe_for(tmp_path, str(own), [weights]).model.head_width == 16
+    assert choose_recipe(street_data, recipe="streets", weights=tiny_run).model.width == 0.125
+    network = choose_recipe(street_data, recipe=own, weights=tiny_run).model
+    assert (network.width, network.head_width) == (0.5, 16)
 
 
 def test_weights_that_are_no_model_leave_the_recipe_as_it_is(tmp_path: Path) -> None:
-    for weights in ("vgg16-caffe", str(tmp_path / "none.safetensors"), str(tmp_path)):
-        assert recipe_for(tmp_path, "streets", [f"weights={weights}"]).model == load_recipe("streets").model
+    recipe = load_recipe("streets")
+    (tmp_path / "text.safetensors").write_text("no model")
+    for weights in (None, "vgg16-caffe", "none.safetensors", "text.safetensors", "."):
+        there = weights and str(tmp_path / weights) if weights not in (None, "vgg16-caffe") else weights
+        assert with_shape_of_weights(recipe.model_copy(update={"weights": there}), ()).model == recipe.model
 
 
 def test_the_recipe_of_the_run_holds_the_network_and_the_run_goes_on(
     street_data: Path, tiny_run: Path, tmp_path: Path
 ) -> None:
     folder, recipe = choose_run(
-        street_data, "folder", tmp_path / "run", [*TRAINING, f"weights={tiny_run}"], resume=False
+        street_data, recipe="folder", out=tmp_path / "run", overrides=TRAINING, weights=tiny_run
     )
     run_training(recipe, street_data, folder)
     assert load_recipe(folder / "recipe.yaml").model.width == 0.125
-    _, again = choose_run(street_data, None, folder, ["train.steps=2"], resume=True)
+    _, again = choose_run(street_data, out=folder, overrides=["train.steps=2"], resume=True)
     assert run_training(again, street_data, folder, resume=True).progress.step == 2
 
 
 def test_a_run_without_a_model_yet_is_told(street_data: Path, tiny_run: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(tiny_run, tmp_path / "old"))
     (run / "model.safetensors").unlink()
-    with pytest.raises(WeightsError, match=r"old/model\.safetensors does not exist"):
+    with pytest.raises(WeightsError, match=r"old holds no model\.safetensors"):
         begun(street_data, tmp_path / "new", run)
 
 

@@ -10,19 +10,15 @@ import torch
 from torch import Tensor
 
 from atonce.data.batches import Batch
-from atonce.model import FCN, initialise
-from atonce.recipes import FCNConfig
+from atonce.model import FCN
 from atonce.training import Callback, set_up
 from atonce.training.loop import update
 from atonce.training.losses import cross_entropy_sum, kernels, l2_penalty, valid_weight
 from atonce.training.step_log import StepLog
+from tests.networks import small_network
 from tests.tiny import tiny_recipe
 
 COEFFICIENT = 0.25
-
-
-def tiny(**config: object) -> FCN:
-    return initialise(FCN(FCNConfig.model_validate({"width": 0.125, "head_width": 8, "dropout": 0, **config}), 3))
 
 
 def gradients(model: FCN, images: Tensor, labels: Tensor, coefficient: float) -> dict[str, Tensor]:
@@ -48,7 +44,7 @@ def labels() -> Tensor:
 def test_l2_adds_its_coefficient_times_the_kernel_to_the_gradient_of_kernels_alone(
     images: Tensor, labels: Tensor, upsampling: str
 ) -> None:
-    model = tiny(upsampling=upsampling).double()
+    model = small_network(dropout=0, upsampling=upsampling).double()
     without, with_l2 = (gradients(model, images, labels, c) for c in (0.0, COEFFICIENT))
     parameters = dict(model.named_parameters())
     assert without.keys() == with_l2.keys() == parameters.keys()
@@ -61,12 +57,16 @@ def test_l2_adds_its_coefficient_times_the_kernel_to_the_gradient_of_kernels_alo
 
 
 def test_fixed_upsampling_has_no_parameters_to_be_pulled_to_zero() -> None:
-    assert not [name for name, _ in tiny(upsampling="fixed").named_parameters() if name.startswith("up_")]
-    assert [name for name, _ in tiny(upsampling="learned").named_parameters() if name.startswith("up_")]
+    assert not [
+        name for name, _ in small_network(dropout=0, upsampling="fixed").named_parameters() if name.startswith("up_")
+    ]
+    assert [
+        name for name, _ in small_network(dropout=0, upsampling="learned").named_parameters() if name.startswith("up_")
+    ]
 
 
 def test_l2_leaves_a_frozen_trunk_out() -> None:
-    model = tiny(freeze_trunk=True)
+    model = small_network(dropout=0, freeze_trunk=True)
     head = sum(
         float(p.detach().square().sum()) for n, p in model.named_parameters() if p.ndim == 4 and "trunk" not in n
     )

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from atonce.model import FCN, initialise
-from atonce.recipes.schema import FCNConfig, OptimConfig
+from atonce.recipes.schema import OptimConfig
 from atonce.training.muon import Muon, orthogonalise
 from atonce.training.optimizers import build_optimizer, parameter_groups
+from tests.networks import small_network
 
 
 def plain_newton_schulz(matrix: Tensor) -> Tensor:
@@ -83,14 +83,14 @@ def test_what_is_not_orthogonal_steps_as_adamw() -> None:
 
 
 def test_kernels_of_trunk_and_head_alone_are_orthogonal() -> None:
-    model = initialise(FCN(FCNConfig(width=0.125, head_width=8, upsampling="learned"), 3))
+    model = small_network(upsampling="learned")
     groups = parameter_groups(model, OptimConfig(name="muon", weight_decay=0.1))
     assert [g["name"] for g in groups if g["orthogonal"]] == ["trunk kernels", "head kernels"]
     assert all(p.ndim == 4 for g in groups if g["orthogonal"] for p in g["params"])
 
 
 def test_weights_without_a_gradient_stay() -> None:
-    model = initialise(FCN(FCNConfig(width=0.125, head_width=8), 3))
+    model = small_network()
     optimizer = build_optimizer(model, OptimConfig(name="muon", weight_decay=0.1))
     before = [p.detach().clone() for p in model.parameters()]
     optimizer.step()

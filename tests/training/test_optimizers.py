@@ -9,8 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from atonce.model import FCN, initialise
-from atonce.recipes import FCNConfig
 from atonce.recipes.schema import OptimConfig
 from atonce.training import Callback, StepRecord, TrainingRun, run_training
 from atonce.training.losses import Losses
@@ -22,15 +20,12 @@ from atonce.training.optimizers import (
     parameter_groups,
     set_learning_rate,
 )
+from tests.networks import small_network
 from tests.tiny import log_of, tiny_recipe
 
 
-def tiny(**config: object) -> FCN:
-    return initialise(FCN(FCNConfig.model_validate({"width": 0.125, "head_width": 8, **config}), 3))
-
-
 def test_biases_learn_at_twice_the_rate_and_do_not_decay() -> None:
-    model = tiny(upsampling="learned")
+    model = small_network(upsampling="learned")
     groups = {
         g["name"]: g
         for g in parameter_groups(model, OptimConfig(name="adamw", lr=1e-3, weight_decay=0.1, trunk_lr_multiplier=0.5))
@@ -52,11 +47,11 @@ def test_biases_learn_at_twice_the_rate_and_do_not_decay() -> None:
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_decay_is_for_adamw_and_muon_alone(name: str) -> None:
     config = OptimConfig.model_validate({"name": name, "weight_decay": 0.1})
-    assert {group["weight_decay"] for group in parameter_groups(tiny(), config)} == {0.0}
+    assert {group["weight_decay"] for group in parameter_groups(small_network(), config)} == {0.0}
 
 
 def test_what_is_frozen_is_in_no_group() -> None:
-    names = [group["name"] for group in parameter_groups(tiny(freeze_trunk=True), OptimConfig())]
+    names = [group["name"] for group in parameter_groups(small_network(freeze_trunk=True), OptimConfig())]
     assert names == ["head kernels", "head biases", "scores kernels", "scores biases"]
 
 
@@ -65,7 +60,7 @@ def test_what_is_frozen_is_in_no_group() -> None:
     [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("muon", Muon)],
 )
 def test_the_optimiser_is_the_one_asked_for(name: str, kind: type) -> None:
-    optimizer = build_optimizer(tiny(), OptimConfig.model_validate({"name": name, "momentum": 0.8}))
+    optimizer = build_optimizer(small_network(), OptimConfig.model_validate({"name": name, "momentum": 0.8}))
     assert type(optimizer) is kind
     assert (optimizer.defaults["momentum"] if name == "sgd" else optimizer.defaults["betas"][0]) == 0.8
 
@@ -95,8 +90,31 @@ def test_the_warm_up_rises_in_equal_steps_to_below_the_peak() -> None:
     assert [learning_rate_factor(config, step, 0) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
 
 
+@pytest.mark.parametrize("steps", [9, 10, 27, 50, 281, 5000])
+def test_the_warm_up_is_a_tenth_of_the_steps_at_most(steps: int) -> None:
+    config = OptimConfig(warmup_steps=50, schedule="constant")
+    found = [learning_rate_factor(config, step, step / steps, steps=steps) for step in range(steps)]
+    length = min(50, steps // 10)
+    assert found[:length] == pytest.approx([(step + 1) / (length + 1) for step in range(length)])
+    assert set(found[length:]) == {1.0}
+
+
+def test_the_warm_up_is_a_tenth_of_the_time_at_most() -> None:
+    """27 steps fill the minutes, of 8000 that the recipe has."""
+    config = OptimConfig(warmup_steps=50, schedule="constant")
+    found = [learning_rate_factor(config, step, step / 27, steps=8000) for step in range(27)]
+    assert found[:3] == pytest.approx([1 / 51, 10 / 27, 20 / 27])
+    assert set(found[3:]) == {1.0}
+
+
+def test_a_warm_up_within_a_tenth_is_what_it_was() -> None:
+    config = OptimConfig(warmup_steps=50)
+    found = [learning_rate_factor(config, step, step / 6000, steps=6000) for step in range(50)]
+    assert found == [(step + 1) / 51 for step in range(50)]
+
+
 def test_every_group_keeps_its_share_of_the_rate() -> None:
-    optimizer = build_optimizer(tiny(), OptimConfig(lr=1e-2, trunk_lr_multiplier=0.1))
+    optimizer = build_optimizer(small_network(), OptimConfig(lr=1e-2, trunk_lr_multiplier=0.1))
     set_learning_rate(optimizer, 0.25)
     assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([2.5e-4, 5e-4, 2.5e-3, 5e-3, 2.5e-3, 5e-3])
 
@@ -114,7 +132,7 @@ def test_the_average_is_exponential_and_forgets_its_start() -> None:
 
 
 def test_swapping_twice_changes_no_bit() -> None:
-    model = tiny()
+    model = small_network()
     average = MovingAverage(model, 0.9)
     for parameter in model.parameters():
         nn.init.normal_(parameter)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import multiprocessing
 import random
 import shutil
 import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from safetensors import safe_open
 
 from atonce.errors import TrainingError
@@ -23,11 +19,10 @@ from atonce.training import Callback, TrainingRun, run_training
 from atonce.training.losses import Losses
 from atonce.training.run_folder import RunFolder
 from tests.tiny import log_of, tiny_recipe
-from tests.training.sessions import Fault, session
+from tests.training.comparisons import assert_same_tensors, metrics_of, tensors_of, without_times
+from tests.training.sessions import CAN_FORK, forkserver, run_session
 
-pytestmark = pytest.mark.skipif(
-    "forkserver" not in multiprocessing.get_all_start_methods(), reason="processes cannot be forked here"
-)
+pytestmark = pytest.mark.skipif(not CAN_FORK, reason="processes cannot be forked here")
 
 STEPS = 30
 COMMON = (f"train.steps={STEPS}", "train.validate_every=6", "train.save_every=4", "model.dropout=0.5")
@@ -45,72 +40,6 @@ RECIPES = {
     ),
     "muon": (*COMMON, "optim.name=muon", "optim.ema_decay=0.9", "optim.momentum=0.95"),
 }
-TIMES = {"seconds", "pictures_per_second", "waited", "minutes"}
-
-
-@pytest.fixture(scope="module")
-def processes() -> Any:
-    """Processes that start with everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    # The last is what building the first optimiser imports: two seconds each time.
-    context.set_forkserver_preload(["atonce.training", "tests.training.sessions", "torch._dynamo"])
-    return context
-
-
-def run_session(
-    processes: Any,
-    recipe: Recipe,
-    data: Path,
-    out: Path,
-    fault: Fault | None = None,
-    kill_after: Callable[[int], float | None] | None = None,
-) -> bool:
-    """One process that starts or resumes a run; True when it came to the end.
-
-    `kill_after(steps)` is asked after each step of the session: seconds until the kill, None to let it live.
-    """
-    here, there = processes.Pipe(duplex=False)
-    resume = (out / "recipe.yaml").exists()
-    process = processes.Process(target=session, args=(recipe, data, out, resume, there, fault))
-    process.start()
-    there.close()
-    done, messages = False, 0
-    try:
-        while True:
-            message = here.recv()
-            done = message == "done"
-            messages += 1
-            delay = kill_after(messages) if kill_after and not done else None
-            if delay is not None:
-                threading.Event().wait(delay)
-                process.kill()
-    except EOFError:
-        process.join()
-    # A kill may come between the last word and the end.
-    assert process.exitcode == -signal.SIGKILL or (done and process.exitcode == 0)
-    process.close()
-    return done
-
-
-def tensors_of(path: Path) -> dict[str, torch.Tensor]:
-    with safe_open(path, "pt") as file:
-        return {key: file.get_tensor(key) for key in sorted(file.keys())}
-
-
-def assert_same_tensors(path: Path, other: Path) -> None:
-    one, two = tensors_of(path), tensors_of(other)
-    assert one.keys() == two.keys()
-    different = [key for key in one if not torch.equal(one[key], two[key])]
-    assert not different, f"{path.name}: {different[:5]}"
-
-
-def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
-
-
-def metrics_of(run: Path) -> list[dict[str, Any]]:
-    with (run / "metrics.csv").open(encoding="utf-8") as file:
-        return without_times(list(csv.DictReader(file)))
 
 
 def assert_same_run(run: Path, alone: Path) -> None:
@@ -120,6 +49,11 @@ def assert_same_run(run: Path, alone: Path) -> None:
     assert without_times(log_of(run)) == without_times(log_of(alone))
     assert metrics_of(run) == metrics_of(alone)
     assert not list(run.rglob(".*.tmp*")), "a killed session's temporary files are still there"
+
+
+@pytest.fixture(scope="module")
+def processes() -> Any:
+    return forkserver()
 
 
 @pytest.fixture(scope="module", params=sorted(RECIPES))
@@ -152,7 +86,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(
             recipe,
             street_data,
             tmp_path / "run",
-            kill_after=lambda n, life=life, d=delay: d if n == life else None,
+            kill_after={life: delay}.get,
         ):
             break
         kills += 1
@@ -245,22 +179,25 @@ def resume_refused(tiny_run: Path, data: Path, tmp_path: Path, *overrides: str) 
     ("override", "named"),
     [
         ("optim.name=sgd", "optim.name"),
-        ("optim.ema_decay=0", None),
         ("model.freeze_trunk=true", "model.freeze_trunk"),
         ("model.head_width=8", "size mismatch"),
         ("model.stride=16", "pool3"),
     ],
 )
 def test_a_state_of_another_network_or_optimiser_is_refused_in_one_line(
-    tiny_run: Path, street_data: Path, tmp_path: Path, override: str, named: str | None
+    tiny_run: Path, street_data: Path, tmp_path: Path, override: str, named: str
 ) -> None:
-    if named is None:  # averages that nobody asks for any more do no harm
-        shutil.copytree(tiny_run, tmp_path / "run")
-        run_training(tiny_recipe(override, "train.steps=5"), street_data, tmp_path / "run", resume=True)
-        return
     message = resume_refused(tiny_run, street_data, tmp_path, override)
     assert "state.safetensors does not fit this recipe" in message
     assert named in message
+
+
+def test_averages_that_nobody_asks_for_any_more_do_no_harm(tiny_run: Path, street_data: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    run_training(tiny_recipe("optim.ema_decay=0", "train.steps=5"), street_data, run, resume=True)
+    assert [row["step"] for row in log_of(run)] == [1, 2, 3, 4, 5]
+    averages = [key for key in tensors_of(run / "state" / "state.safetensors") if "average" in key]
+    assert averages == []
 
 
 def test_averages_that_the_state_does_not_hold_are_asked_for_by_name(street_data: Path, tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from atonce.errors import TrainingError, as_command_line
 from atonce.recipes import Recipe
 from atonce.training import Callback, StepRecord, TrainedRun, TrainingRun
 from atonce.training.losses import Losses
-from atonce.training.train_network import override_texts
+from atonce.training.recipe_choice import override_texts
 from tests.commands import Command
-from tests.tiny import SETTINGS, log_of, set_options, tiny_recipe
+from tests.tiny import SETTINGS, log_of, set_options, streets, tiny_recipe
+from tests.training.comparisons import metrics_of, without_times
 
 OVERRIDES = [*SETTINGS, "train.validate_every=2"]
 
@@ -40,11 +41,6 @@ def by_command(street_data: Path, tmp_path: Path, atonce: Command) -> Path:
     return out
 
 
-def without_time(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    times = {"seconds", "pictures_per_second", "waited", "minutes"}
-    return [{key: value for key, value in row.items() if key not in times} for row in rows]
-
-
 def test_python_leaves_what_the_command_leaves(run: TrainedRun, by_command: Path) -> None:
     files = {path.relative_to(run.folder) for path in run.folder.rglob("*") if path.is_file()}
     assert files == {path.relative_to(by_command) for path in by_command.rglob("*") if path.is_file()}
@@ -58,11 +54,8 @@ def test_python_leaves_what_the_command_leaves(run: TrainedRun, by_command: Path
         "pictures.csv",
     ):
         assert (run.folder / name).read_bytes() == (by_command / name).read_bytes(), name
-    assert without_time(log_of(run.folder)) == without_time(log_of(by_command))
-    rows = [
-        list(csv.DictReader((folder / "metrics.csv").read_text().splitlines())) for folder in (run.folder, by_command)
-    ]
-    assert without_time(rows[0]) == without_time(rows[1])
+    assert without_times(log_of(run.folder)) == without_times(log_of(by_command))
+    assert metrics_of(run.folder) == metrics_of(by_command)
 
 
 def test_the_run_says_what_it_came_to(run: TrainedRun) -> None:
@@ -149,17 +142,81 @@ def test_a_callback_stops_a_run_which_is_validated_saved_and_can_go_on(
 ) -> None:
     stopped = train(street_data, tmp_path / "run", seed=3, callbacks=[StopAt(3)])
     assert (stopped.steps, stopped.stop_reason) == (3, "seen enough")
-    assert [row["step"] for row in csv.DictReader((stopped.folder / "metrics.csv").read_text().splitlines())] == [
-        "2",
-        "3",
-    ]
+    assert [row["step"] for row in metrics_of(stopped.folder)] == ["2", "3"]
     assert stopped.scores["mean_iou"] is not None
     finished = package.train(street_data, out=stopped.folder, resume=True, progress=False)
     assert finished.steps == 4 and finished.stop_reason is None
-    assert without_time(log_of(finished.folder))[-1] == without_time(log_of(run.folder))[-1]
+    assert without_times(log_of(finished.folder))[-1] == without_times(log_of(run.folder))[-1]
 
 
-def test_a_run_that_is_stopped_is_said_to_be_on_the_command_line(street_data: Path, tmp_path: Path, capsys) -> None:
+def test_a_run_in_several_sessions_remembers_them_all(street_data: Path, tmp_path: Path) -> None:
+    """The command of the first session has the weights and the changes to the recipe; a later one has not."""
+    from atonce import provenance
+
+    def session(number: int) -> provenance.Session:
+        return provenance.Session(f"atonce train {number}", f"commit{number}", f"2026-01-0{number}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for number, stop in ((1, [StopAt(1)]), (2, [StopAt(3)]), (3, [])):
+            patch.setattr(provenance, "begin_session", lambda number=number: session(number))
+            options: dict[str, Any] = {"callbacks": stop, "out": tmp_path / "run", "resume": number > 1}
+            package.train(
+                street_data,
+                recipe="streets" if number == 1 else None,
+                overrides=OVERRIDES if number == 1 else None,
+                progress=False,
+                **options,
+            )
+    told = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (told["command"], told["commit"], told["started"]) == ("atonce train 1", "commit1", "2026-01-01")
+    assert [s["command"] for s in told["sessions"]] == ["atonce train 1", "atonce train 2", "atonce train 3"]
+    assert [s["commit"] for s in told["sessions"]] == ["commit1", "commit2", "commit3"]
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert all(f"atonce train {number}" in page for number in (1, 2, 3))
+
+
+class Notes(Callback):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def on_note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (("model.skip_scales=unit", "model.head_scale=1"), None),
+        (("model.skip_scales=unit",), r"calibrated on 6 pictures: pool5 x \d\.\d+"),
+        (("model.head_scale=1",), r"calibrated on 6 pictures: pool4 x \d\.\d+, pool3 x \d\.\d+"),
+        (("model.stride=16",), r"calibrated on 6 pictures: pool4 x \d\.\d+, pool5 x \d\.\d+"),
+        (("model.stride=32",), r"calibrated on 6 pictures: pool5 x \d\.\d+"),
+        (("model.stride=32", "model.head_scale=1"), None),
+    ],
+)
+def test_what_was_measured_is_said_and_nothing_else(
+    street_data: Path, tmp_path: Path, settings: tuple[str, ...], told: str | None
+) -> None:
+    from atonce.training import set_up
+
+    notes = Notes()
+    set_up(tiny_recipe(*settings), street_data, tmp_path / "run", callback=notes)
+    found = [note for note in notes.notes if "calibrated" in note]
+    assert len(found) == (told is not None)
+    assert told is None or re.fullmatch(told, found[0]), found
+
+
+def test_one_picture_is_one_picture(tmp_path: Path) -> None:
+    from atonce.training import set_up
+
+    notes = Notes()
+    set_up(tiny_recipe(), streets(tmp_path / "data", train=1, val=1), tmp_path / "run", callback=notes)
+    assert any(note.startswith("calibrated on 1 picture: pool4 x") for note in notes.notes)
+
+
+def test_a_run_that_is_stopped_is_said_to_be_on_the_command_line(
+    street_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from atonce.cli.show import print_run
 
     print_run(train(street_data, tmp_path / "run", callbacks=[StopAt(1)]), street_data)
@@ -178,15 +235,20 @@ def test_recipes_as_objects_and_overrides_as_mappings(street_data: Path, tmp_pat
     ]
 
 
-@pytest.mark.parametrize("progress", [True, False])
 def test_progress_is_shown_where_it_is_wanted(
-    street_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], progress: bool
+    street_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train(street_data, tmp_path / "run", progress=progress)
+    train(street_data, tmp_path / "run", progress=True)
     said = capsys.readouterr()
     assert said.out == ""
-    assert ("step 4: loss" in said.err and "mean IoU" in said.err) == progress
-    assert progress or said.err == ""
+    assert "step 4: loss" in said.err and "mean IoU" in said.err
+
+
+def test_nothing_is_shown_where_progress_is_not_wanted(
+    street_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(street_data, tmp_path / "run", progress=False)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_options_are_named_as_the_caller_knows_them(run: TrainedRun, street_data: Path) -> None:

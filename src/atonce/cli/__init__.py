@@ -11,7 +11,7 @@ from typing import cast
 import typer
 
 from atonce.cli.app import CommandStopped, app
-from atonce.cli.endings import out_of_memory_line, stopped_line
+from atonce.cli.endings import out_of_memory_line, stopped_line, unreachable_line
 from atonce.cli.terminal import make_streams_printable
 from atonce.errors import UserError
 from atonce.signals import exit_code_of, raise_at_termination
@@ -53,7 +53,7 @@ def main() -> None:
         sys.stderr.write(f"atonce: {stopped_line()}\n")
         sys.exit(exit_code_of(error.__cause__ or error))
     except (RuntimeError, MemoryError, OSError) as error:
-        line = out_of_memory_line(error)
+        line = out_of_memory_line(error) or unreachable_line(error)
         if line is None:
             raise
         sys.stderr.write(f"atonce: {line}\n")
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _usage(error: Exception) -> str:
-    """What was wrong with the words of the command, in one line, and where they are explained."""
+    """Say in one line what was wrong with the words of the command, and where they are explained."""
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         return ""  # the help has been printed already

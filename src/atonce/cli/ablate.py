@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Data, Format
+from atonce.cli.options import Data, Device, Format
 from atonce.signals import exit_code_of
 
 if TYPE_CHECKING:
@@ -33,13 +33,21 @@ def ablate(
     format: Format = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant; 3 or more for an interval.")] = 3,
     out: Annotated[Path | None, typer.Option(help="Folder of the study; runs/<data>-<study> by default.")] = None,
-    devices: Annotated[str | None, typer.Option(help="Runs side by side, one on each: cuda:0,cuda:1.")] = None,
+    device: Device = None,
+    devices: Annotated[
+        str | None, typer.Option(help="In place of --device: runs side by side, one on each: cuda:0,cuda:1.")
+    ] = None,
     reuse: Annotated[
         list[Path] | None, typer.Option(help="Folder of a study whose runs of the same recipe and seed are reused.")
     ] = None,
 ) -> None:
     """Train variants of a recipe over seeds and compare them; a study that was stopped goes on where it was."""
-    from atonce.cli.show import print_lines
+    from atonce.training import choose_recipe
+
+    options: dict[str, Any] = {"recipe": recipe, "overrides": set_ or (), "weights": weights, "format": format}
+    # What is mistyped is said here, before the seconds that importing torch takes.
+    choose_recipe(data, **options)
+    from atonce.cli.show import print_study
     from atonce.progress import console
     from atonce.provenance import command_line
     from atonce.studies import ablate as run_ablation
@@ -48,21 +56,19 @@ def ablate(
         result = run_ablation(
             data,
             study,
-            recipe=recipe,
-            overrides=set_ or (),
-            weights=weights,
-            format=format,
             seeds=seeds,
             out=out,
+            device=device,
             devices=devices,
             reuse=reuse or (),
             callback=_study_progress(),
+            **options,
         )
     except KeyboardInterrupt as error:
         again = f"stopped; what is done is kept, go on with: {command_line()}"
         console.print(again, highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(exit_code_of(error)) from None
-    print_lines(result.table, f"report   {result.folder / 'report.html'}")
+    print_study(result)
 
 
 def _study_progress() -> StudyCallback:
@@ -72,7 +78,10 @@ def _study_progress() -> StudyCallback:
     from atonce.training.progress_display import progress_display
 
     class StudyProgress(StudyCallback):
-        """Prints one line when a run begins, one when it is over."""
+        """Prints one line when a run begins, one when it is over; a note that all runs have is printed once."""
+
+        def __init__(self) -> None:
+            self.seen: set[str] = set()
 
         def on_run_start(self, run: PlannedRun, *, number: int, total: int, device: str | None) -> None:
             self._print(f"run {number} of {total}: {run.title}{f' on {device}' if device else ''}")
@@ -85,7 +94,7 @@ def _study_progress() -> StudyCallback:
             self._print(f"{run.title}: reused from {study}")
 
         def training_callback(self) -> AbstractContextManager[Callback]:
-            return progress_display()
+            return progress_display(self.seen)
 
         def _print(self, text: str) -> None:
             console.print(text, highlight=False, markup=False, soft_wrap=True)

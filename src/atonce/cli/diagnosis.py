@@ -67,7 +67,7 @@ def _classes(examination: Examination) -> Table:
     labels, counted = examination.dataset.labels, {k: s for k, s in examination.statistics.items() if s.masks}
     table = Table("id", "class", box=None, header_style="dim", padding=(0, 2, 0, 0))
     longest = max(map(len, labels.names))
-    bar = max(1, min(_BAR_WIDTH, (results.width - longest - 8) // max(1, len(counted)) - 20))
+    bar = max(1, min(_BAR_WIDTH, (results.width - longest - 8) // max(1, len(counted)) - 21))
     table.columns[1].no_wrap = True
     for split in counted:
         table.add_column(split, justify="right", no_wrap=True)

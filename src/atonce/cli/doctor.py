@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Data, Format, GroundTruth
+from atonce.cli.options import Bands, Data, Format, GroundTruth, Images, Masks, bands_of
+
+if TYPE_CHECKING:
+    from atonce.doctor import FixedMasks
+
+
+class Borders(str, Enum):
+    """The choices of --borders: what becomes of pixels of no class along borders."""
+
+    NEAREST = "nearest"
+    VOID = "void"
 
 
 @app.command()
 def doctor(
     data: Data,
     format: Format = None,
+    images: Images = None,
+    masks: Masks = None,
     ground_truth: Annotated[GroundTruth | None, typer.Option(help="KITTI road: road (by default) or lane.")] = None,
+    bands: Bands = None,
     json_: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout, instead of tables.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write a page with overlays: page.html.")] = None,
     fix_classes: Annotated[
         Path | None, typer.Option(help="Write a classes.yaml with all names, values and colours found.")
+    ] = None,
+    fix_masks: Annotated[
+        Path | None, typer.Option(help="Folder for corrected copies of the masks: soft borders made hard.")
+    ] = None,
+    borders: Annotated[
+        Borders | None,
+        typer.Option(help="What --fix-masks makes of soft borders; by classes.yaml, or nearest (class)."),
+    ] = None,
+    border_width: Annotated[
+        int | None, typer.Option(min=1, max=32, help="How soft they are, in pixels; by classes.yaml, or 3.")
+    ] = None,
+    write_masks: Annotated[
+        Path | None, typer.Option(help="Folder for what was understood: images/, masks/ of class ids, classes.yaml.")
     ] = None,
     class_weights: Annotated[
         bool, typer.Option("--class-weights", help="Print weights of the classes, ready for a recipe.")
@@ -35,23 +62,29 @@ def doctor(
     import json
 
     from atonce.cli.diagnosis import print_examination
-    from atonce.doctor import examine, write_classes_file
+    from atonce.doctor import examine, write_classes_file, write_fixed_masks
+    from atonce.doctor import write_masks as write_masks_of
     from atonce.doctor import write_split as write_split_of
     from atonce.doctor.doctor_page import require_page_path
     from atonce.doctor.fix_classes import is_classes_file_of
     from atonce.doctor.split_proposal import split_files
     from atonce.progress import progress_bar
 
-    _refuse_existing(fix_classes, write_split)
+    _refuse_existing(fix_classes, write_split, write_masks)
     if out is not None:
         require_page_path(out)
-    truth: Literal["road", "lane"] | None = ground_truth.value if ground_truth else None
+    opened: dict[str, Any] = {
+        "ground_truth": ground_truth.value if ground_truth else None,
+        "images": images,
+        "masks": masks,
+    }
+    chosen = bands_of(bands)
     with progress_bar("reading the data") as progress:
         if fix_classes is None:
-            examination = examine(data, format, ground_truth=truth, workers=workers, progress=progress)
+            examination = examine(data, format, **opened, bands=chosen, workers=workers, progress=progress)
         else:
             examination = write_classes_file(
-                data, fix_classes, format, ground_truth=truth, workers=workers, progress=progress
+                data, fix_classes, format, **opened, bands=chosen, workers=workers, progress=progress
             )
     if fix_classes is not None:
         own = is_classes_file_of(examination.root, fix_classes)
@@ -60,6 +93,28 @@ def doctor(
         typer.echo(json.dumps(examination.to_json()))
     else:
         print_examination(examination, class_weights=class_weights)
+    wrong = examination.wrong
+    if fix_masks is not None:
+        with progress_bar("correcting the masks") as progress:
+            fixed = write_fixed_masks(
+                data,
+                fix_masks,
+                format,
+                borders=borders.value if borders else None,
+                border_width=border_width,
+                **opened,
+                workers=workers,
+                progress=progress,
+            )
+        _print_fixed(fixed, examination.root)
+        wrong = examination.wrong_beside_masks or bool(fixed.broken)
+    if write_masks is not None:
+        with progress_bar("writing masks") as progress:
+            written = write_masks_of(examination, write_masks, workers=workers, progress=progress)
+        _note(f"masks    {written.folder} ({written.pictures} pictures, {written.masks} masks, classes.yaml)")
+        for error in written.broken:
+            _note(f"atonce: not written: {error.for_command_line()}")
+        wrong = wrong or bool(written.broken)
     if write_split is not None:
         split = write_split_of(examination, write_split, val_fraction=val_fraction, seed=seed)
         files = " ".join(str(path) for path in split_files(write_split).values())
@@ -69,8 +124,21 @@ def doctor(
 
         write_page(examination, out)
         _note(f"page     {out}")
-    if examination.wrong:
+    if wrong:
         raise typer.Exit(2)
+
+
+def _print_fixed(fixed: FixedMasks, root: Path) -> None:
+    """Print what has become of the masks, and where the copies belong."""
+    from atonce.text import count_of
+
+    becomes = "the nearest class" if fixed.rule.to == "nearest" else "void"
+    what = f"{count_of(fixed.masks, 'mask')}, {fixed.changed} of them corrected: {count_of(fixed.pixels, 'pixel')}"
+    _note(f"masks    {fixed.folder} ({what} to {becomes}); use them in the place of those in {root}")
+    if fixed.classes_file is not None:
+        _note(f"classes  {fixed.classes_file} (give them names; it counts as {root / 'classes.yaml'})")
+    for error in fixed.broken:
+        _note(f"atonce: not corrected: {error.for_command_line()}")
 
 
 def _note(text: str) -> None:
@@ -78,11 +146,12 @@ def _note(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _refuse_existing(classes: Path | None, split: Path | None) -> None:
+def _refuse_existing(classes: Path | None, split: Path | None, masks: Path | None) -> None:
     """Refuse to overwrite a file before minutes of reading, not after."""
     from atonce.doctor.split_proposal import split_files
     from atonce.storage import refuse_existing
 
-    for target in (classes, *(split_files(split).values() if split else ())):
+    masks_files = (masks / "images", masks / "masks", masks / "classes.yaml") if masks else ()
+    for target in (classes, *masks_files, *(split_files(split).values() if split else ())):
         if target is not None:
             refuse_existing(target)

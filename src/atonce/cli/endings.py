@@ -1,7 +1,8 @@
-"""What a command says when it is stopped, or runs out of memory: what was kept, what to do."""
+"""What a command says when it is stopped, runs out of memory, or meets a path that it may not enter."""
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 
@@ -18,7 +19,7 @@ _KEPT = {
     "doctor": "the data are as they were",
     "streets": "the scenes are not complete; the same command draws them anew",
     "demo": "the same command goes on",
-    "weights": "what was downloaded is not complete; the same command begins anew",
+    "weights": "what has been downloaded is kept; the same command goes on with it",
 }
 """By command, what is left when it is stopped before its end. Training tells more, see `cli/train.py`."""
 
@@ -70,3 +71,13 @@ def out_of_memory_line(error: BaseException) -> str | None:
     more = f" ({int(asked[1]) / 1e6:,.0f} MB more were asked for)" if asked else ""
     remedy = _REMEDIES.get(command, _SMALLER_PICTURES) + _ON_CPU_TOO.get(command, "")
     return f"the computer's memory is full{more}; {remedy}"
+
+
+def unreachable_line(error: BaseException) -> str | None:
+    """Say which path cannot be opened, where the system has refused one that a user has named or has in a folder."""
+    refused = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
+    if not isinstance(error, OSError) or error.errno not in refused or error.filename is None:
+        return None
+    name = error.filename if isinstance(error.filename, str) else repr(error.filename)
+    shown = name if len(name) <= 300 else f"{name[:297]}..."
+    return f"{shown} cannot be opened: {error.strerror}; expected a file or folder that you may read and enter"

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Data, Device, Engine, Format, Model, Truth
+from atonce.cli.options import Data, Device, Engine, Format, Images, Masks, Model, Truth
 
 
 class Metric(str, Enum):
-    """What is scored: every class, or road as the KITTI benchmark scores it."""
+    """The scores that are wanted: of every class, or of road as the KITTI benchmark scores it."""
 
     CLASSES = "classes"
     ROAD = "road"
@@ -38,14 +38,22 @@ def evaluate(
     json_: Annotated[bool, typer.Option("--json", help="Scores as JSON on stdout instead of a table.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json, CSV, gallery and report.html.")] = None,
     format: Format = None,
+    images: Images = None,
+    masks: Masks = None,
     device: Device = None,
     engine: Engine = None,
 ) -> None:
     """Score a model on a split: one count over all pictures, at the pictures' own size."""
     import json
 
+    from atonce.cli.show import print_note
+    from atonce.data.formats import require_folder
+    from atonce.model_location import require_model_file
+
+    # What is mistyped is said here, before the seconds that importing torch takes.
+    require_model_file(model)
+    require_folder(data)
     from atonce.evaluation import evaluate as evaluate_model
-    from atonce.progress import console
 
     evaluation = evaluate_model(
         model,
@@ -59,9 +67,11 @@ def evaluate(
         quick=quick,
         out=out,
         format=format,
+        images=images,
+        masks=masks,
         device=device,
         engine=engine,
-        on_note=lambda note: console.print(note, highlight=False, markup=False, soft_wrap=True),
+        on_note=print_note,
     )
     scores = evaluation.to_json()
     if json_:
@@ -81,7 +91,7 @@ def _print(scores: dict[str, Any], title: str) -> None:
         print_scores(scores, title)
     if "boundary" in scores:
         within = scores["boundary"]["tolerance_pixels"]
-        reach = "0.75 % of the diagonal" if within is None else f"{within:g} pixels"
+        reach = "0.75 % of the diagonal" if within is None else f"{within:g} {'pixel' if within == 1 else 'pixels'}"
         line = f"boundary F1 {score_text(scores['boundary']['mean_f1'])} (within {reach})"
         if "calibration" in scores:
             line += f", calibration error {score_text(scores['calibration']['expected_calibration_error'])}"

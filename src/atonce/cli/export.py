@@ -24,12 +24,20 @@ def export(
         Path | None, typer.Option(help="Data or pictures: INT8 is calibrated on them, the file is checked with them.")
     ] = None,
     format: Format = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, which it is anyway: exported files are made and checked there.")
+    ] = None,
 ) -> None:
     """Export a network as one graph from picture to labels, and check that it is the same network."""
+    from atonce.cli.show import print_note
+    from atonce.model_location import require_model_file
+
+    # What is mistyped is said here, before the seconds that importing torch takes.
+    require_model_file(model)
     from atonce.exporting import export as export_model
     from atonce.progress import progress_bar
 
-    with progress_bar("checking") as progress:
+    with progress_bar("exporting") as progress:
         done = export_model(
             model,
             to=to,
@@ -38,7 +46,9 @@ def export(
             int8=int8,
             calibration=calibration,
             format=format,
+            device=device,
             progress=progress,
+            on_note=print_note,
         )
     typer.echo(done.parity.summary())
     typer.echo(f"{done.path} ({done.megabytes:.1f} MB)")

@@ -10,14 +10,22 @@ import typer
 
 
 class GroundTruth(str, Enum):
-    """Of KITTI road: all of the road, or the lane that the car is in."""
+    """The ground truth of KITTI road: all of the road, or the lane that the car is in."""
 
     ROAD = "road"
     LANE = "lane"
 
 
-Data = Annotated[Path, typer.Argument(help="Folder of KITTI road, CamVid, Cityscapes, VOC, or images/ and masks/.")]
+Data = Annotated[Path, typer.Argument(help="Folder of pictures and labels, of any tool in docs/own-data.md.")]
 Format = Annotated[str | None, typer.Option(help="The data's format; recognised from the folder by default.")]
+Images = Annotated[
+    str | None, typer.Option(help="Folder of the pictures, in DATA or elsewhere, where the layout is not recognised.")
+]
+Masks = Annotated[str | None, typer.Option(help="Folder of their masks; with --images.")]
+Bands = Annotated[
+    str | None,
+    typer.Option(help="Bands of the pictures to read, from 1 on: 4,3,2 as red, green, blue, or one; 1,2,3 by default."),
+]
 Model = Annotated[
     Path,
     typer.Argument(help="A run folder (its best model), a model file (.safetensors) or an exported one (.onnx, .xml)."),
@@ -28,3 +36,15 @@ Engine = Annotated[
     str | None,
     typer.Option(help="torch, torch-bf16, onnxruntime, openvino, or auto for the fastest in fp32; torch by default."),
 ]
+
+
+def bands_of(text: str | None) -> tuple[int, ...] | None:
+    """Read "4,3,2". Raises UserError: something else."""
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        from atonce.errors import UserError, option
+
+        raise UserError(f"{option('bands', text)}", "numbers from 1 on, such as 4,3,2") from None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Labels(str, Enum):
-    """How label pictures are written."""
+    """The styles of label pictures."""
 
     PALETTE = "palette"
     GREY = "grey"
@@ -60,26 +60,34 @@ def predict(
         typer.Option("--colour", "--color", metavar="CLASS=#RRGGBB", help="Of a class: road=#00ff00, road=lime."),
     ] = None,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours in the overlay.")] = 0.5,
-    overlays: Annotated[Overlays, typer.Option(help="Format of the overlays of pictures.")] = Overlays.JPG,
+    overlays: Annotated[
+        Overlays, typer.Option(metavar="FORMAT", help="Overlays of pictures as jpg or png, or none.")
+    ] = Overlays.JPG,
     labels: Annotated[
         Labels,
         typer.Option(
-            help="Label pictures: ids with a palette; ids in grey, for OpenCV; the values of the masks that were "
-            "trained on; colours."
+            metavar="STYLE",
+            help="Label pictures as palette (ids in colour), grey (ids, for OpenCV), values (those of the masks that "
+            "were trained on) or colours.",
         ),
     ] = Labels.PALETTE,
     write: Annotated[
         list[Annotations] | None,
         typer.Option(
-            help="Of pictures also coco.json (masks), labelme/ (polygons), json/ (both and shares), areas.csv. May be "
-            "repeated."
+            metavar="FORMAT",
+            help="Of pictures also coco (coco.json, masks), labelme (labelme/, polygons), json (json/, areas and "
+            "polygons) or csv (areas.csv). May be repeated.",
         ),
     ] = None,
-    simplify: Annotated[float, typer.Option(min=0, help="Pixels by which polygons may be off, for fewer points.")] = 1,
-    min_area: Annotated[float, typer.Option(min=0, help="Leave smaller areas out of annotations, in pixels.")] = 0,
+    simplify: Annotated[
+        float, typer.Option(min=0, metavar="PIXELS", help="Polygons may be off by this, for fewer points.")
+    ] = 1,
+    min_area: Annotated[
+        float, typer.Option(min=0, metavar="PIXELS", help="Leave smaller areas out of annotations.")
+    ] = 0,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="With one --only: where its probability is at least this."),
+        typer.Option(min=0, max=1, metavar="0..1", help="Of one --only: where its probability is at least this."),
     ] = None,
     maps: Annotated[
         bool,
@@ -94,10 +102,11 @@ def predict(
     no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave out the sound of videos.")] = False,
     scale: Annotated[
         float | None,
-        typer.Option(help="Factor on height and width before the network; by default that of the training."),
+        typer.Option(metavar="FACTOR", help="On height and width before the network; that of the training by default."),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(min=1, help="The longer side that the network sees, in pixels, instead of a scale.")
+        int | None,
+        typer.Option(min=1, metavar="PIXELS", help="The longer side that the network sees, instead of --scale."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do what is done already once more.")] = False,
     max_megapixels: Annotated[
@@ -110,6 +119,10 @@ def predict(
 
     What the same model has done with the same options is skipped; results are no inputs, nor are a data set's masks.
     """
+    from atonce.model_location import require_model_file
+
+    # What is mistyped is said here, before the seconds that importing torch takes.
+    require_model_file(model)
     from atonce.inference.folders import predict as predict_all
     from atonce.inference.inputs import find_jobs
     from atonce.progress import progress_bar
@@ -164,9 +177,9 @@ def _colour(text: str) -> tuple[str, str]:
 
 
 def _print_note(text: str) -> None:
-    from atonce.progress import console
+    from atonce.cli.show import print_note
 
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    print_note(text)
 
 
 def _summary_line(summary: Summary) -> str:

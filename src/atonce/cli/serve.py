@@ -40,6 +40,10 @@ def serve(
 
     There is no password and no encryption: beyond this machine, put a proxy before it.
     """
+    from atonce.model_location import require_model_file
+
+    # What is mistyped is said here, before the seconds that importing torch takes.
+    require_model_file(model)
     from atonce.serving import serve as serve_model
     from atonce.serving.limits import Limits
 

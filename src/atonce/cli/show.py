@@ -7,16 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from atonce.progress import PrintableConsole
+from atonce.text import count_of
 
 if TYPE_CHECKING:
+    from atonce.studies import StudyResult
+    from atonce.studies.paired_statistics import MeanStd, PairedDifference
     from atonce.training import TrainedRun
 
 results = PrintableConsole(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
-"""What the user asked for, on stdout; silent in all processes of a machine but the first."""
+"""The console for what the user asked for, on stdout; silent in all processes of a machine but the first."""
 
 
 def print_lines(*lines: str) -> None:
@@ -24,11 +28,19 @@ def print_lines(*lines: str) -> None:
     results.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
+def print_note(text: str) -> None:
+    """Print a line on stderr that a user should know, its options as flags."""
+    from atonce.errors import as_command_line
+    from atonce.progress import console
+
+    console.print(as_command_line(text), highlight=False, markup=False, soft_wrap=True)
+
+
 def print_run(run: TrainedRun, data: Path) -> None:
     """Print a trained run: the best model's scores, how long it took, where its files are."""
     assert run.evaluation is not None
     print_scores(run.scores, f"{data} (val)")
-    lines = [f"{run.steps} steps in {run.minutes:.1f} minutes, best at step {run.best_step}"]
+    lines = [f"{count_of(run.steps, 'step')} in {run.minutes:.1f} minutes, best at step {run.best_step}"]
     if run.stop_reason is not None:
         lines.append(f"stopped: {run.stop_reason}")
     if run.waited is not None:
@@ -63,6 +75,41 @@ def _scores_table(scores: Mapping[str, Any]) -> Table:
     table.add_row("frequency-weighted", score_text(scores["frequency_weighted_iou"]), "", "", "")
     table.add_row("pixel accuracy", "", score_text(scores["pixel_accuracy"]), "", "")
     return table
+
+
+def print_study(result: StudyResult) -> None:
+    """Print the table of a study, as narrow as a terminal, and how to read it; the whole table is in its report."""
+    baseline = result.rows[0].variant
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("variant", "runs", "mean IoU", f"difference to {baseline}", "pixel accuracy", "minutes"):
+        table.add_column(Text(column), justify="left" if column == "variant" else "right", vertical="top")
+    for row in result.rows:
+        minutes = row.means["minutes"]
+        cells = [row.variant, row.count, _mean_over_std(row.means["mean_iou"])]
+        cells += [
+            _difference_over_interval(row.differences.get("mean_iou")),
+            _mean_over_std(row.means["pixel_accuracy"]),
+        ]
+        table.add_row(*map(Text, cells), "–" if minutes is None else f"{minutes.mean:.1f}")
+    results.print(table)
+    failed = (f"{row.variant}: seed {seed} failed: {why}" for row in result.rows for seed, why in row.failed.items())
+    for line in (*failed, *result.notes):
+        results.print(f"- {line}", highlight=False, markup=False)
+    print_lines("", f"table    {result.folder / 'table.md'}", f"report   {result.folder / 'report.html'}")
+
+
+def _mean_over_std(value: MeanStd | None) -> str:
+    """Write a mean and, below it, the standard deviation, where there is one."""
+    if value is None:
+        return "–"
+    return f"{value.mean:.4f}" + (f"\n± {value.std:.4f}" if value.std is not None else "")
+
+
+def _difference_over_interval(value: PairedDifference | None) -> str:
+    """Write a difference and, below it, its confidence interval, where there is one."""
+    if value is None:
+        return "–"
+    return f"{value.mean:+.4f}" + (f"\n[{value.low:+.4f}, {value.high:+.4f}]" if value.low is not None else "")
 
 
 def score_text(value: float | None, factor: float = 1, digits: int = 4) -> str:

@@ -20,11 +20,15 @@ def submit(
     device: Device = None,
 ) -> None:
     """Write what the KITTI road benchmark takes: confidences of road seen from above, one PNG a picture, in a zip."""
+    from atonce.model_location import require_model_file
+
+    # What is mistyped is said here, before the seconds that importing torch takes.
+    require_model_file(model)
     from atonce.evaluation import submit as write_submission
-    from atonce.text import listing
+    from atonce.text import count_of, listing
 
     truth: Literal["road", "lane"] | None = ground_truth.value if ground_truth else None
     done = write_submission(model, data, out=out, ground_truth=truth, device=device)
     if done.left_out:
         typer.echo(f"not part of um_{done.kind}, left out: {len(done.left_out)} ({listing(done.left_out)})")
-    typer.echo(f"{len(done.entries)} views from above ({done.kind}): {out}")
+    typer.echo(f"{count_of(len(done.entries), 'view')} from above ({done.kind}): {out}")

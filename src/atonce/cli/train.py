@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Data, Format, GroundTruth
+from atonce.cli.options import Bands, Data, Device, Format, GroundTruth, Images, Masks, bands_of
 from atonce.signals import exit_code_of
 
 if TYPE_CHECKING:
@@ -35,33 +35,47 @@ def train(
         str | None, typer.Option(help="Learn from this model file, too (distillation); 'none' from the masks alone.")
     ] = None,
     format: Format = None,
+    images: Images = None,
+    masks: Masks = None,
     ground_truth: Annotated[
         GroundTruth | None, typer.Option(help="KITTI road only: the whole road, or the lane that the car is in.")
     ] = None,
+    bands: Bands = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time at the latest.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all that is random.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    device: Device = None,
 ) -> None:
-    """Train a network on a folder of data and report on it."""
+    """Train a network on a folder of data and report on it.
+
+    Devices: the first GPU, or the CPU where there is none; --device chooses.
+    The first line says which one it is. Several GPUs: torchrun --nproc-per-node
+    2 -m atonce train DATA, or accelerate launch; each process takes one.
+    """
     from functools import partial
 
+    from atonce.training import choose_run
+
+    options: dict[str, Any] = {
+        "recipe": recipe,
+        "out": out,
+        "overrides": set_,
+        "weights": weights,
+        "teacher": teacher,
+        "format": format,
+        "images": images,
+        "masks": masks,
+        "ground_truth": ground_truth.value if ground_truth else None,
+        "bands": bands_of(bands),
+        "max_minutes": max_minutes,
+        "seed": seed,
+        "resume": resume,
+    }
+    # What is mistyped is said here, before the seconds that importing torch takes.
+    choose_run(data, **options)
     from atonce.training import train as train_network
 
-    start = partial(
-        train_network,
-        data,
-        recipe=recipe,
-        out=out,
-        overrides=set_,
-        weights=weights,
-        teacher=teacher,
-        format=format,
-        ground_truth=ground_truth.value if ground_truth else None,
-        max_minutes=max_minutes,
-        seed=seed,
-        resume=resume,
-    )
-    train_and_print(data, start)
+    train_and_print(data, partial(train_network, data, device=device, **options))
 
 
 def train_and_print(data: Path, start: Callable[..., TrainedRun]) -> None:

@@ -12,7 +12,7 @@ from atonce.cli.app import app
 weights_app = typer.Typer(help="Pretrained weights: names, checks, conversion.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 
-Source = Annotated[str, typer.Argument(metavar="SRC", help="A file, or a name from `atonce weights list`.")]
+Source = Annotated[str, typer.Argument(metavar="SRC", help="A file or folder, or a name from `atonce weights list`.")]
 
 
 @weights_app.command("list")
@@ -77,7 +77,7 @@ def convert(
     from atonce.exporting.convert_weights import convert_weights
     from atonce.progress import console, progress_bar
 
-    with progress_bar("reading weights") as progress:
+    with progress_bar("reading weights", unit="MB") as progress:
         done = convert_weights(source, out, layout=from_, at_once=at_once, classes=classes, progress=progress)
     for note in done.notes:
         console.print(as_command_line(note), highlight=False, soft_wrap=True)

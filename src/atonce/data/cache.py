@@ -26,6 +26,7 @@ from safetensors import SafetensorError, safe_open
 
 from atonce.data.dataset import Dataset, Item
 from atonce.data.input_size import InputSize
+from atonce.data.mask_sources import mask_parts
 from atonce.errors import StorageError
 from atonce.safetensors_writer import save_tensors
 from atonce.storage import make_folder, remove_temporaries
@@ -105,7 +106,8 @@ class FileCache:
     """A `Cache` on disk: one memory-mapped safetensors file for each picture, until the capacity is used up.
 
     A file is there whole or not at all, whoever is killed and however many write. It counts as long as the bytes of the
-    picture's and the mask's file are what they were (sha256, taken once per process) and so are `settings`.
+    picture's and the mask's file, or of its annotation, are what they were (sha256, taken once per process) and so are
+    `settings`.
 
     Args:
         folder: a folder for these files and no others.
@@ -216,11 +218,11 @@ class FileCache:
         return self.folder / f"{hashlib.sha256(item.name.encode()).hexdigest()[:32]}.safetensors"
 
     def _source(self, item: Item) -> str:
-        """The sha256 of both files. Raises OSError."""
+        """The sha256 of both files, or of the picture and its annotation. Raises OSError."""
         if item.name not in self._sources:
             digest = hashlib.sha256()
-            for path in (item.image, item.mask):
-                content = b"" if path is None else path.read_bytes()
+            for part in (item.image, *([*mask_parts(item.mask)] or [b""])):
+                content = part if isinstance(part, bytes) else part.read_bytes()
                 digest.update(len(content).to_bytes(8, "little") + content)
             self._sources[item.name] = digest.hexdigest()
         return self._sources[item.name]
@@ -237,6 +239,6 @@ def _size(path: Path) -> int:
 def settings_of(dataset: Dataset, input_size: InputSize, max_zoom: float) -> str:
     """Compute a hexadecimal digest of all that decoded pictures depend on beside their files: the size they are wanted
     at, the ids that masks are translated to, and the versions of what decodes them."""
-    about = repr((__version__, PIL.__version__, input_size, max_zoom)).encode()
+    about = repr((__version__, PIL.__version__, input_size, max_zoom, *(dataset.bands or ()))).encode()
     # The pickle is hashed and never read back.
     return hashlib.sha256(about + pickle.dumps(dataset.read_mask)).hexdigest()[:16]

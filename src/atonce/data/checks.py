@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from atonce.data.class_statistics import Counts, DataStatistics, StatisticsAccumulator
 from atonce.data.dataset import Dataset, Item, require_same_size
 from atonce.data.fingerprint import fingerprint
+from atonce.data.image_checks import image_problems, page_problems
 from atonce.data.images import FileError, Problem, read_image
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX
@@ -139,26 +140,28 @@ def _check_item(dataset: Dataset, inspector: ItemInspector[T] | None, item: Item
     problems: list[Problem] = []
     image = mask = None
     try:
-        image = read_image(item.image)
+        image = read_image(item.image, dataset.bands)
+        problems += image_problems(item.image, image, dataset.bands)
     except FileError as error:
         problems.append(error.problem)
     if item.mask is not None:
         try:
             mask = dataset.read_mask(item.mask)
+            problems += page_problems(item.mask) if isinstance(item.mask, Path) else []
             if image is not None:
                 require_same_size(item, image, mask)
         except FileError as error:
             problems.append(error.problem)
     inspected = None if inspector is None else inspector.inspect(item, image, mask)
     size = None if image is None else (image.shape[1], image.shape[0])
-    if mask is None or item.mask is None or problems:
+    if mask is None or item.named_mask is None or any(problem.severity == "error" for problem in problems):
         return _Finding(tuple(problems), size), inspected
     counts = np.bincount(mask.ravel(), minlength=IGNORE_INDEX + 1).astype(np.int64)
     if counts[IGNORE_INDEX] == mask.size:
         problems.append(
             Problem(
                 "void",
-                item.mask,
+                item.named_mask,
                 "is void everywhere",
                 "a labelled pixel",
                 remedy="remove the pair",

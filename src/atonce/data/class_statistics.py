@@ -50,6 +50,15 @@ class DataStatistics:
         return self.void_count / total if total else float("nan")
 
 
+def count_values(values: NDArray[np.integer]) -> Counter[int]:
+    """Count how often each number occurs. Masks are long runs of one value, and to sort the runs is fast."""
+    flat = values.ravel()
+    starts = np.flatnonzero(np.concatenate([[flat.size > 0], flat[1:] != flat[:-1]]))
+    numbers, run_of = np.unique(flat[starts], return_inverse=True)
+    counts = np.bincount(run_of, weights=np.diff(np.append(starts, flat.size)), minlength=numbers.size)
+    return Counter(dict(zip(numbers.tolist(), counts.astype(int).tolist(), strict=True)))
+
+
 class StatisticsAccumulator:
     """Sums up `DataStatistics` item by item.
 

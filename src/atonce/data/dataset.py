@@ -5,30 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atonce.data.images import FileError, Problem, is_turned, open_image, read_image
+from atonce.data.images import Bands, FileError, Problem, is_turned, open_image, read_image
+from atonce.data.mask_sources import Annotation, MaskSource
 from atonce.errors import DataError, WeightsError
 from atonce.labels import LabelSpec
 from atonce.text import listing
 
 __all__ = [
+    "Annotation",
     "Dataset",
     "FileError",
     "Item",
     "MaskReader",
+    "MaskSource",
     "Problem",
     "Sample",
     "require_same_classes",
     "require_same_size",
 ]
 
-MaskReader = Callable[[Path], NDArray[np.uint8]]
-"""The function that reads a mask file into ids, uint8 (H, W), void 255. Raises FileError: unreadable, unknown values.
+MaskReader = Callable[[Any], NDArray[np.uint8]]
+"""The function that reads an item's mask into ids, uint8 (H, W), void 255. Raises FileError: unreadable, unknown value.
 
-A plain object that can be pickled, not a closure: loader workers may be spawned.
+It takes what the items of its data set have as mask: a `Path` where masks are picture files, an `Annotation` where they
+are shapes. A plain object that can be pickled, not a closure: loader workers may be spawned.
 """
 
 
@@ -38,13 +43,25 @@ class Item:
 
     Attributes:
         name: unique within the data set's split, usable as a file stem ("um_000003").
+        mask: a picture file, or the annotation of a tool.
         group: stratum or category ("um", "umm", "uu" in KITTI road; "" where there is none).
     """
 
     name: str
     image: Path
-    mask: Path | None = None
+    mask: MaskSource | None = None
     group: str = ""
+
+    @property
+    def mask_file(self) -> Path | None:
+        """The file that holds the mask: itself a picture, or the one that holds the annotation; None without a mask."""
+        return self.mask.path if isinstance(self.mask, Annotation) else self.mask
+
+    @property
+    def named_mask(self) -> Path | None:
+        """The file to name where one mask among others is meant: the mask, or the picture of an annotation, since one
+        file may hold those of many pictures (COCO); None without a mask."""
+        return self.image if isinstance(self.mask, Annotation) else self.mask
 
 
 @dataclass(frozen=True)
@@ -77,6 +94,7 @@ class Dataset:
         read_mask: translates this data set's convention into ids with 255 as void.
         problems: what opening already found wrong (unpaired files, files that are listed but missing, ...).
         notes: what a reader of the results should know ("split made here with seed 0", ...).
+        bands: the bands of the pictures that are read, counted from 1; None for the first three.
         extras: the same for machines, to be kept in the model file: "split_seed", "split_val_fraction",
             "split_val" (JSON list of names), "ground_truth".
     """
@@ -89,6 +107,12 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     extras: Mapping[str, str] = field(default_factory=dict)
+    bands: Bands | None = None
+
+    def __str__(self) -> str:
+        """The data set in one line: "kitti-road in data_road: 231 train, 58 val, 290 test"."""
+        splits = ", ".join(f"{len(items)} {name}" for name, items in self.splits.items() if items) or "no pictures"
+        return f"{self.format} in {self.root.resolve()}: {splits}"
 
     def split(self, name: str) -> tuple[Item, ...]:
         """Return the items of a split. Raises DataError: the data set has no such split, or it is empty."""
@@ -100,7 +124,7 @@ class Dataset:
 
     def load(self, item: Item) -> Sample:
         """Decode one item. Raises FileError: unreadable, mask and picture of different size, unknown values."""
-        image = read_image(item.image)
+        image = read_image(item.image, self.bands)
         if item.mask is None:
             return Sample(image, None, item.name)
         mask = self.read_mask(item.mask)
@@ -110,7 +134,7 @@ class Dataset:
 
 def require_same_size(item: Item, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> None:
     """Require the mask (H, W) to be of the size of its picture (H, W, 3). Raises FileError."""
-    assert item.mask is not None
+    assert item.mask_file is not None
     (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
     if (height, width) == (mask_height, mask_width):
         return
@@ -120,7 +144,7 @@ def require_same_size(item: Item, image: NDArray[np.uint8], mask: NDArray[np.uin
     raise FileError(
         Problem(
             "size",
-            item.mask,
+            item.mask_file,
             f"is {mask_width}x{mask_height}",
             f"the size of its picture {item.image.name}, {width}x{height}",
             remedy=remedy,

@@ -7,6 +7,7 @@ import stat
 import struct
 import warnings
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from atonce.data.pure_python_pictures import decode_with_numpy
-from atonce.errors import DataError
+from atonce.data.tiff_bands import TiffLayout, read_tiff_bands, tiff_layout
+from atonce.errors import DataError, option
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
@@ -30,9 +32,15 @@ Image.MAX_IMAGE_PIXELS = _MAX_PIXELS
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF", "JPEG2000")
 
 ProblemKind = Literal[
-    "missing", "unpaired", "duplicate", "leak", "unsupported", "list", "unreadable", "lossy", "mode", "size", "values",
-    "void", "one-class",
+    "missing", "unpaired", "no-mask", "duplicate", "leak", "unsupported", "list", "unreadable", "lossy", "mode", "size",
+    "values", "void", "one-class", "blank", "range", "bands", "pages", "alpha",
 ]  # fmt: skip
+
+Bands = Sequence[int]
+"""The bands of a picture that are read, counted from 1: three as red, green, blue, or one as grey."""
+
+RGB_BANDS = (1, 2, 3)
+"""The bands that are read of a picture with more of them, where nobody chooses."""
 
 _EXIF_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -43,6 +51,10 @@ _EXIF_TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+_SIDEWAYS = {
+    Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError,
@@ -62,7 +74,7 @@ class Problem:
         path: the file (or folder, or list) it is about.
         found: goes on after the file's name ("holds 200 (12 pixels, 0.1 %)").
         expected, remedy: as in `UserError`.
-        severity: "error": training would be wrong; "warning": worth knowing, training can go on.
+        severity: "error": training would be wrong; "warning": worth mending, training can go on; "note": worth knowing.
     """
 
     kind: ProblemKind
@@ -70,7 +82,7 @@ class Problem:
     found: str
     expected: str = ""
     remedy: str = field(default="", kw_only=True)
-    severity: Literal["error", "warning"] = field(default="error", kw_only=True)
+    severity: Literal["error", "warning", "note"] = field(default="error", kw_only=True)
 
     def where(self, root: Path | None = None) -> str:
         """Return the file's name, relative to `root` where it lies below it."""
@@ -142,13 +154,15 @@ def open_image(path: Path) -> Image.Image:
     except DAMAGE as error:
         if path.is_dir():
             raise FileError(Problem("unreadable", path, "is a folder", "a picture file")) from None
-        # What the system says names the file again; what Pillow says does not.
-        told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        reason = " ".join(told.split()) or type(error).__name__
-        remedy = "copy or export it again"
-        raise FileError(
-            Problem("unreadable", path, f"cannot be read ({reason})", "an intact picture", remedy=remedy)
-        ) from None
+        raise FileError(_damaged(path, error)) from None
+
+
+def _damaged(path: Path, error: BaseException) -> Problem:
+    # What the system says names the file again; what Pillow says does not.
+    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    reason = " ".join(told.split()) or type(error).__name__
+    remedy = "copy or export it again"
+    return Problem("unreadable", path, f"cannot be read ({reason})", "an intact picture", remedy=remedy)
 
 
 def _require_regular(path: Path) -> None:
@@ -176,6 +190,10 @@ def _too_large(path: Path) -> Problem:
 def _not_a_picture(path: Path) -> Problem:
     with path.open("rb") as file:
         head = file.read(64)
+    layout = tiff_layout(path)
+    if layout is not None and layout.bands > 1:
+        found = f"is a TIFF of {layout.bands} bands of {layout.bits} bits"
+        return Problem("mode", path, found, "one band of numbers, or 8-bit RGB", remedy="export it as PNG")
     found, expected, remedy = what_instead(head)
     return Problem("unreadable", path, found, expected, remedy=remedy)
 
@@ -214,6 +232,25 @@ def upright(image: Image.Image) -> Image.Image:
     return image if transpose is None else image.transpose(transpose)
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Read the (height, width) of a picture, upright by its EXIF orientation, from its header: nothing is decoded.
+
+    Raises:
+        FileError: as `open_image` does.
+    """
+    hush_pillow()
+    layout = _banded_tiff(path)
+    if layout is not None:
+        return layout.size
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            sideways = _EXIF_TRANSPOSE.get(_orientation(image)) in _SIDEWAYS
+            return (image.width, image.height) if sideways else (image.height, image.width)
+    except (*DAMAGE, Image.DecompressionBombError):
+        image = upright(open_image(path))
+        return image.height, image.width
+
+
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """Convert any Pillow picture to uint8 (H, W, 3) RGB, turned upright by its EXIF orientation.
 
@@ -227,7 +264,7 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode == "RGB":
         return np.asarray(image)
     if image.mode.startswith("I") or image.mode == "F":
-        return _grey_to_rgb(np.asarray(image))
+        return np.repeat(_as_8_bits(np.asarray(image))[..., None], 3, axis=2)
     if image.mode in ("P", "PA"):
         # Straight to RGB, Pillow warns of transparency that it would lose, which is what is wanted here.
         image = image.convert("RGBA")
@@ -237,23 +274,81 @@ def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
         raise DataError(f"a picture of mode {image.mode}", "RGB, grey, palette or CMYK", "export it as RGB") from None
 
 
-def _grey_to_rgb(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
-    values = np.nan_to_num(grey.astype(np.float32), posinf=0.0, neginf=0.0)
-    if grey.dtype.kind == "f":
-        values *= 255.0 if values.max(initial=0.0) <= 1.0 else 1.0
+def _as_8_bits(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Scale the numbers of a picture to 0..255: 16 bits and more from 0..65535, floats from 0..1 or 0..255."""
+    if values.dtype == np.uint8:
+        return np.asarray(values, np.uint8)
+    scaled = np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
+    if values.dtype.kind == "f":
+        scaled *= 255.0 if scaled.max(initial=0.0) <= 1.0 else 1.0
     else:
-        values /= 257.0
-    scaled = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    return np.repeat(scaled[..., None], 3, axis=2)
+        scaled /= 257.0
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read a picture file as uint8 (H, W, 3) RGB. Raises FileError as `open_image` does, and for LAB pictures."""
+def read_image(path: Path, bands: Bands | None = None) -> NDArray[np.uint8]:
+    """Read a picture file as uint8 (H, W, 3) RGB.
+
+    Args:
+        bands: which bands are read, counted from 1: three as red, green and blue, or one as grey; None takes the first
+            three, or what the file itself calls red, green and blue.
+
+    Raises:
+        FileError: as `open_image`; a LAB picture; a band that there is not.
+    """
+    layout = _banded_tiff(path)
+    if layout is not None or bands is not None:
+        values = read_bands(path, bands or (RGB_BANDS if layout and layout.bands > 2 else (1,)))
+        return np.repeat(_as_8_bits(values), 3 // values.shape[2], axis=2)
     image = open_image(path)
     try:
         return to_rgb(image)
     except DataError as error:
         raise FileError(Problem("mode", path, f"is {error.found}", error.expected, remedy=error.remedy)) from None
+
+
+def read_bands(path: Path, bands: Bands) -> NDArray[np.generic]:
+    """Read bands of a picture with the numbers that the file holds, upright: (H, W, number of bands).
+
+    Raises:
+        FileError: as `open_image`; a band that there is not.
+    """
+    layout = _banded_tiff(path)
+    if layout is None:
+        image = upright(open_image(path))
+        convert = {"P": "RGBA", "PA": "RGBA", "1": "L"}.get(image.mode)
+        pixels = np.asarray(image.convert(convert) if convert else image)
+        pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+        _require_bands(path, bands, pixels.shape[2])
+        return pixels[..., [band - 1 for band in bands]]
+    _require_bands(path, bands, layout.bands)
+    try:
+        return read_tiff_bands(path, layout, bands)
+    except FileError:
+        raise
+    except (*DAMAGE, MemoryError) as error:
+        raise FileError(_damaged(path, error)) from None
+
+
+def _banded_tiff(path: Path) -> TiffLayout | None:
+    """Return the layout of a TIFF whose bands Pillow does not give; None for all other files."""
+    _require_regular(path)
+    try:
+        layout = tiff_layout(path)
+    except OSError:
+        return None  # `open_image` says what is wrong
+    if layout is None or not layout.needs_bands:
+        return None
+    if layout.pixels > _MAX_PIXELS:
+        raise FileError(_too_large(path))
+    return layout
+
+
+def _require_bands(path: Path, bands: Bands, count: int) -> None:
+    if max(bands) > count:
+        found = f"has {count} band{'s' if count > 1 else ''}"
+        expected = f"{max(bands)} at least, for bands {', '.join(map(str, bands))}"
+        raise FileError(Problem("bands", path, found, expected, remedy=f"choose others with {option('bands')}"))
 
 
 def read_image_bytes(data: bytes, name: str = "the picture") -> NDArray[np.uint8]:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from atonce.data.classes_file import ClassTable, find_classes_file, read_classes
+from atonce.data.classes_file import (
+    LARGEST_CLASS_VALUE,
+    ClassTable,
+    find_classes_file,
+    read_border_rule,
+    read_classes,
+)
+from atonce.data.images import FileError
 from atonce.data.mask_probe import (
     PROBE_LIMIT,
     PROBE_LIMIT_NAMED,
@@ -13,17 +22,25 @@ from atonce.data.mask_probe import (
     probe_masks,
     propose_by_colour,
     propose_by_value,
+    propose_classes,
 )
-from atonce.data.masks import ClassMask, percent
-from atonce.errors import DataError
+from atonce.data.masks import EXPORT_AGAIN, ClassMask, MaskValue, percent
+from atonce.data.sampling import evenly_spaced
+from atonce.data.soft_borders import DEFAULT_WIDTH, BorderRule
+from atonce.errors import DataError, option
 from atonce.labels import IGNORE_INDEX, Colour, LabelSpec
-from atonce.text import listing
+from atonce.text import count_of, listing
 
 # More different values than a person would leave without names: such masks were interpolated, or are no masks.
 _MOST_UNNAMED = 64
 
-# More different colours than that: photographs instead of masks, or masks through JPEG.
-_MOST_COLOURS = 256
+_SOFT = "interpolated, anti-aliased or compressed masks"
+
+_FEW_MIXED = 3
+"""Values along borders from which on, if they are also most values, ids 0, 1, 2, ... are taken for grey levels."""
+
+_MASKS_FOR_WIDTH = 8
+"""Masks that are read once more to see how wide their soft borders are."""
 
 # Ids of which at least every second does not occur are taken for grey levels, from this one on.
 _LARGEST_SPARSE_ID = 32
@@ -41,34 +58,54 @@ class ClassesNeeded(DataError):
     """
 
     def __init__(self, found: str, expected: str, remedy: str, proposal: str) -> None:
+        if proposal:
+            remedy = f"{remedy}; {option('fix_classes')} of `atonce doctor` writes it"
         super().__init__(found, expected, remedy)
         self.proposal = proposal
 
-    def __reduce__(self) -> tuple[type[ClassesNeeded], tuple[str, str, str, str]]:
-        return type(self), (self.found, self.expected, self.remedy, self.proposal)
+    def __reduce__(self) -> tuple[type[ClassesNeeded], tuple[str, str, str, str], dict[str, object]]:
+        # The remedy is whole already; what is made of an empty proposal leaves it alone.
+        return type(self), (*self.parts, ""), {"proposal": self.proposal}
 
 
-def resolve_classes(root: Path, masks: list[Path]) -> tuple[LabelSpec, ClassMask, list[str]]:
+def resolve_classes(
+    root: Path, masks: list[Path], classes: Path | None = None
+) -> tuple[LabelSpec, ClassMask, list[str]]:
     """Find out which classes the masks of a folder hold: labels, mask reader, and notes for the user.
+
+    Args:
+        classes: a classes file elsewhere than in the root.
 
     Raises:
         ClassesNeeded: RGB masks without a classes file, and index masks without one whose values are no ids.
         DataError: a classes file that cannot be understood; masks that hold nothing but one class.
     """
-    path = find_classes_file(root)
+    path = classes or find_classes_file(root)
     if path is None:
-        return _classes_from_values(root, probe_masks(masks, PROBE_LIMIT))
+        return _classes_from_values(root, probe_masks(masks, PROBE_LIMIT, uses=True))
     probe = probe_masks(masks, PROBE_LIMIT_NAMED)
-    table = read_classes(path)
-    _require_colours(path, table, probe)
-    by_colour = _palette_holds_colours(table, probe)
-    notes = [f"classes from {path.name}"]
+    table, rule = read_classes(path), read_border_rule(path)
+    _require_colours(path, table, probe, masks)
+    by_colour = _palette_holds_colours(table, probe, soft=rule is not None)
+    notes = [f"classes from {path.name}", *table.notes]
     notes += ["palette masks are read by their colours, which are those of the classes"] if by_colour else []
-    remedy = f"add it to {path.name}, if it is void as `{{name: void, value: N, void: true}}` (RGB: colour: [r, g, b])"
-    return table.labels, ClassMask(table.values, table.colours, by_colour, remedy), notes
+    if rule is not None:
+        becomes = "the nearest class" if rule.to == "nearest" else "void"
+        within = count_of(rule.width, "pixel")
+        notes.append(f"pixels of no class within {within} of one count as {becomes} (`borders` in {path.name})")
+    reader = ClassMask(
+        table.values,
+        table.colours,
+        palette_by_colour=by_colour,
+        remedy=f"add it to {path.name}, if it is void as `{{name: void, value: N, void: true}}` "
+        "(RGB: colour: [r, g, b])",
+        borders=rule,
+        classes_file=path.name if path.suffix in (".yaml", ".yml") else "",
+    )
+    return table.labels, reader, notes
 
 
-def _require_colours(path: Path, table: ClassTable, probe: MaskProbe) -> None:
+def _require_colours(path: Path, table: ClassTable, probe: MaskProbe, masks: list[Path]) -> None:
     grey = all(r == g == b for r, g, b in probe.colours)
     if probe.kinds["rgb"] and not table.colours and not grey:
         raise ClassesNeeded(
@@ -76,19 +113,27 @@ def _require_colours(path: Path, table: ClassTable, probe: MaskProbe) -> None:
             f"({_colours(probe.colours)})",
             "a colour for each class",
             "add `colour: [r, g, b]` to the classes",
-            propose_by_colour(probe.colours),
+            propose_by_colour(_meant_colours(probe_masks(masks, PROBE_LIMIT, uses=True))),
         )
 
 
-def _palette_holds_colours(table: ClassTable, probe: MaskProbe) -> bool:
+def _palette_holds_colours(table: ClassTable, probe: MaskProbe, *, soft: bool) -> bool:
     """Tell whether palette masks are to be read by colour: masks that were RGB and then reduced to a palette have
     arbitrary indices, and their colours are the classes.
 
     So where all colours found (two at least) are those of the classes, they decide; where the file gives values,
-    or a colour found is none of the classes', the index does.
+    or a colour found is none of the classes', the index does. With a rule for borders half of the pixels are enough.
+
+    Args:
+        soft: there is such a rule.
     """
+    if table.explicit_values or len(probe.palette_pixels) < 2:
+        return False
     known = {colour for colour, _ in table.colours}
-    return not table.explicit_values and len(probe.palette_pixels) > 1 and probe.palette_pixels.keys() <= known
+    if soft:
+        pixels = sum(n for colour, n in probe.palette_pixels.items() if colour in known)
+        return 2 * pixels > probe.palette_pixels.total()
+    return probe.palette_pixels.keys() <= known
 
 
 def _classes_from_values(root: Path, probe: MaskProbe) -> tuple[LabelSpec, ClassMask, list[str]]:
@@ -113,24 +158,8 @@ def _classes_from_values(root: Path, probe: MaskProbe) -> tuple[LabelSpec, Class
 
 def _refuse_colours(root: Path, target: Path, probe: MaskProbe) -> None:
     """Refuse RGB masks, and palettes that contradict each other: they need the colours of the classes."""
-    if len(probe.colours) > _MOST_COLOURS:
-        raise ClassesNeeded(
-            f"{probe.kinds['rgb']} of {probe.read} masks looked at in {root} are RGB, with {len(probe.colours)} "
-            f"different colours: pictures in the place of masks, or interpolated or compressed masks",
-            "one colour for each class",
-            "look whether pictures and masks were swapped, or export the masks again as PNG, scaled by nearest "
-            "neighbour only",
-            "",
-        )
     if probe.kinds["rgb"]:
-        proposal = propose_by_colour(probe.colours)
-        raise ClassesNeeded(
-            f"{probe.kinds['rgb']} of {probe.read} masks looked at in {root} are RGB, "
-            f"with the colours {_colours(probe.colours)}",
-            "a classes.yaml (or classes.csv) that says which colour is which class",
-            f"write {target}: {_snippet(proposal)}",
-            proposal,
-        )
+        _refuse_rgb(root, target, probe)
     if probe.palettes_differ:
         one, other, index = probe.palettes_differ
         raise ClassesNeeded(
@@ -139,6 +168,41 @@ def _refuse_colours(root: Path, target: Path, probe: MaskProbe) -> None:
             f"write {target} with names and colours",
             propose_by_colour(probe.palette_pixels),
         )
+
+
+def _refuse_rgb(root: Path, target: Path, probe: MaskProbe) -> None:
+    masks_are = f"{probe.kinds['rgb']} of {probe.read} masks looked at in {root} are RGB"
+    found = propose_classes(_values(probe.colours), probe.colour_uses)
+    colours = _meant_colours(probe)
+    if not found.plausible and len(probe.colours) >= IGNORE_INDEX:
+        raise ClassesNeeded(
+            f"{masks_are}, with {len(probe.colours)} different colours: pictures in the place of masks, or "
+            "interpolated or compressed masks whose classes cannot be made out",
+            "one colour for each class",
+            f"look whether pictures and masks were swapped, or {EXPORT_AGAIN}",
+            "",
+        )
+    if found.mixed:
+        proposal = propose_by_colour(colours, _border_rule(probe, lambda rule: propose_by_colour(colours, rule)))
+        raise ClassesNeeded(
+            f"{masks_are}, with {len(colours)} colours that fill regions ({_colours(colours)}) and {found.mixed} that "
+            f"lie along borders only: {_SOFT}",
+            "a classes.yaml that says which colour is which class, and what becomes of the others",
+            f"write {target}: {_snippet(proposal)}",
+            proposal,
+        )
+    proposal = propose_by_colour(colours)
+    raise ClassesNeeded(
+        f"{masks_are}, with the colours {_colours(colours)}",
+        "a classes.yaml (or classes.csv) that says which colour is which class",
+        f"write {target}: {_snippet(proposal)}",
+        proposal,
+    )
+
+
+def _meant_colours(probe: MaskProbe) -> Counter[Colour]:
+    found = propose_classes(_values(probe.colours), probe.colour_uses)
+    return Counter({colour: n for colour, n in found.meant.items() if isinstance(colour, tuple)})
 
 
 def _refuse_values(root: Path, target: Path, probe: MaskProbe) -> None:
@@ -156,14 +220,24 @@ def _refuse_values(root: Path, target: Path, probe: MaskProbe) -> None:
     if len(ids) == 1:
         found = f"the masks in {root} hold nothing but {ids[0]}"
         raise DataError(found, "two classes at least", "look at how they were exported")
+    _refuse_soft_values(root, target, probe, doubtful=len(ids) > _MOST_UNNAMED or bool(ids and _sparse(ids)))
     if len(ids) > _MOST_UNNAMED:
         raise ClassesNeeded(
             f"the masks in {root} hold {len(ids)} different values: interpolated or compressed masks, or no masks",
             f"class ids, or a classes.yaml for more than {_MOST_UNNAMED} classes",
-            "export the masks again as PNG, scaled by nearest neighbour only",
+            EXPORT_AGAIN,
             "",
         )
-    if ids and ids[-1] >= max(_LARGEST_SPARSE_ID, 2 * len(ids)):
+    outside = [value for value in ids if not 0 <= value <= LARGEST_CLASS_VALUE]
+    if outside:
+        raise ClassesNeeded(
+            f"the masks in {root} hold {listing(outside)} ({outside[0]} for one in {probe.where[outside[0]]}): pixels "
+            "without data, it seems",
+            f"class ids of 0..{LARGEST_CLASS_VALUE}, or a classes.yaml that marks such values as void",
+            f"write {target}: {_snippet(proposal, _MOST_UNNAMED)}",
+            proposal,
+        )
+    if ids and _sparse(ids):
         shown = ", ".join(map(str, ids if len(ids) < 12 else [*ids[:10], "...", ids[-1]]))
         city = _LABEL_IDS_ROAD in ids and _LABEL_IDS_FIRST <= ids[-1] <= _LABEL_IDS_LAST
         remedy = _LABEL_IDS if city else "mend that mask"
@@ -176,10 +250,56 @@ def _refuse_values(root: Path, target: Path, probe: MaskProbe) -> None:
         )
 
 
+def _sparse(ids: list[int]) -> bool:
+    """Tell whether ids, sorted, are rather grey levels: every second of them, at least, does not occur."""
+    return ids[-1] >= max(_LARGEST_SPARSE_ID, 2 * len(ids))
+
+
+def _refuse_soft_values(root: Path, target: Path, probe: MaskProbe, *, doubtful: bool) -> None:
+    """Refuse index masks of which some values lie along borders only, with the classes that can be made out.
+
+    Args:
+        doubtful: the values can hardly be ids, however they are used; else most of them must lie along borders.
+    """
+    found = propose_classes(_values(probe.values), probe.value_uses)
+    values = sorted(value for value in found.meant if isinstance(value, int))
+    if not found.plausible or found.mixed < (1 if doubtful else max(_FEW_MIXED, len(values))):
+        return
+    proposal = propose_by_value(values, _border_rule(probe, lambda rule: propose_by_value(values, rule)))
+    raise ClassesNeeded(
+        f"the masks in {root} hold {len(probe.values)} different values: {_SOFT}, it seems, with "
+        f"{len(values)} values that fill regions ({listing(values, 12)}) and {found.mixed} that lie along borders only",
+        "class ids, or a classes.yaml that says what the values mean, and what becomes of the others",
+        f"write {target}: {_snippet(proposal)}, or {EXPORT_AGAIN}",
+        proposal,
+    )
+
+
+def _border_rule(probe: MaskProbe, propose: Callable[[BorderRule], str]) -> BorderRule:
+    """Return the rule that covers the borders of the masks looked at: as narrow as it can be."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "classes.yaml"
+        path.write_text(propose(BorderRule()) or "classes: [unknown]", "utf-8")
+        table = read_classes(path)
+    reader = ClassMask(table.values, table.colours)
+    widths = [DEFAULT_WIDTH]
+    for mask in evenly_spaced(sorted(probe.read_files), _MASKS_FOR_WIDTH):
+        try:
+            widths.append(reader.unknown_values(mask).width)
+        except FileError:
+            continue  # the check will say why
+    return BorderRule("nearest", max(widths))
+
+
+def _values(counts: Mapping[int, int] | Mapping[Colour, int]) -> dict[MaskValue, int]:
+    return dict(counts.items())
+
+
 def _snippet(proposal: str, limit: int = 3) -> str:
     """The proposal on one line, as far as it helps to see the form."""
-    entries = [line.removeprefix("  - ") for line in proposal.splitlines()[1:]]
-    return f"`classes: [{', '.join(entries[:limit])}{', ...' if len(entries) > limit else ''}]`"
+    entries = [line.removeprefix("  - ") for line in proposal.splitlines() if line.startswith("  - ")]
+    rules = [f", {line.partition('  #')[0]}" for line in proposal.splitlines() if line.startswith("border")]
+    return f"`classes: [{', '.join(entries[:limit])}{', ...' if len(entries) > limit else ''}]`{''.join(rules)}"
 
 
 def _colours(colours: Counter[Colour], limit: int = 6) -> str:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path, PurePosixPath
 
 from atonce.data.dataset import Item
 from atonce.data.images import IMAGE_SUFFIXES, Problem
 from atonce.errors import DataError
+from atonce.text import readable_name
 
 LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
 
@@ -18,7 +23,23 @@ LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
 _UNSUPPORTED = frozenset({".gif", ".heic", ".heif", ".avif", ".jp2", ".tga", ".npy", ".npz", ".mat", ".exr", ".svg"})
 
 # What annotation tools hang on to the picture's name; only where names do not pair as they are.
-_MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation", "_L", "-mask", "_annotation")
+MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation", "_L", "-mask", "_annotation")
+
+
+_LISTED_FILE = re.compile(rf'"([^"]+)"|(\S.*?\.(?:{"|".join(suffix[1:] for suffix in IMAGE_SUFFIXES)}))(?=\s|$)', re.I)
+
+_VOTERS = 64
+"""Masks that are looked at to see what their names add to those of the pictures."""
+
+_RESEMBLES = 0.75
+"""The likeness of two names, of a picture without a mask and of a mask without a picture, from which on the one was
+meant to be the other's; see `difflib.get_close_matches`."""
+
+_FEW_MASKS_LEFT = 3
+"""Masks without a picture that may be left over, however few pairs there are, before all names look mistaken."""
+
+_MOST_COMPARED = 100
+"""The most such masks that are compared with the pictures: as many have one cause, which is a mistake in the names."""
 
 
 def images_in(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
@@ -34,14 +55,14 @@ def images_in(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     """
     found: dict[str, Path] = {}
     problems: list[Problem] = []
-    for path in _walk(folder):
+    for path in files_below(folder):
         suffix = path.suffix.lower()
         if suffix in _UNSUPPORTED:
             problems.append(Problem("unsupported", path, f"is of a type that is not read ({suffix})", "PNG or JPEG"))
         if suffix not in IMAGE_SUFFIXES:
             continue
         # macOS stores names with accents in another form than most: é as one character or as two.
-        key = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
+        key = readable_name(unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix()))
         if key in found:
             text = f"has the same name as {found[key].name}"
             problems.append(Problem("duplicate", path, text, "one picture of a name", remedy="rename or remove one"))
@@ -50,7 +71,7 @@ def images_in(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     return found, problems
 
 
-def _walk(folder: Path) -> Iterable[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder, sorted, following links, without hidden ones. Raises DataError: no permission."""
     for base, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
         here = Path(base).resolve()
@@ -69,30 +90,51 @@ def _cannot_list(error: OSError) -> None:
     raise DataError(f"{error.filename} cannot be listed ({error.strerror})", "a folder that can be read") from None
 
 
-_LONGEST_NAME = 255
+@dataclass(frozen=True)
+class ListLine:
+    """A line of a list of pictures.
+
+    Attributes:
+        number: from 1 on.
+        text: the line, with the slashes of Unix.
+        names: what it lists: names in quotes, names that end as pictures do, else words.
+    """
+
+    number: int
+    text: str
+    names: tuple[str, ...]
 
 
-def list_lines(path: Path) -> list[tuple[int, list[str]]]:
-    """Read a list file: (number, words) of each line that is not blank; backslashes of Windows become slashes.
+def list_lines(path: Path) -> list[ListLine]:
+    """Read the lines of a list file that are neither blank nor comments (#); backslashes of Windows become slashes.
 
     Raises:
-        DataError: it cannot be read, is not UTF-8, or holds names that no file can have.
+        DataError: it cannot be read, or is not UTF-8.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error})", "a list of names, text in UTF-8") from None
-    found = []
-    for number, line in enumerate(lines, start=1):
-        words = line.replace("\\", "/").split()
-        # No file system takes longer ones; Python raises an error where it is asked for such a file.
-        longest = max((len(os.fsencode(part)) for word in words for part in word.split("/")), default=0)
-        if longest > _LONGEST_NAME or "\0" in line:
-            told = "a null character" if "\0" in line else f"a name of {longest} bytes"
-            raise DataError(f"{path}: line {number} holds {told}", f"names of files, at most {_LONGEST_NAME} bytes")
-        if words:
-            found.append((number, words))
-    return found
+    stripped = ((number, line.replace("\\", "/").strip()) for number, line in enumerate(lines, start=1))
+    return [ListLine(number, text, _names_in(text)) for number, text in stripped if text and not text.startswith("#")]
+
+
+def _names_in(line: str) -> tuple[str, ...]:
+    """Take a line apart; names of files may hold spaces, which words may not."""
+    if _LISTED_FILE.sub("", line).strip():
+        return tuple(line.split())
+    return tuple(match[1] or match[2] for match in _LISTED_FILE.finditer(line))
+
+
+def listed_file(root: Path, name: str) -> Path:
+    """Find a file of a list below the data set's root; what stands before is somebody's machine (/SegNet/CamVid/).
+
+    Returns:
+        The longest end of the path that exists below `root`, else its last two parts, for a message.
+    """
+    parts = PurePosixPath(name.lstrip("/")).parts
+    ends = (root.joinpath(*parts[start:]) for start in range(max(1, len(parts) - 1)))
+    return next((path for path in ends if path.is_file()), root.joinpath(*parts[-2:]))
 
 
 def clashes(splits: Mapping[str, Iterable[Item]]) -> list[Problem]:
@@ -127,29 +169,72 @@ def lossy_mask(path: Path) -> Problem:
     )
 
 
-def pair(images: Mapping[str, Path], masks: Mapping[str, Path]) -> tuple[list[tuple[str, Path, Path]], list[Problem]]:
-    """Pair pictures and masks by key.
+@dataclass(frozen=True)
+class Pairing:
+    """Pictures and masks that belong together.
 
-    Returns:
-        (key, picture, mask) for each key in both, sorted; a problem for each file without a partner.
+    Attributes:
+        pairs: (key of the picture, picture, mask), sorted.
+        problems: one for each file without a partner.
+        notes: in what the names of masks and pictures differ.
     """
-    masks = _without_ending(images, masks)
+
+    pairs: list[tuple[str, Path, Path]]
+    problems: list[Problem]
+    notes: list[str]
+
+
+def pair(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Pairing:
+    """Pair pictures and masks by key; a prefix or suffix that one side has in common is seen through.
+
+    A picture that nobody has painted a mask for is left out (a note); where its name looks mistaken it is an error, as
+    every mask without a picture is.
+    """
+    masks, notes = _named_like_images(images, masks)
     pairs = [(key, images[key], masks[key]) for key in sorted(images.keys() & masks.keys())]
     without_mask, without_image = sorted(images.keys() - masks.keys()), sorted(masks.keys() - images.keys())
     near = _near_matches(without_mask, without_image)
-    problems = []
+    left_out = _left_out(without_mask, without_image, near, pairs=len(pairs))
+    problems = [no_mask(images[key]) for key in without_mask if key in left_out]
     for keys, files, partners, found, expected in (
         (without_mask, images, masks, "has no mask", "a mask named {}.png"),
         (without_image, masks, images, "has no picture", "a picture of the same name"),
     ):
         for key in keys:
+            if key in left_out:
+                continue
             wanted, remedy = expected.format(Path(key).name), "add it, or remove both"
+            if not pairs:
+                remedy = f"none of {len(images)} pictures and {len(masks)} masks pair: give both the same names"
             if key in near:
                 partner, difference = near[key]
                 wanted += f" (that of {partners[partner].name} differs in {difference} only)"
                 remedy = "rename or move one of the two"
             problems.append(Problem("unpaired", files[key], found, wanted, remedy=remedy))
-    return pairs, problems
+    return Pairing(pairs, problems, notes)
+
+
+def no_mask(image: Path) -> Problem:
+    """The problem of a picture that nobody has annotated: a note, since it is left out and nothing is wrong."""
+    return Problem("no-mask", image, "has no mask and is left out", severity="note")
+
+
+def _left_out(
+    without_mask: Iterable[str], without_image: Sequence[str], near: Mapping[str, object], *, pairs: int
+) -> set[str]:
+    """Choose the pictures without a mask that are to be left out: those whose names do not look mistaken.
+
+    They look so where nothing pairs, where more masks are left over than pair, and where a mask is left over whose name
+    resembles the picture's.
+    """
+    if not pairs or len(without_image) > min(_MOST_COMPARED, max(pairs, _FEW_MASKS_LEFT)):
+        return set()
+    candidates = [key for key in without_mask if key not in near]
+    for mask in without_image:
+        if mask not in near:
+            alike = get_close_matches(mask, candidates, 1, _RESEMBLES)
+            candidates = [key for key in candidates if key not in alike]
+    return set(candidates)
 
 
 def _near_matches(images: Iterable[str], masks: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -178,15 +263,118 @@ def _unique(keys: Iterable[str], simplify: Callable[[str], str]) -> dict[str, st
     return {simple: key for key, simple in simplified.items() if counts[simple] == 1}
 
 
-def _without_ending(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Mapping[str, Path]:
-    """Rename `x_mask` to `x`, if no mask pairs as it is and an ending of annotation tools makes at least one pair."""
-    if images.keys() & masks.keys():
-        return masks
-    for ending in _MASK_ENDINGS:
-        shorter = {key.removesuffix(ending): path for key, path in masks.items()}
-        if len(shorter) == len(masks) and images.keys() & shorter.keys():
-            return shorter
-    return masks
+@dataclass(frozen=True)
+class _Affixes:
+    """The texts around the name that a picture and its mask have in common."""
+
+    image_prefix: str = ""
+    image_suffix: str = ""
+    mask_prefix: str = ""
+    mask_suffix: str = ""
+
+    def image_core(self, key: str) -> str | None:
+        """The common name of a picture's key; None where the key lacks prefix or suffix."""
+        return _core(key, self.image_prefix, self.image_suffix)
+
+    def mask_core(self, key: str) -> str | None:
+        """The common name of a mask's key; None where the key lacks prefix or suffix."""
+        return _core(key, self.mask_prefix, self.mask_suffix)
+
+    def plausible(self) -> bool:
+        """False where a number would be cut through: frame_10 and frame_20 are not one picture."""
+        inner = (self.image_prefix[-1:], self.image_suffix[:1], self.mask_prefix[-1:], self.mask_suffix[:1])
+        return not any(character.isdigit() for character in inner)
+
+    def describe(self) -> str:
+        """Say which names belong together."""
+        image, mask = (
+            f"{prefix}NAME{suffix}"
+            for prefix, suffix in ((self.image_prefix, self.image_suffix), (self.mask_prefix, self.mask_suffix))
+        )
+        return f"names differ: the picture {image} has the mask {mask}"
+
+
+def _core(key: str, prefix: str, suffix: str) -> str | None:
+    folder, _, name = key.rpartition("/")
+    if len(name) <= len(prefix) + len(suffix) or not (name.startswith(prefix) and name.endswith(suffix)):
+        return None
+    core = name[len(prefix) : len(name) - len(suffix)]
+    return f"{folder}/{core}" if folder else core
+
+
+def _named_like_images(images: Mapping[str, Path], masks: Mapping[str, Path]) -> tuple[Mapping[str, Path], list[str]]:
+    """Give masks the keys of their pictures, if no mask pairs as it is: where one side's names have a prefix or suffix
+    that the other side's have not.
+
+    Returns:
+        The masks by their new keys (by their own, where no picture is found), and a note that says what was seen.
+    """
+    if not images or not masks or images.keys() & masks.keys():
+        return masks, []
+    for ending in MASK_ENDINGS:
+        affixes = _Affixes(mask_suffix=ending)
+        if renamed := _rename(images, masks, affixes):
+            return renamed, [affixes.describe()]
+    best, most = None, 0
+    for affixes in _candidates(list(images), list(masks)):
+        renamed = _rename(images, masks, affixes) if affixes.plausible() else None
+        count = len(images.keys() & renamed.keys()) if renamed else 0
+        if renamed and count > most and 2 * count >= min(len(images), len(masks)):
+            best, most = (renamed, [affixes.describe()]), count
+    return best or (masks, [])
+
+
+def _rename(images: Mapping[str, Path], masks: Mapping[str, Path], affixes: _Affixes) -> dict[str, Path] | None:
+    """The masks by the keys of their pictures; None where that pairs nothing, or one picture with two masks."""
+    image_of: dict[str, str] = {}
+    for key in images:
+        core = affixes.image_core(key)
+        if core is not None and image_of.setdefault(core, key) != key:
+            return None
+    renamed: dict[str, Path] = {}
+    for key, path in masks.items():
+        core = affixes.mask_core(key)
+        new = key if core is None else image_of.get(core, core)
+        if new in renamed:
+            return None
+        renamed[new] = path
+    return renamed if images.keys() & renamed.keys() else None
+
+
+def _candidates(images: Sequence[str], masks: Sequence[str]) -> Iterator[_Affixes]:
+    """Yield what names may have around what they have in common, the most frequent first."""
+    image_names, mask_names = ([key.rpartition("/")[2] for key in keys] for keys in (images, masks))
+    for prefix, suffix in _additions(mask_names, image_names):
+        yield _Affixes(mask_prefix=prefix, mask_suffix=suffix)
+    for prefix, suffix in _additions(image_names, mask_names):
+        yield _Affixes(image_prefix=prefix, image_suffix=suffix)
+    image_prefix, mask_prefix = _common_start(image_names), _common_start(mask_names)
+    same = len(_common_start([image_prefix[::-1], mask_prefix[::-1]]))
+    image_prefix, mask_prefix = image_prefix[: len(image_prefix) - same], mask_prefix[: len(mask_prefix) - same]
+    image_suffix, mask_suffix = (
+        _common_start([name[len(prefix) :][::-1] for name in names])[::-1]
+        for names, prefix in ((image_names, image_prefix), (mask_names, mask_prefix))
+    )
+    same = len(_common_start([image_suffix, mask_suffix]))
+    yield _Affixes(image_prefix, image_suffix[same:], mask_prefix, mask_suffix[same:])
+
+
+def _common_start(names: Sequence[str]) -> str:
+    """The longest text that all names begin with."""
+    first, last = min(names), max(names)
+    differing = (i for i, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
+    return first[: next(differing, len(first))]
+
+
+def _additions(longer: Sequence[str], shorter: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield (prefix, suffix) that names have around other names, the most frequent first."""
+    votes: Counter[tuple[str, str]] = Counter()
+    for name in islice(longer, _VOTERS):
+        for other in shorter:
+            if other in name:
+                prefix, _, suffix = name.partition(other)
+                votes[prefix, suffix] += 1
+    yield from (affixes for affixes, _ in votes.most_common(8))
 
 
 def sample_name(key: str) -> str:

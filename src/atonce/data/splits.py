@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from atonce.data.dataset import Dataset, Item
@@ -13,10 +13,42 @@ from atonce.data.open_options import OpenOptions
 
 _MADE_HERE = "split made here with seed"
 
+SPLITS: Mapping[str, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""Split -> what folders and lists of it are called."""
+
+
+def split_called(name: str) -> str:
+    """The split that a folder or a list is called after, in upper or lower case; "" where it is another name."""
+    return next((split for split, names in SPLITS.items() if name.lower() in names), "")
+
+
+def complete_splits(
+    splits: Mapping[str, tuple[Item, ...]], options: OpenOptions
+) -> tuple[dict[str, tuple[Item, ...]], list[str], dict[str, str]]:
+    """Split what belongs to no split (""), and the training pictures where there is no validation split.
+
+    Returns:
+        The splits, notes and extras, as `split_items` does; where nothing is to be split, `splits` alone.
+    """
+    given = {split: items for split, items in splits.items() if split}
+    whole = splits.get("", ())
+    if "val" in given:
+        if whole:
+            given["train"] = tuple(sorted((*given.get("train", ()), *whole), key=lambda item: item.name))
+        return given, [], {}
+    whole = (*given.get("train", ()), *whole)
+    if not whole:
+        return given, [], {}
+    made, notes, extras = split_items(whole, options)
+    return {**given, **made}, notes, extras
+
 
 def order_by_seed(names: Iterable[str], seed: int) -> list[str]:
     """Shuffle names by hash: the order depends on names and seed only, not on listing order, Python or numpy."""
-    # A name may hold bytes that are not UTF-8, as Python holds them.
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode(errors="surrogateescape")).digest())
 
 

@@ -4,7 +4,8 @@
 >>> examination = examine("data")
 >>> examination.wrong, examination.findings, examination.class_weights()
 
-Everything is read; nothing is written but what is asked for: `write_classes_file`, `write_split`, `write_page`.
+Everything is read; nothing is written but what is asked for: `write_classes_file`, `write_fixed_masks`, `write_split`,
+`write_page`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 from atonce.doctor.examination import Examination, examine
 from atonce.doctor.findings import AffectedFile, Finding
 from atonce.doctor.fix_classes import write_classes_file
+from atonce.doctor.fix_masks import FixedMasks, write_fixed_masks
 from atonce.doctor.split_proposal import write_split
+from atonce.doctor.write_masks import WrittenMasks, write_masks
 
 if TYPE_CHECKING:
     from atonce.doctor.doctor_page import write_page
@@ -23,8 +26,12 @@ __all__ = [
     "AffectedFile",
     "Examination",
     "Finding",
+    "FixedMasks",
+    "WrittenMasks",
     "examine",
     "write_classes_file",
+    "write_fixed_masks",
+    "write_masks",
     "write_page",
     "write_split",
 ]

@@ -88,9 +88,9 @@ def duplicate_findings(similar: SimilarImages) -> list[Finding]:
             about = f"({other.split}) is the same picture as {first.item.image.name} ({first.split})"
             (inside if other.split == first.split else across).append(AffectedFile(other.item.image, about))
             if first.mask and other.mask and first.mask.digest != other.mask.digest:
-                assert first.item.mask is not None and other.item.mask is not None
-                about = f"differs from {first.item.mask.name}, though the pictures are the same"
-                contradicting.append(AffectedFile(other.item.mask, about))
+                assert first.item.named_mask is not None and other.item.named_mask is not None
+                about = f"differs from {first.item.named_mask.name}, though the pictures are the same"
+                contradicting.append(AffectedFile(other.item.named_mask, about))
     findings = [
         about_files(
             "warning",
@@ -131,11 +131,13 @@ def _repeated_masks(images: Sequence[ReadableImage]) -> Finding:
     files = []
     for group in groups.values():
         first = group[0]
-        assert first.item.mask is not None
+        assert first.item.named_mask is not None
         files += [
-            AffectedFile(other.item.mask, f"is the same mask as {first.item.mask.name}, under another picture")
+            AffectedFile(
+                other.item.named_mask, f"is the same mask as {first.item.named_mask.name}, under another picture"
+            )
             for other in group[1:]
-            if other.item.mask is not None and other.image.digest != first.image.digest
+            if other.item.named_mask is not None and other.image.digest != first.image.digest
         ]
     found = f"{len(files)} mask{'s repeat' if len(files) > 1 else ' repeats'} the mask of another picture"
     remedy = "look whether the masks were exported rightly"

@@ -12,6 +12,7 @@ from atonce.data.checks import CheckReport, check
 from atonce.data.class_statistics import DataStatistics
 from atonce.data.dataset import Dataset
 from atonce.data.formats import ClassesNeeded, open_dataset
+from atonce.data.images import Bands
 from atonce.data.open_options import GroundTruth
 from atonce.doctor.classes_proposal import classes_proposal
 from atonce.doctor.duplicate_findings import (
@@ -21,11 +22,11 @@ from atonce.doctor.duplicate_findings import (
     near_duplicate_findings,
 )
 from atonce.doctor.file_findings import (
+    border_rule,
     image_findings,
     mask_findings,
     unknown_value_findings,
     unnamed_values,
-    with_causes,
 )
 from atonce.doctor.findings import (
     SEVERITIES,
@@ -35,6 +36,7 @@ from atonce.doctor.findings import (
     from_problems,
     sort_by_severity,
 )
+from atonce.doctor.kitti_road_findings import kitti_road_findings
 from atonce.doctor.observations import ObservationRecorder, Observations, SplitObservations, all_masks
 from atonce.doctor.statistics_findings import statistics_findings
 from atonce.errors import DataError, as_command_line, option
@@ -76,6 +78,16 @@ class Examination:
     def wrong(self) -> bool:
         """True when training would be wrong, or would not start."""
         return self.count("error") > 0
+
+    @property
+    def wrong_beside_masks(self) -> bool:
+        """True when training would be wrong even with masks whose values are all classes' or void."""
+        of_masks = {"values", "unknown-values", "classes"}
+        if self.dataset is not None and all(
+            any(item.mask is not None for item in self.dataset.splits.get(split, ())) for split in ("train", "val")
+        ):
+            of_masks.add("split")  # no mask of the split could be read
+        return any(finding.severity == "error" and finding.kind not in of_masks for finding in self.findings)
 
     def class_weights(self) -> dict[str, list[float]]:
         """Compute class weights by both rules of the recipe, as training computes them, from the same counts.
@@ -152,6 +164,9 @@ def examine(
     format: str | None = None,
     *,
     ground_truth: GroundTruth | None = None,
+    bands: Bands | None = None,
+    images: str | Path | None = None,
+    masks: str | Path | None = None,
     workers: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Examination:
@@ -161,7 +176,7 @@ def examine(
     cannot be opened as a data set is an examination with one error.
 
     Args:
-        root, format, ground_truth: as in `open_dataset`.
+        root, format, ground_truth, bands, images, masks: as in `open_dataset`.
         workers, progress: as in `check`.
 
     Raises:
@@ -170,10 +185,9 @@ def examine(
     root = Path(root)
     began = time.perf_counter()
     try:
-        dataset = open_dataset(root, format, ground_truth=ground_truth)
+        dataset = open_dataset(root, format, ground_truth=ground_truth, bands=bands, images=images, masks=masks)
     except ClassesNeeded as error:
         found, expected, remedy = error.parts
-        remedy = f"{remedy}; {option('fix_classes')} writes it" if error.proposal else remedy
         finding = Finding("error", "classes", found_and_expected(found, expected), remedy)
         return Examination(
             root=root,
@@ -200,7 +214,9 @@ def examine(
         statistics=report.statistics,
         observations=observations,
         similar_images=similar,
-        classes_yaml=classes_proposal(dataset, unnamed_values(observations, dataset.labels), by_colour=coloured),
+        classes_yaml=classes_proposal(
+            dataset, unnamed_values(observations), by_colour=coloured, rule=border_rule(observations, dataset)
+        ),
         seconds=time.perf_counter() - began,
     )
 
@@ -210,12 +226,13 @@ def _findings(
 ) -> tuple[Finding, ...]:
     return sort_by_severity(
         [
-            *from_problems(with_causes(report.problems, observations, dataset.labels)),
-            *unknown_value_findings(observations, dataset.labels),
+            *from_problems(report.problems),
+            *unknown_value_findings(observations),
             *mask_findings(observations, dataset),
             *duplicate_findings(similar),
             *near_duplicate_findings(similar),
             *image_findings(observations),
             *statistics_findings(dataset, report.statistics),
+            *kitti_road_findings(dataset),
         ]
     )

@@ -1,30 +1,29 @@
-"""Findings about images and masks one by one: interpolation, unknown values, 0 and 255, modes, blank images, EXIF."""
+"""Findings about images and masks one by one: interpolation, unknown values, 0 and 255, modes, EXIF."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 from atonce.data.dataset import Dataset, Item
-from atonce.data.images import Problem
-from atonce.data.masks import ClassMask
+from atonce.data.masks import EXPORT_AGAIN, ClassMask, MaskValue
+from atonce.data.soft_borders import BorderRule
 from atonce.doctor.findings import AffectedFile, Finding, Severity, about_files
-from atonce.doctor.observations import MaskObservation, MaskValue, Observations, all_items, all_masks
+from atonce.doctor.observations import MaskObservation, Observations, all_items, all_masks
 from atonce.errors import option
-from atonce.labels import IGNORE_INDEX, LabelSpec
+from atonce.labels import IGNORE_INDEX
 from atonce.text import count_of, listing
-
-_EXPORT_AGAIN = "export the masks again as PNG, scaled by nearest neighbour only"
-
-_MIN_INTERPOLATED_VALUES = 3
-"""The fewest values of no class that are laid to interpolation: fewer were meant by somebody."""
 
 
 def mask_findings(observations: Observations, dataset: Dataset) -> list[Finding]:
     """Find masks that were interpolated or compressed, of 0 and 255 only, or of another mode than the others."""
-    suspicious = [(path, mask) for path, mask in all_masks(observations) if mask.borders.suspicious]
+    # Masks with an error about their values, and those whose borders a rule has dealt with, need no warning about them.
+    suspicious = [
+        (path, mask)
+        for path, mask in all_masks(observations)
+        if mask.borders.suspicious and not (mask.unknown or mask.mixed or mask.snapped)
+    ]
     blocky = [(path, mask) for path, mask in suspicious if mask.borders.blocky]
     smooth = [(path, mask) for path, mask in suspicious if not mask.borders.blocky]
     findings = [
@@ -32,6 +31,7 @@ def mask_findings(observations: Observations, dataset: Dataset) -> list[Finding]
         _ramps_along_borders("compressed", "JPEG compression", blocky),
         _ramps_along_borders("interpolated", "interpolation or of JPEG compression", smooth),
         _mixed_modes(observations),
+        _snapped(observations, dataset),
     ]
     return [finding for finding in findings if finding.count]
 
@@ -53,6 +53,17 @@ def _only_0_and_255(observations: Observations, dataset: Dataset) -> Finding:
     return about_files(severity, "ends-only", found, remedy=remedy, files=files)
 
 
+def _snapped(observations: Observations, dataset: Dataset) -> Finding:
+    """Count the pixels that the rule for borders has given a class, or made void."""
+    masks = [(path, mask.snapped) for path, mask in all_masks(observations) if mask.snapped]
+    rule = dataset.read_mask.borders if isinstance(dataset.read_mask, ClassMask) else None
+    becomes = "void" if rule is not None and rule.to == "void" else "the nearest class"
+    found = f"{count_of(len(masks), 'mask')} with soft borders, whose pixels of no class count as {becomes}"
+    files = [AffectedFile(path, f"{count_of(pixels, 'pixel')}") for path, pixels in masks]
+    remedy = f"look at the overlays ({option('out')}); {option('fix_masks')} writes masks without soft borders"
+    return about_files("note", "soft-borders", found, remedy=remedy, files=files)
+
+
 def _mixed_modes(observations: Observations) -> Finding:
     """Find colours in some masks and numbers in others: each may be read rightly, but hardly mean the same classes."""
     masks = all_masks(observations)
@@ -71,21 +82,20 @@ def _ramps_along_borders(kind: str, cause: str, masks: Sequence[tuple[Path, Mask
     masks_show = f"{len(masks)} mask{'s show' if len(masks) > 1 else ' shows'}"
     found = f"{masks_show} traces of {cause}: wrong values along the borders"
     files = [AffectedFile(path, mask.borders.describe()) for path, mask in masks]
-    return about_files("warning", kind, found, remedy=_EXPORT_AGAIN, files=files)
+    return about_files("warning", kind, found, remedy=EXPORT_AGAIN, files=files)
 
 
-def unknown_value_findings(observations: Observations, labels: LabelSpec) -> list[Finding]:
+def unknown_value_findings(observations: Observations) -> list[Finding]:
     """Find all values and colours of no class over all masks: each once, where the check has a line for each mask.
 
-    Masks whose values are wrong for a reason that is seen are left out: they would bury what somebody meant.
+    Values that are wrong for a reason that is seen are left out: they would bury what somebody meant.
     """
     pixels, masks, where = Counter[MaskValue](), Counter[MaskValue](), dict[MaskValue, Path]()
     for path, mask in all_masks(observations):
-        if not _cause_of_unknown(mask, labels):
-            pixels.update(mask.unknown)
-            masks.update(mask.unknown.keys())
-            for value in mask.unknown:
-                where.setdefault(value, path)
+        pixels.update(mask.unknown)
+        masks.update(mask.unknown.keys())
+        for value in mask.unknown:
+            where.setdefault(value, path)
     if not pixels:
         return []
     counted = [f"{v} ({count_of(n, 'pixel')} in {count_of(masks[v], 'mask')})" for v, n in pixels.most_common()]
@@ -97,51 +107,33 @@ def unknown_value_findings(observations: Observations, labels: LabelSpec) -> lis
     return [about_files("error", "unknown-values", found, remedy=remedy, files=files)]
 
 
-def _greys(labels: LabelSpec) -> list[int]:
-    """Return the grey levels that the classes' colours are saved as (rounded by Pillow, and by others)."""
-    lumas = [(299 * r + 587 * g + 114 * b) / 1000 for r, g, b in labels.palette]
-    return [int(luma) + step for luma in lumas for step in (0, 1)]
-
-
-def _cause_of_unknown(mask: MaskObservation, labels: LabelSpec) -> str:
-    """Say why a mask holds wrong values, and what to do, where it can be seen; "" where it cannot."""
-    if len(mask.unknown) >= _MIN_INTERPOLATED_VALUES and (mask.borders.suspicious or mask.compression_noise):
-        return f"they come of interpolation or JPEG: {_EXPORT_AGAIN}"
-    if len(mask.unknown) > 1 and mask.unknown.keys() <= set(_greys(labels)):
-        return "they are the classes' colours turned to grey: export the masks as indices, or in colour"
-    return ""
-
-
-def with_causes(problems: Iterable[Problem], observations: Observations, labels: LabelSpec) -> list[Problem]:
-    """Return the check's problems; where it can be seen why a mask's values are wrong, the remedy says so."""
-    causes = {path: _cause_of_unknown(mask, labels) for path, mask in all_masks(observations) if mask.unknown}
-    return [replace(p, remedy=causes[p.path]) if p.kind == "values" and causes.get(p.path) else p for p in problems]
-
-
-def unnamed_values(observations: Observations, labels: LabelSpec) -> Counter[MaskValue]:
+def unnamed_values(observations: Observations) -> Counter[MaskValue]:
     """Count the pixels of the values and colours that somebody may have meant as a class."""
     unnamed = Counter[MaskValue]()
     for _, mask in all_masks(observations):
-        unnamed.update(mask.unknown if not _cause_of_unknown(mask, labels) else ())
+        unnamed.update(mask.unknown)
     return unnamed
 
 
+def border_rule(observations: Observations, dataset: Dataset) -> BorderRule | None:
+    """Return the rule for soft borders that the data set needs: its own, or the narrowest that covers them all."""
+    widths = [mask.border_width for _, mask in all_masks(observations) if mask.border_width]
+    own = dataset.read_mask.borders if isinstance(dataset.read_mask, ClassMask) else None
+    if own is not None or not widths:
+        return own
+    return BorderRule("nearest", max(widths))
+
+
 def image_findings(observations: Observations) -> list[Finding]:
-    """Find images that are blank, of several modes, or turned by EXIF."""
+    """Find images of several modes, or turned by EXIF; what is lost in reading them the check has found."""
     images = [
         (observation.item, observation.image)
         for observation in all_items(observations)
         if observation.image is not None
     ]
-    blank = [AffectedFile(item.image, image.blank) for item, image in images if image.blank]
     turned = [(item, image.exif_rotation) for item, image in images if image.exif_rotation]
     modes = Counter(image.mode for _, image in images)
-    findings = []
-    if blank:
-        found = f"{count_of(len(blank), 'picture')} with nothing to be seen"
-        remedy = "look at them; 16-bit pictures are scaled from 0..65535, so those of a 12-bit camera come out black"
-        findings.append(about_files("warning", "blank", found, remedy=remedy, files=blank))
-    findings += _turned_by_exif(turned)
+    findings = _turned_by_exif(turned)
     if len(modes) > 1:
         common = modes.most_common(1)[0][0]
         files = [AffectedFile(item.image, f"is {image.mode}") for item, image in images if image.mode != common]

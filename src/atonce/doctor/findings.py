@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from atonce.data.images import Problem
+from atonce.data.problem_notes import group_problems, summary
 from atonce.errors import as_command_line, as_python
 
 Severity = Literal["error", "warning", "note"]
@@ -17,23 +18,6 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 _MAX_FILES = 1000
 """The most files that a finding names: whoever needs more has one cause for all of them."""
-
-# The kinds of `Problem` in words, singular and plural, after a number.
-_SUMMARIES = {
-    "missing": ("file is not there", "files are not there"),
-    "unpaired": ("file has no partner", "files have no partner"),
-    "duplicate": ("name is there twice", "names are there twice"),
-    "leak": ("picture is in two splits", "pictures are in two splits"),
-    "unsupported": ("file is of a type that is not read", "files are of a type that is not read"),
-    "list": ("line of a list cannot be used", "lines of lists cannot be used"),
-    "unreadable": ("file cannot be read", "files cannot be read"),
-    "lossy": ("mask was compressed with loss", "masks were compressed with loss"),
-    "mode": ("file is of a mode that cannot be used", "files are of a mode that cannot be used"),
-    "size": ("mask has another size than its picture", "masks have another size than their pictures"),
-    "values": ("mask holds values that are no class", "masks hold values that are no class"),
-    "void": ("mask has no labelled pixel", "masks have no labelled pixel"),
-    "one-class": ("data set shows one class only", "data sets show one class only"),
-}
 
 
 @dataclass(frozen=True)
@@ -74,6 +58,11 @@ class Finding:
         object.__setattr__(self, "found", as_python(self.found))
         object.__setattr__(self, "remedy", as_python(self.remedy))
 
+    @property
+    def marked(self) -> tuple[str, str]:
+        """The text found and the remedy, with options marked as `option` marks them, for a message that quotes them."""
+        return self._marked
+
     def for_command_line(self) -> tuple[str, str]:
         """Return what was found and the remedy, with their options as flags."""
         found, remedy = self._marked
@@ -99,15 +88,12 @@ def relative_path(path: Path, root: Path) -> str:
 
 def from_problems(problems: Iterable[Problem]) -> list[Finding]:
     """Gather the problems of a kind, a severity and a remedy into one finding, in the order of their first one."""
-    groups: dict[tuple[str, Severity, str], list[Problem]] = {}
-    for problem in problems:
-        groups.setdefault((problem.kind, problem.severity, problem.remedy), []).append(problem)
     findings = []
-    for (kind, severity, remedy), group in groups.items():
-        singular, plural = _SUMMARIES[kind]
+    for group in group_problems(problems):
+        first = group[0]
         files = [AffectedFile(p.path, found_and_expected(p.found, p.expected)) for p in group]
-        found = f"{len(files)} {plural if len(files) > 1 else singular}"
-        findings.append(about_files(severity, kind, found, remedy=remedy, files=files))
+        found = summary(first.kind, len(group))
+        findings.append(about_files(first.severity, first.kind, found, remedy=first.remedy, files=files))
     return findings
 
 

@@ -7,7 +7,11 @@ from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from atonce.data.image_checks import thumbnail
+
+__all__ = ["HASH_BYTES", "MAX_NEAR_BITS", "Digest", "connected_components", "content_digest", "difference_hash",
+           "near_pairs", "thumbnail"]  # fmt: skip
 
 Digest = bytes
 
@@ -29,12 +33,6 @@ def content_digest(pixels: NDArray[np.uint8]) -> Digest:
     digest = blake2b(repr(pixels.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()
-
-
-def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Shrink a picture, uint8 (H, W, 3), to grey uint8 (16, 17), each value the mean of what it covers."""
-    grey = Image.fromarray(image).convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX)
-    return np.asarray(grey)
 
 
 def difference_hash(thumbnail: NDArray[np.uint8]) -> bytes:

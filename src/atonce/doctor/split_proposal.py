@@ -64,7 +64,7 @@ def split_files(folder: Path) -> dict[str, Path]:
 
 def _list_of(items: Iterable[Item], root: Path) -> str:
     return "".join(
-        f"{relative_path(item.image, root)} {relative_path(item.mask, root)}\n" for item in items if item.mask
+        f"{relative_path(item.image, root)} {relative_path(item.mask_file, root)}\n" for item in items if item.mask_file
     )
 
 

@@ -9,11 +9,14 @@ import numpy as np
 from atonce.data.class_statistics import DataStatistics
 from atonce.data.dataset import Dataset
 from atonce.doctor.findings import Finding
+from atonce.doctor.kitti_road_findings import more_ground_truth
 from atonce.errors import option
 from atonce.labels import LabelSpec
 from atonce.text import listing
 
 _MAX_VOID_SHARE = 0.5
+FEW_TRAIN, FEW_VAL = 5, 2
+"""Pictures of the splits below which not even a trial makes sense."""
 _RARE_SHARE = 0.001
 """Share of the pixels below which a class will hardly be learned without help."""
 _SMALL_SIDE = 32
@@ -40,7 +43,17 @@ def _splits(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[
             text = f"split '{split}' has no picture with a mask that can be read ({pictures} pictures), {use}"
             have = ", ".join(f"{name} ({len(items)})" for name, items in dataset.splits.items() if items) or "none"
             findings.append(Finding("error", "split", text, f"splits there are: {have}"))
-    return findings
+    return findings or _too_few(dataset, statistics)
+
+
+def _too_few(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[Finding]:
+    """Find splits so small that nothing can be learned from them, or said by them."""
+    train, val = statistics["train"].masks, statistics["val"].masks
+    if train >= FEW_TRAIN and val >= FEW_VAL:
+        return []
+    found = f"too few pictures: {train} to train on, {val} to validate with; scores on so few are chance"
+    remedy = more_ground_truth(dataset) or "label some dozens at least"
+    return [Finding("warning", "few-pictures", found, remedy)]
 
 
 def _classes(labels: LabelSpec, statistics: Mapping[str, DataStatistics]) -> list[Finding]:

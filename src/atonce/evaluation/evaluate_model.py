@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from atonce import provenance
 from atonce.data import Dataset, Item, open_dataset
+from atonce.data.formats import named_folder
+from atonce.data.images import Problem
+from atonce.data.problem_notes import tell_problems
 from atonce.data.splits import keep_split, split_was_made
 from atonce.errors import DataError, UserError, option
 from atonce.evaluation.extra_metrics import CalibrationErrorMetric, default_metrics
@@ -41,6 +44,8 @@ def evaluate(
     quick: bool = False,
     out: str | PathLike[str] | None = None,
     format: str | None = None,
+    images: str | PathLike[str] | None = None,
+    masks: str | PathLike[str] | None = None,
     device: str | None = None,
     engine: str | None = None,
     progress: bool | ProgressCallback = True,
@@ -64,9 +69,12 @@ def evaluate(
             probabilities (an exported file).
         out: a folder for evaluation.json, CSV, gallery and report.html; None writes nothing.
         format: the data's format; None recognises it.
+        images, masks: the folders of pictures and of masks, where the layout is none that is known; None takes those
+            that the model was trained with, where `data` has them.
         device, engine: see `load`.
         progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
-        on_note: called with what was left out, a line at a time.
+        on_note: called with what was left out, and what was lost in reading the pictures, a line at a time; None makes
+            Python's warnings of the latter.
 
     Returns:
         The `Evaluation`: `.mean_iou`, `.pixel_accuracy`, `.class_iou`, `.confusion`, `.to_json()`.
@@ -87,12 +95,15 @@ def evaluate(
     require_model_first(model, [data], "evaluate")
     session = provenance.begin_session()
     predictor = load(model, device=device, engine=engine)
-    dataset = open_as_trained(predictor.model_file, data, format=format, ground_truth=ground_truth)
+    dataset = open_as_trained(
+        predictor.model_file, data, format=format, ground_truth=ground_truth, images=images, masks=masks
+    )
     items = choose_items(dataset, split, only)
     segmenter, metrics = _what_to_measure(
         predictor, dataset, items, metric=metric, birdseye=birdseye, quick=quick, tolerance=boundary
     )
-    with shown_as("evaluating", progress) as bar:
+    problems = list(dataset.problems)
+    with shown_as("evaluating", progress=progress) as bar:
         evaluation = evaluate_items(
             predictor,
             dataset,
@@ -103,7 +114,9 @@ def evaluate(
             about={"model": _name_of(model), "split": split},
             session=session,
             progress=bar,
+            problems=problems,
         )
+    tell_problems(problems, on_note, dataset.root)
     for one in metrics:
         if on_note and isinstance(one, CalibrationErrorMetric) and one.left_out:
             on_note(
@@ -124,6 +137,7 @@ def evaluate_items(
     out: Path | None = None,
     about: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
+    problems: list[Problem] | None = None,
 ) -> Evaluation:
     """Score items; with a folder, leave scores, gallery, run.json and report there.
 
@@ -132,12 +146,19 @@ def evaluate_items(
         session: the call that this belongs to, for run.json.
         out: the folder; None writes nothing.
         about: what run.json says beside versions and device.
+        problems: see `score_items`.
     """
     gallery = Gallery() if out else None
     if out:
         make_folder(out)
     evaluation = score_items(
-        segmenter or predictor, dataset, items, metrics=metrics, on_picture=gallery, progress=progress
+        segmenter or predictor,
+        dataset,
+        items,
+        metrics=metrics,
+        on_picture=gallery,
+        progress=progress,
+        problems=problems,
     )
     if out and gallery:
         evaluation.save(out)
@@ -166,19 +187,25 @@ def open_as_trained(
     *,
     format: str | None = None,
     ground_truth: Literal["road", "lane"] | None = None,
+    images: str | PathLike[str] | None = None,
+    masks: str | PathLike[str] | None = None,
 ) -> Dataset:
     """Open data with the split and ground truth that a model was trained with, so that val is what val was.
 
     Args:
         format: the data's format; None recognises it.
         ground_truth: another one than the model's, for KITTI road.
+        images, masks: folders of pictures and masks; None takes those that the model was trained with, if `data` has
+            them.
 
     Raises:
         DataError: as `open_dataset`.
     """
     trained: dict[str, Any] = model_file.recipe.get("data", {})
-    same = {"seed": trained.get("split_seed", 0), "val_fraction": trained.get("val_fraction", 0.2)}
+    same: dict[str, Any] = {"seed": trained.get("split_seed", 0), "val_fraction": trained.get("val_fraction", 0.2)}
+    same["bands"] = model_file.bands
     path = Path(data)
+    same |= _folders_as_trained(path, trained, images, masks)
     if ground_truth:
         dataset = open_dataset(path, format, ground_truth=ground_truth, **same)
     else:
@@ -198,6 +225,20 @@ def _with_split_of(model_file: ModelFile, dataset: Dataset) -> Dataset:
     if not split_was_made(dataset) or not isinstance(val, list):
         return dataset
     return keep_split(dataset, val=set(map(str, val)), whose="the model")[0]
+
+
+def _folders_as_trained(
+    data: Path,
+    trained: Mapping[str, Any],
+    images: str | PathLike[str] | None,
+    masks: str | PathLike[str] | None,
+) -> dict[str, str | PathLike[str] | None]:
+    """The folders of pictures and masks: those given, else those of the model's recipe, if the data set has them."""
+    if images is None and masks is None:
+        known = {key: trained.get(key) for key in ("images", "masks")}
+        if all(path is not None and named_folder(data, Path(path)) is not None for path in known.values()):
+            return known
+    return {"images": images, "masks": masks}
 
 
 def choose_items(dataset: Dataset, split: str, only: Sequence[str] = ()) -> tuple[Item, ...]:

@@ -86,8 +86,8 @@ class RoadMetric:
     def __call__(self, sample: Sample, result: Result, score: PictureScore) -> None:
         """Count one picture; `result` is of background and road."""
         item = self._items[sample.name]
-        assert item.mask is not None, "evaluate() has refused pictures without a mask"
-        confidence, truth = result.probabilities[ROAD], read_ground_truth_rgb(item.mask)
+        assert item.mask_file is not None, "evaluate() has refused pictures without a mask"
+        confidence, truth = result.probabilities[ROAD], read_ground_truth_rgb(item.mask_file)
         if self.from_above:
             view = BirdsEye.from_calibration(camera_file_of(item.image))
             confidence, truth = view(confidence), view(truth)
@@ -98,7 +98,7 @@ class RoadMetric:
 
     @property
     def categories(self) -> dict[str, RoadEvaluator]:
-        """By name, sorted: um_road, umm_road, uu_road, or um_lane; those that there are."""
+        """The evaluators of the categories that there are, by name, sorted: um_road, umm_road, uu_road, or um_lane."""
         return dict(sorted(self._categories.items()))
 
     @property

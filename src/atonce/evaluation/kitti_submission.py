@@ -1,4 +1,4 @@
-"""What the KITTI road benchmark takes: a zip of confidences seen from above, one PNG a picture.
+"""Submissions to the KITTI road benchmark: a zip of confidences seen from above, one PNG a picture.
 
 Source: the benchmark's development kit (Fritsch, Kuehnl, Geiger, ITSC 2013): 8-bit grey PNG, 400 x 800 pixels, named
 after category and number (um_road_000000.png), in the root of the zip.
@@ -109,7 +109,7 @@ def submit(
     predictor = load(model, device=device)
     trained_on = predictor.model_file.recipe.get("data", {}).get("ground_truth")
     pictures = find_testing(Path(data), ground_truth or trained_on or "road")
-    with shown_as("predicting", progress) as bar:
+    with shown_as("predicting", progress=progress) as bar:
         write_submission(predictor, pictures.entries, Path(out), progress=bar)
     return pictures
 

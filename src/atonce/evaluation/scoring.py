@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from atonce.data.dataset import Dataset, Item, Sample, require_same_classes
+from atonce.data.image_checks import image_problems
+from atonce.data.images import Problem
 from atonce.errors import DataError, option
 from atonce.inference.result import OverlayBlender, Result
 from atonce.inference.segmenter import Segmenter
@@ -115,6 +117,7 @@ def score_items(
     metrics: Sequence[ExtraMetric] = (),
     on_picture: PictureCallback | None = None,
     progress: ProgressCallback | None = None,
+    problems: list[Problem] | None = None,
 ) -> Evaluation:
     """Predict every item and count its pixels.
 
@@ -123,6 +126,7 @@ def score_items(
         metrics: new ones, whose numbers become part of the evaluation.
         on_picture: for those who want to draw or keep pictures.
         progress: called with the pictures done and all pictures.
+        problems: a list that what was lost in reading the pictures is added to; None does not look.
 
     Raises:
         WeightsError: the network has other classes than the data.
@@ -131,11 +135,13 @@ def score_items(
     require_same_classes(segmenter.labels, dataset)
     total = ConfusionMatrix(segmenter.labels.num_classes)
     scores = []
-    for done, sample in enumerate(_load_ahead(dataset, items), 1):
+    for done, (item, sample) in enumerate(zip(items, _load_ahead(dataset, items), strict=True), 1):
         if sample.mask is None:
             raise DataError(
                 f"{sample.name} has no mask", "a split with ground truth", f"choose another {option('split')}"
             )
+        if problems is not None:
+            problems += image_problems(item.image, sample.image, dataset.bands)
         result = segmenter(sample.image)
         single = ConfusionMatrix(segmenter.labels.num_classes)
         single.add(sample.mask, result.labels)

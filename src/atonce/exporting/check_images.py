@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from atonce.data import open_dataset
 from atonce.data.dataset import Dataset, Item
-from atonce.data.images import IMAGE_SUFFIXES, read_image
+from atonce.data.images import IMAGE_SUFFIXES, Bands, read_image
 from atonce.data.sampling import evenly_spaced
 from atonce.exporting.graph_files import ImageLoader
 from atonce.exporting.parity import ODD_SIZES, Check
@@ -46,9 +46,14 @@ class CheckImages:
         return cls([], [partial(_unlabelled, load) for load in scenes])
 
     @classmethod
-    def from_pictures(cls, paths: Sequence[Path]) -> CheckImages:
-        """Take pictures without masks, for both purposes."""
-        loaders: list[ImageLoader] = [partial(read_image, path) for path in evenly_spaced(paths, MOST_CALIBRATION)]
+    def from_pictures(cls, paths: Sequence[Path], bands: Bands | None = None) -> CheckImages:
+        """Take pictures without masks, for both purposes.
+
+        Args:
+            bands: those that the network was trained on, see `read_image`.
+        """
+        chosen = evenly_spaced(paths, MOST_CALIBRATION)
+        loaders: list[ImageLoader] = [partial(read_image, path, bands) for path in chosen]
         return cls(loaders, [partial(_unlabelled, load) for load in loaders[:MOST_CHECKS]])
 
     @classmethod
@@ -62,7 +67,7 @@ class CheckImages:
         training = dataset.splits.get("train") or dataset.split(split)
         same = dataset.labels.names == labels.names
         return cls(
-            [partial(read_image, item.image) for item in evenly_spaced(training, MOST_CALIBRATION)],
+            [partial(read_image, item.image, dataset.bands) for item in evenly_spaced(training, MOST_CALIBRATION)],
             [
                 partial(_labelled, dataset, item, same_classes=same)
                 for item in evenly_spaced(dataset.split(split), MOST_CHECKS)
@@ -96,10 +101,14 @@ def find_check_images(source: Path | None, model_file: ModelFile, *, format: str
     if source is None:
         return CheckImages.from_scenes()
     if format is None and _holds_pictures(source):
-        return CheckImages.from_pictures([picture.source for picture in find_pictures([source])])
+        return CheckImages.from_pictures([picture.source for picture in find_pictures([source])], model_file.bands)
     trained = model_file.recipe.get("data", {})
     dataset = open_dataset(
-        source, format, seed=trained.get("split_seed", 0), val_fraction=trained.get("val_fraction", 0.2)
+        source,
+        format,
+        seed=trained.get("split_seed", 0),
+        val_fraction=trained.get("val_fraction", 0.2),
+        bands=model_file.bands,
     )
     return CheckImages.from_dataset(dataset, model_file.labels)
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from atonce.errors import StorageError, UserError, option
 from atonce.exporting.check_images import CheckImages, find_check_images
-from atonce.exporting.graph_files import Target, write_graph
+from atonce.exporting.graph_files import ImageLoader, Target, write_graph
 from atonce.exporting.parity import Parity, compare, require_parity
 from atonce.inference import NetworkPredictor, Predictor
-from atonce.model_file import ModelFile, find_model_file, load_model_file
+from atonce.inference.engines import is_cpu
+from atonce.model_file import ModelFile, load_model_file
+from atonce.model_location import find_model_file
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, temporary_folder
+from atonce.text import count_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,9 @@ def export(
     int8: bool = False,
     calibration: str | PathLike[str] | None = None,
     format: str | None = None,
+    device: str | None = None,
     progress: ProgressCallback | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> Export:
     """Export a model as one graph from picture to labels, and check that it is the same network.
 
@@ -58,13 +68,17 @@ def export(
         calibration: a data set, a folder of pictures or a picture: INT8 calibration takes the ranges of the activations
             from them, and the file is checked with them. Without, it is checked with generated streets.
         format: the format of that data set; None recognises it.
-        progress: called with the pictures checked and all of them.
+        device: "cpu" or None, which is the same here: the engines of exported files, and with them the check, run on
+            the CPU.
+        progress: called with the pictures that INT8 was calibrated on or the file was checked with, and all of them.
+        on_note: called with lines that a user should know: that INT8 is being calibrated, and on what.
 
     Raises:
         WeightsError: the model is no model file.
         StorageError: `out` has another suffix than the format's, or cannot be written.
         DataError: `calibration` holds neither a data set nor pictures.
-        UserError: no such format, INT8 without data to calibrate on, or a package of the extra `export` is missing.
+        UserError: no such format, another device than the CPU, INT8 without data to calibrate on, or a package of the
+            extra `export` is missing.
         AccuracyError: the INT8 file differs from torch by more than is allowed; `out` is as it was before.
         ParityError: the float32 file does, by a fault of atonce or of an engine; `out` is as it was before.
     """
@@ -73,6 +87,9 @@ def export(
     except ValueError:
         known = ", ".join(target.value for target in Target)
         raise UserError(f"there is no format '{to}' to export to", f"one of {known}") from None
+    if device is not None and not is_cpu(device):
+        found = f"an export with {option('device', device)}"
+        raise UserError(found, option("device", "cpu"), "exported files are made, checked and used on the CPU")
     if int8 and calibration is None:
         raise UserError(
             f"{option('int8', value=True)} without {option('calibration')}",
@@ -88,7 +105,14 @@ def export(
         out = out or path.with_name(f"{path.stem}{'-int8' if int8 else ''}{target.suffix}")
     images = find_check_images(None if calibration is None else Path(calibration), model_file, format=format)
     return export_checked(
-        model_file, target, Path(out), images, probabilities=probabilities, int8=int8, progress=progress
+        model_file,
+        target,
+        Path(out),
+        images,
+        probabilities=probabilities,
+        int8=int8,
+        progress=progress,
+        on_note=on_note,
     )
 
 
@@ -101,13 +125,14 @@ def export_checked(
     probabilities: bool = False,
     int8: bool = False,
     progress: ProgressCallback | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> Export:
     """Export a network to `out`, checked with the given pictures; OpenVINO's weights go beside it, as .bin.
 
     Args:
         model_file: its network is brought to the CPU and into evaluation mode.
         images: those for INT8 calibration, and those that the file is checked with.
-        progress: called with the checks done and all checks.
+        progress, on_note: as for `export`.
 
     Raises:
         StorageError, UserError, AccuracyError, ParityError: as `export`.
@@ -118,13 +143,21 @@ def export_checked(
         )
     make_folder(out.parent)
     reference = NetworkPredictor(model_file, device="cpu")
+    calibration_images = images.calibration_images if int8 else ()
+    watch = _Counter(len(calibration_images) + images.count, progress)
+    if int8 and on_note:
+        on_note(f"calibrating INT8 on {count_of(len(calibration_images), 'picture')}")
     # Beside the target, so that moving into place is a rename.
     with temporary_folder(out) as folder:
         made = folder / out.name
-        calibration_images = images.calibration_images if int8 else ()
-        write_graph(model_file, target, made, probabilities=probabilities, calibration_images=calibration_images)
-        report = (lambda done: progress(done, images.count)) if progress else None
-        parity = compare(reference, made, target, images.checks(), progress=report)
+        write_graph(
+            model_file,
+            target,
+            made,
+            probabilities=probabilities,
+            calibration_images=[partial(watch.load, load) for load in calibration_images],
+        )
+        parity = compare(reference, made, target, images.checks(), progress=lambda _: watch.count())
         require_parity(parity, int8=int8)
         files = sorted(folder.iterdir(), reverse=True)
         size = sum(file.stat().st_size for file in files)
@@ -132,6 +165,27 @@ def export_checked(
         for file in sorted(files, key=lambda file: file.name == out.name):
             file.replace(out.parent / file.name)
     return Export(out, size / 1e6, parity)
+
+
+@dataclass
+class _Counter:
+    """Tells a callback of each picture that has been used, of all that will be."""
+
+    total: int
+    progress: ProgressCallback | None
+    done: int = 0
+
+    def count(self) -> None:
+        """Count a picture."""
+        self.done = min(self.done + 1, self.total)
+        if self.progress:
+            self.progress(self.done, self.total)
+
+    def load(self, load: ImageLoader) -> NDArray[np.uint8]:
+        """Read a picture and count it."""
+        image = load()
+        self.count()
+        return image
 
 
 def _loaded(model: ModelFile | Predictor) -> ModelFile:

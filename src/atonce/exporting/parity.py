@@ -14,6 +14,7 @@ from atonce.exporting.graph_files import Target
 from atonce.inference.exported_predictor import ExportedPredictor
 from atonce.inference.predictor import Predictor
 from atonce.metrics.confusion_matrix import ConfusionMatrix
+from atonce.text import count_of
 
 ODD_SIZES = ((1, 1), (7, 200), (33, 47), (97, 31), (64, 96), (131, 163))
 """(height, width) of the cuts that are checked beside whole pictures: below, at and between multiples of 32."""
@@ -90,7 +91,7 @@ class Parity:
     def summary(self) -> str:
         """Say in one line how far the export differs."""
         line = (
-            f"{self.pictures} pictures: logits differ by at most {self.logit_difference:.3g} "
+            f"{count_of(self.pictures, 'picture')}: logits differ by at most {self.logit_difference:.3g} "
             f"(largest {self.largest_logit:.3g}), {self.agreement:.4%} of the labels agree"
         )
         if self.mean_iou:

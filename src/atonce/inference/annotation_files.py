@@ -1,4 +1,4 @@
-"""What `atonce predict` writes for programs and annotation tools: coco.json, areas.csv, labelme/ and json/.
+"""The files of `atonce predict` for programs and annotation tools: coco.json, areas.csv, labelme/ and json/.
 
 All of it follows from the label pictures, so that it is complete whoever made these, and when. What a person has
 corrected since is never overwritten.

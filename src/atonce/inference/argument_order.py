@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from atonce.errors import UserError
-from atonce.model_file import find_model_file
+from atonce.model_location import find_model_file
 
 
 def require_model_first(model: object, data: Sequence[str | PathLike[str]], command: str) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from atonce.devices import default_device
 from atonce.errors import UserError, WeightsError, option
 from atonce.extras import require_extra
 from atonce.model import FCN
@@ -40,7 +41,7 @@ def choose_engine(engine: str | None, device: str | torch.device | None = None) 
     """
     if engine not in (*ENGINES, None):
         raise UserError(f"there is no engine '{engine}'", f"one of {', '.join(ENGINES)}")
-    on_cpu = not torch.cuda.is_available() if device is None else is_cpu(device)
+    on_cpu = is_cpu(default_device() if device is None else device)
     if engine == "auto":
         if not on_cpu or find_spec("onnx") is None:
             return "torch"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,7 +22,7 @@ from atonce.inference.result import Result, no_probabilities
 from atonce.labels import LabelSpec
 from atonce.model import FCN, Preprocessing
 from atonce.model.preprocessing import Normalise
-from atonce.model_file import ModelFile, read_about
+from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback
 from atonce.recipes import FCNConfig
 
@@ -49,8 +48,7 @@ class ExportedPredictor(Predictor):
     ) -> None:
         if not path.is_file():
             raise WeightsError(f"{path} does not exist", "a model file, or one of `atonce export`")
-        self.engine = _engine_for(path, device, engine)
-        self._path = path
+        self._path, self.engine = path, _engine_for(path, device, engine)
         self._session = open_session(self.engine, path, ("logits",) if logits else ())
         self.model_file = _model_file(described(self._session, path), path)
         self.model, self.labels = self.model_file.model, self.model_file.labels
@@ -77,32 +75,30 @@ class ExportedPredictor(Predictor):
         found = self._run(image[None])
         return {name: values[0] for name, values in found.items()}
 
-    def _run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """Run the graph on uint8 (N, H, W, 3), and check what it gives. Raises WeightsError: the file is damaged.
-
-        A graph that can be loaded may still fail at its first run, or give something else than labels.
-        """
-        try:
-            found = self._session.run(np.ascontiguousarray(images))
-        except Exception as error:
-            # Each engine has exceptions of its own; what is said of memory is no fault of the file.
-            if isinstance(error, MemoryError) or re.search("memory|alloc", str(error), re.IGNORECASE):
-                raise
-            reason = " ".join(str(error).split())[:160]
-            found_text = f"{self._path} cannot be run by {self.engine}: {reason}"
-            raise WeightsError(found_text, "a file of `atonce export`", "export it again") from None
-        labels = found.get("labels")
-        if labels is None or labels.dtype != np.uint8 or labels.shape != images.shape[:3]:
-            told = "no labels" if labels is None else f"{labels.dtype} of shape {labels.shape} as labels"
-            raise WeightsError(f"{self._path} gives {told}", "a file of `atonce export`", "export it again")
-        return found
-
     def predict_labels(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Segment a batch, see `Predictor`."""
         if self.batch_size_for(images.shape[1:3]) < 2:
             return np.stack([self(image).labels for image in images])
         labels: NDArray[np.uint8] = self._run(images)["labels"]
         return labels
+
+    def _run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Run the graph on a batch. Raises WeightsError: it is damaged in a way that only shows when it runs."""
+        try:
+            found = self._session.run(np.ascontiguousarray(images))
+        except Exception as error:
+            # Each engine has exceptions of its own; memory that is full is no fault of the file.
+            if isinstance(error, MemoryError) or "alloc" in str(error):
+                raise
+            reason = " ".join(str(error).split())[:160]
+            raise WeightsError(
+                f"{self._path} cannot be run by {self.engine}: {reason}", "a file of `atonce export`", "export it again"
+            ) from None
+        labels = found.get("labels")
+        if labels is None or labels.dtype != np.uint8 or labels.shape != images.shape[:3]:
+            told = "no labels" if labels is None else f"{labels.dtype} of shape {labels.shape} as labels"
+            raise WeightsError(f"{self._path} gives {told}", "a file of `atonce export`", "export it again")
+        return found
 
     def batch_size_for(self, size: tuple[int, ...]) -> int:
         """Return the number of pictures of (height, width) in a batch, 1 to 8."""
@@ -154,9 +150,9 @@ def _model_file(data: dict[str, Any], path: Path) -> ModelFile:
             model = FCN(FCNConfig.model_validate(data["architecture"]), labels.num_classes)
         expects = data["preprocessing"]
         model.normalise = Normalise(Preprocessing(tuple(expects["mean"]), tuple(expects["std"])))
-        size = InputSize(**data["input_size"])
-        about = read_about(data)
-    except (ValidationError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, OverflowError) as error:
+        size = InputSize.from_json(data["input_size"])
+        about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
+    except (ValidationError, ValueError, KeyError, TypeError, OverflowError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} describes a network unknown here: {reason}", "a file of `atonce export`") from None
     return ModelFile(model.eval(), labels, size, **about)

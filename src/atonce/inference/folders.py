@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atonce.data.images import read_image
-from atonce.errors import DataError, UserError, option
+from atonce.data.images import Problem, read_size
+from atonce.data.problem_notes import problem_notes, tell_problems
+from atonce.errors import DataError, UserError, as_python, option
 from atonce.inference import finished_results, own_results
 from atonce.inference.annotation_files import CONFIDENCES_KEY, AnnotationFiles, AnnotationKind, require_kinds
 from atonce.inference.annotations import class_confidences
@@ -38,7 +39,7 @@ from atonce.inference.result import (
 from atonce.inference.video.container import frames_stated
 from atonce.inference.video.overlay import VideoReport, overlay_suffix, predict_video
 from atonce.labels import ColourName, LabelSpec
-from atonce.model_file import find_model_file
+from atonce.model_location import find_model_file
 from atonce.progress import ProgressCallback
 from atonce.storage import allocate, make_folder, write_atomically
 from atonce.text import count_of
@@ -53,7 +54,7 @@ OVERLAY_KINDS: tuple[str, ...] = get_args(OverlayKind)
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """What is written of each picture and video.
+    """The choice of files that are written for each picture and video.
 
     Attributes:
         opacity: weight of the colours in the overlays, 0..1.
@@ -145,6 +146,7 @@ class Summary:
         skipped: how many were finished already.
         videos: a report for each video that was segmented.
         broken: an error for each file that could not be read.
+        problems: what was lost in reading the pictures: bands and pages that were left out, numbers that became black.
     """
 
     out: Path = Path()
@@ -153,6 +155,7 @@ class Summary:
     skipped: int = 0
     videos: list[VideoReport] = field(default_factory=list)
     broken: list[DataError] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 def predict(
@@ -217,7 +220,8 @@ def predict(
         device, engine: see `load`.
         progress: called with what is done and what there is to do: pictures and frames.
         on_note: called with what a user should know, a line at a time: masks of a data set that were left out, videos
-            that differ from what came in, pictures of another size than in training.
+            that differ from what came in, pictures of another size than in training, what was lost in reading them;
+            None makes Python's warnings of the latter.
 
     Raises:
         UserError: no such file, model, class, device or engine; there are results of another model or of other options,
@@ -261,6 +265,7 @@ def predict(
         on_note=on_note,
     )
     summary.broken[:0] = problems
+    tell_problems(summary.problems, on_note)
     return summary
 
 
@@ -316,7 +321,7 @@ def predict_files(
         finished_results.remove_leftovers([out / name for name in own_results.FOLDERS], todo)
     for job in finished:
         try:
-            _add_finished(annotations, job, out, options, predictor.labels)
+            _add_finished(annotations, job, out, options=options, spec=predictor.labels)
         except DataError as error:
             summary.broken.append(error)
     steps = _Steps(todo, summary, progress)
@@ -335,9 +340,12 @@ def predict_files(
             else:
                 tiles_seen = steps.within if len(jobs) == 1 else None
                 result = _predict_picture(
-                    predictor, job, out, options, annotations, limit=limit, tag=tag, progress=tiles_seen
+                    predictor, job, out, options, annotations=annotations, limit=limit, tag=tag, progress=tiles_seen
                 )
-                sizes.update(result.notes)
+                # What was lost in reading is told for all pictures together.
+                lost = set(map(as_python, problem_notes(result.problems)))
+                sizes.update(note for note in result.notes if note not in lost)
+                summary.problems += result.problems
             summary.done += 1
         except DataError as error:
             summary.broken.append(error)
@@ -407,7 +415,9 @@ def _paths(job: Job, out: Path, options: OutputOptions, spec: LabelSpec) -> tupl
     return _path(out, "labels", job, ".png"), others
 
 
-def _add_finished(annotations: AnnotationFiles, job: Job, out: Path, options: OutputOptions, spec: LabelSpec) -> None:
+def _add_finished(
+    annotations: AnnotationFiles, job: Job, out: Path, *, options: OutputOptions, spec: LabelSpec
+) -> None:
     """Make annotations of a picture that was segmented before, from its label picture."""
     if job.is_video or not options.write:
         return
@@ -454,19 +464,18 @@ def _predict_picture(
     job: Job,
     out: Path,
     options: OutputOptions,
-    annotations: AnnotationFiles,
     *,
+    annotations: AnnotationFiles,
     limit: PixelLimit,
     tag: str,
     progress: ProgressCallback | None,
 ) -> Result:
-    image = read_image(job.source)
-    limit.require(image.shape[0], image.shape[1], job.source)
-    result = predictor(image, progress)
-    result.source = str(job.source)
+    limit.require(*read_size(job.source), job.source)
+    result = predictor(job.source, progress)
     result.label_spec = result.label_spec.with_colours(options.colours)
     for name in options.mapped(result.label_spec):
-        _write_map(result, predictor, name, options.threshold, _map_path(out, name, job, result.label_spec))
+        path = _map_path(out, name, job, result.label_spec)
+        _write_map(result, predictor, name, threshold=options.threshold, path=path)
     if options.probabilities:
         path = _path_in_folder(out, "probabilities", job, ".npy")
         write_atomically(path, partial(_write_probabilities, result, predictor))
@@ -499,7 +508,14 @@ def _select(result: Result, predictor: Predictor, options: OutputOptions) -> Res
     class_id = result.label_spec.id_of(options.only[0])
     there = _probability(result, predictor, class_id) >= options.threshold
     labels = np.where(there, class_id, result.label_spec.remainder_of([class_id])).astype(np.uint8)
-    return Result(result.image, result.label_spec, labels=labels, source=result.source, notes=result.notes)
+    return Result(
+        result.image,
+        result.label_spec,
+        labels=labels,
+        source=result.source,
+        notes=result.notes,
+        problems=result.problems,
+    )
 
 
 def _probability(result: Result, predictor: Predictor, class_id: int) -> NDArray[np.float32]:
@@ -513,7 +529,7 @@ def _probability(result: Result, predictor: Predictor, class_id: int) -> NDArray
     return found
 
 
-def _write_map(result: Result, predictor: Predictor, name: str, threshold: float | None, path: Path) -> None:
+def _write_map(result: Result, predictor: Predictor, name: str, *, threshold: float | None, path: Path) -> None:
     """Write where a class is: its probability in 256 levels of grey, or 0 and 255 below and above the threshold."""
     probability = _probability(result, predictor, result.label_spec.id_of(name))
     levels = np.rint(probability * 255) if threshold is None else (probability >= threshold) * 255

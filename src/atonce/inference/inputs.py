@@ -8,6 +8,7 @@ from pathlib import Path
 
 from atonce.data.formats import open_dataset, recognise
 from atonce.data.images import IMAGE_SUFFIXES
+from atonce.data.mask_sources import mask_parts
 from atonce.errors import DataError
 from atonce.extras import require_extra
 from atonce.inference.own_results import FOLDERS, is_own_result
@@ -24,7 +25,7 @@ _MASK_FOLDERS = frozenset(
         "trainannot", "valannot", "testannot", "train_labels", "val_labels", "test_labels",
     }
 )  # fmt: skip
-"""Names of folders of masks, in lower case: for data sets that cannot be opened as they are."""
+"""Names of folders of masks, in lower case: for masks that no picture claims, and data sets that cannot be opened."""
 
 
 OnProblem = Callable[[DataError], object]
@@ -171,11 +172,18 @@ def _mask_test(folder: Path) -> Callable[[Path], bool] | None:
     try:
         items = [item for items in open_dataset(folder).splits.values() for item in items]
     except DataError:
-        return lambda path: any(part.lower() in _MASK_FOLDERS for part in path.relative_to(folder).parts[:-1])
-    masks = {item.mask for item in items if item.mask is not None}
-    # With masks, their folders: some masks have no picture, or are of another kind (instances).
-    mask_folders = {mask.parent for mask in masks} - {item.image.parent for item in items}
-    return lambda path: path in masks or any(parent in mask_folders for parent in path.parents)
+        items = []
+    images = {item.image for item in items}
+    masks = {part for item in items for part in mask_parts(item.mask) if isinstance(part, Path)}
+    # With masks, their folders: some masks have no picture, or are of another kind (instances, dummies of a test set).
+    mask_folders = {mask.parent for mask in masks} - {image.parent for image in images}
+
+    def is_mask(path: Path) -> bool:
+        if path in masks or any(parent in mask_folders for parent in path.parents):
+            return True
+        return path not in images and any(part.lower() in _MASK_FOLDERS for part in path.relative_to(folder).parts[:-1])
+
+    return is_mask
 
 
 def _files_below(root: Path, on_problem: OnProblem) -> Iterator[Path]:

@@ -9,12 +9,14 @@ from os import PathLike
 import torch
 
 from atonce.data.input_size import InputSize
+from atonce.devices import usable_device
 from atonce.errors import UserError, option
 from atonce.inference.engines import choose_engine
 from atonce.inference.exported_predictor import ExportedPredictor
-from atonce.inference.network_predictor import NetworkPredictor, usable_device
+from atonce.inference.network_predictor import NetworkPredictor
 from atonce.inference.predictor import Predictor
-from atonce.model_file import find_model_file, load_model_file
+from atonce.model_file import load_model_file
+from atonce.model_location import find_model_file
 
 EXPORTED_SUFFIXES = frozenset({".onnx", ".xml"})
 """Suffixes of files of `atonce export`; every other file is read as a model file."""
@@ -27,9 +29,9 @@ Model = str | PathLike[str] | Predictor
 
 def load(
     model: Model,
-    *,
     device: str | torch.device | None = None,
     engine: str | None = None,
+    *,
     scale: float | None = None,
     size: int | None = None,
 ) -> Predictor:

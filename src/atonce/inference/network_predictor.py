@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from atonce.data.input_size import InputSize
-from atonce.errors import UserError
+from atonce.devices import usable_device
 from atonce.inference import tiles
 from atonce.inference.engines import accelerated, choose_engine
 from atonce.inference.predictor import Predictor
@@ -27,7 +27,7 @@ class NetworkPredictor(Predictor):
     """A `Predictor` of a `ModelFile`.
 
     Args:
-        device: "cpu", "cuda", ...; None takes the first GPU, or the CPU.
+        device: "cpu", "cuda", ...; None takes the first GPU, or the CPU, see `default_device`.
         engine: "torch", "torch-bf16" (bf16 products, for hardware that has them), "onnxruntime", "openvino", or "auto"
             for the fastest that is installed and keeps to float32; None is torch.
 
@@ -119,19 +119,6 @@ def batch_size(model_file: ModelFile, size: tuple[int, ...]) -> int:
     return min(max(1, tiles.WHOLE_PIXELS // pixels), _LARGEST_BATCH)
 
 
-def usable_device(device: str | torch.device | None) -> torch.device:
-    """Return a device by its name; None takes the first GPU, or the CPU. Raises UserError: not there."""
-    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(name)
-        torch.empty(1, device=chosen).cpu()
-    # torch says "not compiled with CUDA" by an assertion, "no such device" by one of several errors.
-    except (RuntimeError, AssertionError, NotImplementedError, ValueError):
-        gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-        raise UserError(f"there is no device '{name}' here", f"one of {', '.join(['cpu', *gpus])}") from None
-    return chosen
-
-
 def network_input(image: NDArray[np.uint8], input_size: InputSize, device: torch.device | None = None) -> torch.Tensor:
     """Resize a picture to what the network sees: uint8 (H, W, 3) RGB -> (1, 3, h, w), values 0..255."""
     return network_inputs(image[None], input_size, device)
@@ -141,8 +128,8 @@ def network_inputs(
     images: NDArray[np.uint8], input_size: InputSize, device: torch.device | None = None
 ) -> torch.Tensor:
     """Resize a batch to what the network sees: uint8 (N, H, W, 3) RGB -> (N, 3, h, w), values 0..255."""
-    # A copy: Pillow hands out arrays that must not be written to, and torch warns of those.
-    batch = torch.tensor(images).to(device).permute(0, 3, 1, 2)
+    # A copy: Pillow hands out arrays that must not be written to, of which torch warns; negative strides it refuses.
+    batch = torch.tensor(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2)
     size = input_size.apply(*images.shape[1:3])
     if size == images.shape[1:3]:
         return batch

@@ -1,4 +1,4 @@
-"""What `atonce predict` has written itself: it is not segmented again, and nothing else is overwritten."""
+"""Results of `atonce predict` itself: they are not segmented again, and nothing else is overwritten."""
 
 from __future__ import annotations
 

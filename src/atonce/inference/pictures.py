@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from atonce.data.images import read_image, read_image_bytes, to_rgb
+from atonce.data.images import Bands, read_image, read_image_bytes, to_rgb
 from atonce.errors import DataError
 
 Picture = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | bytes | BinaryIO
@@ -22,21 +22,23 @@ _LARGEST_DOWNLOAD = 256 << 20
 _SECONDS = 30
 
 
-def as_rgb(picture: Picture, *, url: bool = False) -> NDArray[np.uint8]:
+def as_rgb(picture: Picture, *, bands: Bands | None = None, url: bool = False) -> NDArray[np.uint8]:
     """Convert whatever a caller has to uint8 (H, W, 3) RGB.
 
     Args:
+        bands: those that are read of a file, see `read_image`.
         url: whether a text that is an address is downloaded.
 
     Raises:
         DataError: it cannot be read or downloaded, or has another shape, dtype or range.
     """
-    if isinstance(picture, str) and picture.lower().startswith(("http://", "https://")):
+    if is_address(picture):
+        assert isinstance(picture, str)
         if not url:
             raise DataError(f"{picture} is an address, not a file", "a file", "ask for its download with url=True")
         return read_image_bytes(_download(picture), picture)
     if isinstance(picture, (str, PathLike)):
-        return read_image(Path(picture))
+        return read_image(Path(picture), bands)
     if isinstance(picture, Image.Image):
         return to_rgb(picture)
     if isinstance(picture, (bytes, bytearray, memoryview)):
@@ -49,6 +51,11 @@ def as_rgb(picture: Picture, *, url: bool = False) -> NDArray[np.uint8]:
             raise DataError("a picture file that is open as text", "one that is open as bytes: open(path, 'rb')")
         return read_image_bytes(data, str(getattr(picture, "name", "the open file")))
     return _from_array(np.asarray(picture))
+
+
+def is_address(picture: Picture) -> bool:
+    """Tell whether a picture is given by its address, a text that begins with http:// or https://."""
+    return isinstance(picture, str) and picture.lower().startswith(("http://", "https://"))
 
 
 def source_of(picture: Picture) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -11,7 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from atonce.inference.pictures import Picture, as_rgb, source_of
+from atonce.data.image_checks import image_problems
+from atonce.data.problem_notes import problem_notes
+from atonce.errors import as_python
+from atonce.inference.pictures import Picture, as_rgb, is_address, source_of
 from atonce.inference.size_note import size_note
 from atonce.inference.tiles import Block
 from atonce.progress import ProgressCallback
@@ -104,10 +108,14 @@ class Predictor(ABC):
         return self._predict(picture, progress, url=url)  # type: ignore[arg-type]
 
     def _predict(self, picture: Picture, progress: ProgressCallback | None, *, url: bool) -> Result:
-        image = as_rgb(picture, url=url)
+        bands = self.model_file.bands
+        image = as_rgb(picture, bands=bands, url=url)
         result = self.segment(image, progress)
         note = self.size_note(image.shape[:2])
-        result.source, result.notes = source_of(picture), (note,) if note else ()
+        if isinstance(picture, (str, PathLike)) and not is_address(picture):
+            result.problems = tuple(image_problems(Path(picture), image, bands))
+        result.notes = (*((note,) if note else ()), *map(as_python, problem_notes(result.problems)))
+        result.source = source_of(picture)
         return result
 
     def size_note(self, size: tuple[int, ...]) -> str | None:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from atonce.data.images import Problem
 from atonce.errors import UserError, option
 from atonce.labels import IGNORE_INDEX, ColourName, LabelSpec
 from atonce.polygons import Polygon, trace_mask
@@ -28,7 +29,7 @@ _BAND = 256
 _NOTEBOOK_SIDE = 1200
 
 LabelStyle = Literal["palette", "grey", "values", "colours"]
-"""How a label picture is written: the class ids with a palette of the colours; the ids in grey, as OpenCV reads them;
+"""The styles of a label picture: the class ids with a palette of the colours; the ids in grey, as OpenCV reads them;
 the values that the user's masks have for the classes; the colours as RGB."""
 LABEL_STYLES: tuple[str, ...] = get_args(LabelStyle)
 
@@ -66,6 +67,7 @@ class Result:
         label_spec: names and colours of the classes.
         source: the path of the picture, where it came from one.
         notes: what a reader should know ("much smaller than the pictures that the model was trained on").
+        problems: what was lost in reading the picture's file; in words it is among the notes.
 
     Args:
         logits: float32 (C, H, W); None where only `labels`, uint8 (H, W), are known: of pictures too large to hold
@@ -84,8 +86,10 @@ class Result:
         probabilities: NDArray[np.float32] | None = None,
         source: str | None = None,
         notes: tuple[str, ...] = (),
+        problems: tuple[Problem, ...] = (),
     ) -> None:
         self.image, self.label_spec, self.source, self.notes = image, label_spec, source, notes
+        self.problems = problems
         self._logits, self._labels, self._probabilities = logits, labels, probabilities
 
     @property
@@ -182,6 +186,7 @@ class Result:
             probabilities=self._probabilities,
             source=self.source,
             notes=self.notes,
+            problems=self.problems,
         )
 
     @cached_property

@@ -27,6 +27,12 @@ class BatchSegmenter(Protocol):
 
     labels: LabelSpec
 
+    def segment(self, image: NDArray[np.uint8]) -> Result:
+        """Segment uint8 (H, W, 3) RGB."""
+
+    def size_note(self, size: tuple[int, ...]) -> str | None:
+        """Say if pictures of (height, width) are far from the size that it knows."""
+
     def predict_labels(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Segment uint8 (N, H, W, 3) RGB -> label ids uint8 (N, H, W)."""
 

@@ -23,7 +23,7 @@ def size_note(model_file: ModelFile, size: tuple[int, ...]) -> str | None:
         section = model_file.recipe["data"]
         trained = InputSize(section["scale"], section["max_side"])
         smallest, median, largest = (_side(trained.apply(*known[which])) for which in ("smallest", "median", "largest"))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         return None
     height, width = size
     seen = _side(model_file.input_size.apply(height, width))
@@ -32,8 +32,8 @@ def size_note(model_file: ModelFile, size: tuple[int, ...]) -> str | None:
     than = "smaller" if seen < median else "larger"
     scale = median / _side((height, width))
     return (
-        f"{width}x{height} pixels are much {than} than the pictures that the model was trained on "
-        f"({known['median'][1]}x{known['median'][0]}); if they show the same scene, a scale of {scale:.2g} lets the "
+        f"{width}x{height} pixels, much {than} than the pictures that the model was trained on "
+        f"({known['median'][1]}x{known['median'][0]}): if the same scene is shown, a scale of {scale:.2g} lets the "
         "network see it as in training"
     )
 

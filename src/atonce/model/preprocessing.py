@@ -34,7 +34,7 @@ TORCHVISION = Preprocessing(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 
 """torchvision IMAGENET1K_V1: 255 times (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225)."""
 
 FROM_SCRATCH = Preprocessing(mean=(127.5, 127.5, 127.5), std=(64.0, 64.0, 64.0))
-"""For trunks without pretrained weights: roughly zero mean and unit variance."""
+"""The preprocessing of trunks without pretrained weights: roughly zero mean and unit variance."""
 
 
 class Normalise(nn.Module):

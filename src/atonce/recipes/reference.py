@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from atonce.recipes.knobs import Knob, KnobSection, knob_sections, yaml_value
-from atonce.recipes.load import shipped_recipes
+from atonce.recipes.recipe_files import shipped_recipes
 from atonce.recipes.schema import Recipe
 from atonce.recipes.yaml_comments import annotate
 from atonce.storage import write_text

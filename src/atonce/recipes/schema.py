@@ -8,6 +8,7 @@ range follow from the annotation (see `knobs.py`).
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -42,9 +43,9 @@ class FCNConfig(Section):
     """Pixels between two scores before the last upsampling: 32 is FCN-32s, 16 is FCN-16s, which adds the scores of
     pool4, 8 is FCN-8s, which adds those of pool3, too."""
     alignment: Literal["same", "caffe"] = "same"
-    """How scores are brought onto the pixels. same: images are padded to a multiple of 32 and nothing is cropped.
-    caffe: the geometry of the published nets (conv1_1 pads by 100, scores are cropped), for two to three times as many
-    operations."""
+    """Padding and cropping that bring scores onto the pixels. same: images are padded to a multiple of 32 and nothing
+    is cropped. caffe: the geometry of the published nets (conv1_1 pads by 100, scores are cropped), for two to three
+    times as many operations."""
     skip_scales: Literal["at-once", "unit", "calibrate"] | tuple[Positive, Positive] = "at-once"
     """Factors on (pool4, pool3) before they are scored. at-once: (0.01, 0.0001), made for the original VGG-16. unit:
     (1, 1). calibrate: measured before training from the weights and training pictures at hand."""
@@ -53,11 +54,18 @@ class FCNConfig(Section):
     so that the input of fc6 has a mean square of 1."""
     upsampling: Literal["fixed", "learned"] = "fixed"
     """Interpolation of the scores. fixed: bilinear, as in the authors' release. learned: transposed convolutions that
-    start bilinear and are trained."""
-    width: Positive = 1.0
+    are trained from where upsampling_init lets them start."""
+    upsampling_init: Literal["bilinear", "normal"] = "bilinear"
+    """Initial kernels of learned upsampling. bilinear: interpolation of each class by itself. normal: truncated normal,
+    see upsampling_init_sigma; scores then start close to zero at every pixel, and the network has to learn to
+    interpolate. In a staged training those of a later stage start bilinear, so that it begins with the predictions of
+    the one before."""
+    upsampling_init_sigma: Positive = 0.01
+    """Standard deviation of the truncated normal of upsampling_init, which is cut at two of them; unused otherwise."""
+    width: Annotated[float, Field(gt=0, le=16)] = 1.0
     """Factor on the channels of the trunk, which are 64 to 512; below 1 for small trunks, which have no pretrained
     weights. Each count is rounded to a multiple of 8."""
-    head_width: Count = 4096
+    head_width: Annotated[int, Field(ge=1, le=65536)] = 4096
     """Channels of fc6 and fc7: 4096 in the paper; 512 to 1024 are enough where they start fresh."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Probability that an activation of fc6 or fc7 is dropped while training; 0 is no dropout."""
@@ -90,26 +98,39 @@ class DataConfig(Section):
     """The data set, how it is split, the size at which the network sees it, and how it is read."""
 
     format: str | None = None
-    """Layout of the data set: cityscapes, voc, kitti-road, camvid or folder; null recognises it from the folder."""
+    """Layout of the data set, a name of docs/own-data.md such as coco, labelme or folder; null recognises it from the
+    folder."""
+    images: str | None = None
+    """Folder of the pictures, relative to the data set or absolute, where the layout is none that is known; together
+    with data.masks. null: found by the layout."""
+    masks: str | None = None
+    """Folder of the masks, likewise; pictures and masks pair by name."""
     ground_truth: Literal["road", "lane"] | None = None
     """KITTI road only. road: the whole road. lane: the lane that the car drives in. null: road."""
     val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the pictures kept for validation where the data set brings no split."""
     split_seed: Seed = 0
     """Random seed of that split."""
-    scale: Positive = 1.0
+    bands: tuple[Count] | tuple[Count, Count, Count] | None = None
+    """Bands of the pictures that are read, counted from 1, in training and in use: three as red, green and blue, such
+    as (4, 3, 2), or one as grey; null: the first three."""
+    scale: Annotated[float, Field(gt=0, le=16)] = 1.0
     """Factor on height and width of each picture before the network sees it, in training and in use; predictions are
     scaled back."""
     max_side: Count | None = None
     """Longest side of a picture that the network sees, in pixels: where data.scale leaves a longer one, the picture is
     scaled down to it; null sets no limit."""
+    size: tuple[Count, Count] | None = None
+    """Height and width, in pixels, to which each picture is brought before the network sees it, in training and in use,
+    whatever its own proportions; predictions are scaled back. data.scale and data.max_side then count for nothing.
+    null: they say the size."""
     crop: tuple[Count, Count] = (360, 480)
     """Height and width of training crops, in pixels."""
     workers: Annotated[int, Field(ge=0)] = 2
     """Threads that decode pictures ahead of the training; 0 counts as 1."""
     cache: Literal["memory", "disk"] = "memory"
-    """Where decoded training pictures are kept for the epochs to come. memory: in that of each process. disk: in
-    memory-mapped files in the run folder, shared by its processes, kept while the run may be resumed."""
+    """Store of decoded training pictures for the epochs to come. memory: that of each process. disk: memory-mapped
+    files in the run folder, shared by its processes, kept while the run may be resumed."""
     cache_mib: Annotated[int, Field(ge=0)] = 1024
     """Capacity of that cache in MiB, per process in memory, per run on disk; pictures beyond it are decoded anew in
     each epoch. 0 keeps none."""
@@ -150,6 +171,9 @@ class LossConfig(Section):
     l2_added: bool = True
     """Add the L2 term to the loss that is minimised. false only logs it: the mistake of declaring a regulariser and
     forgetting to add it."""
+    l2_on: Literal["all", "added"] = "all"
+    """The kernels in the L2 term. all: every trained convolution kernel. added: those of the layers that are added to
+    VGG-16, the 1x1 score layers and learned upsampling; fc6 and fc7 are VGG-16's own."""
 
 
 class DistillConfig(Section):
@@ -192,7 +216,10 @@ class OptimConfig(Section):
     poly_power: Positive = 0.9
     """Exponent of the poly schedule; unused otherwise."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
-    """Warm-up, in steps: the learning rate rises linearly to its peak over so many."""
+    """Longest warm-up, in steps: the learning rate rises linearly to its peak over so many, but over no more than a
+    tenth of the run (staged: of each stage), be it steps or max_minutes that end it. With w = the smaller of
+    warmup_steps and a tenth of the steps, the factor on the peak at step i = 0, 1, ... is the larger of
+    (i + 1) / (w + 1) and 10 times the share of the run that is done; after w steps, or that tenth, the schedule's."""
     clip_norm: Positive | None = None
     """Gradient clipping: largest norm of the gradient of all weights together; null does not clip."""
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -204,7 +231,10 @@ class TrainConfig(Section):
     """Length of the training, size of the batches, memory and arithmetic, validation and saving."""
 
     steps: Count = 1000
-    """Length of the training, in steps: updates of the weights."""
+    """Length of the training, in steps: updates of the weights. Counts for nothing where train.epochs is a number."""
+    epochs: Positive | None = None
+    """Length of the training, in epochs: passes over the training pictures; another way to say train.steps, which is
+    then epochs * pictures / batch_size, rounded up. null: train.steps says it."""
     batch_size: Count = 2
     """Pictures per step, over all processes and accumulated parts together."""
     accumulate: Count = 1
@@ -217,10 +247,13 @@ class TrainConfig(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     """Arithmetic of the forward pass; weights stay fp32. auto: bf16 where the hardware multiplies it faster, else fp32.
     fp16 needs CUDA."""
-    validate_every: Count = 200
-    """Steps between validations; the model with the best mean IoU is kept as model.safetensors."""
-    save_every: Count = 200
-    """Steps between saved states, from which an interrupted run resumes."""
+    validate_every: Count | None = None
+    """Steps between validations; the model with the best mean IoU is kept as model.safetensors. null follows the
+    length, be it steps or max_minutes that end the run: a validation at the end of each of its equal parts, which are
+    of 200 steps or 5 minutes, whichever gives fewer, but 5 parts at least and 20 at most."""
+    save_every: Count | None = None
+    """Steps between saved states, from which an interrupted run resumes. null follows the length: a state at the end of
+    each part, as for validate_every."""
     log_every: Count = 10
     """Steps between lines of log.jsonl."""
     pictures: Annotated[int, Field(ge=0)] = 4
@@ -230,6 +263,18 @@ class TrainConfig(Section):
     count."""
     seed: Seed = 0
     """Random seed of initialisation, data order, augmentation and dropout."""
+
+    def with_steps_of_epochs(self, pictures: int) -> TrainConfig:
+        """Return the same knobs with the steps that `epochs` stand for; unchanged where there are none.
+
+        Args:
+            pictures: the number of training pictures.
+        """
+        if self.epochs is None:
+            return self
+        # A hair of tolerance: 0.1 * 30 pictures are 3.0000000000000004.
+        steps = math.ceil(self.epochs * pictures / self.batch_size - 1e-9)
+        return self.model_copy(update={"steps": max(1, steps)})
 
 
 Three = tuple[Positive, Positive, Positive]
@@ -250,7 +295,8 @@ class Recipe(Section):
     """All that a training run is made of."""
 
     weights: str | None = None
-    """Pretrained VGG-16: a file (.pth, .safetensors) or a name (`atonce weights list`); null starts from scratch."""
+    """Pretrained VGG-16: a file or folder of PyTorch, timm, Keras, TensorFlow, Caffe or NumPy (docs/weights.md), or a
+    name (`atonce weights list`); null starts from scratch."""
     schedule: Literal["at-once", "staged"] = "at-once"
     """at-once trains all score layers together. staged trains an FCN-32s, then an FCN-16s from it, then an FCN-8s from
     that, each with a fresh optimiser and its own learning rate schedule; the paper stages with model.skip_scales: unit,

@@ -8,7 +8,7 @@ from atonce.recipes.knobs import Knob, knob_sections, yaml_value
 from atonce.recipes.schema import Recipe
 
 OWN_COMMENT = "# Here: "
-"""What begins a comment of the recipe's author, on its own choice; `annotate` writes all other comments anew."""
+"""The beginning of a comment of the recipe's author on a choice; `annotate` writes all other comments anew."""
 
 _COLUMNS = 100
 

@@ -12,6 +12,7 @@ from atonce.reports.run_files import RunFiles
 from atonce.reports.score_tables import swatch
 from atonce.reports.svg_figures import Line, plot_over_steps, sparkline
 from atonce.storage import none_to_nan
+from atonce.text import count_of
 
 
 def curves_section(files: RunFiles) -> str:
@@ -32,9 +33,8 @@ def classes_over_steps(files: RunFiles) -> str:
             figures.append(f'<figure class="small"><figcaption>{title} <b>absent</b></figcaption></figure>')
             continue
         at = score(best.get(f"iou {name}", math.nan)) if best else "–"
-        plot = sparkline(
-            line, f"IoU of {name} over {len(steps)} validations; {at} at the best step", best["step"] if best else None
-        )
+        alt = f"IoU of {name} over {count_of(len(steps), 'validation')}; {at} at the best step"
+        plot = sparkline(line, alt, best["step"] if best else None)
         figures.append(f'<figure class="small"><figcaption>{title} <b>{at}</b></figcaption>{plot}</figure>')
     return f'<div class="smalls">{"".join(figures)}</div>'
 
@@ -48,8 +48,8 @@ def _validation(files: RunFiles) -> str:
     if best is None:
         return ""
     remark = f"best mean IoU {score(best['mean_iou'])} at step {best['step']:,.0f}"
-    alt = f"Validation scores over {len(steps)} validations; {remark}"
-    plot = plot_over_steps(lines, alt, best=(best["step"], best["mean_iou"]), top=1.0)
+    alt = f"Validation scores over {count_of(len(steps), 'validation')}; {remark}"
+    plot = plot_over_steps(lines, alt, end=files.last_step, best=(best["step"], best["mean_iou"]), top=1.0)
     return _plot_figure("Validation", plot, ("mean IoU", "pixel accuracy"), f"○ {remark}")
 
 
@@ -65,8 +65,10 @@ def _loss(files: RunFiles) -> str:
     if lines[0].empty:
         return ""
     last = next(v for v in reversed(lines[0].values) if math.isfinite(v))
-    alt = f"Training loss over {len(lines[0].steps)} records; {last:.3g} at the last"
-    return _plot_figure("Training loss", plot_over_steps(lines, alt), tuple(keys.values()), f"last {last:.3g}")
+    alt = f"Training loss over {count_of(len(lines[0].steps), 'record')}; {last:.3g} at the last"
+    return _plot_figure(
+        "Training loss", plot_over_steps(lines, alt, end=files.last_step), tuple(keys.values()), f"last {last:.3g}"
+    )
 
 
 def _train_iou(files: RunFiles) -> str:
@@ -74,7 +76,8 @@ def _train_iou(files: RunFiles) -> str:
     if line.empty:
         return ""
     last = next(v for v in reversed(line.values) if math.isfinite(v))
-    plot = plot_over_steps([line], f"Mean IoU on the training crops; {score(last)} at the last record", top=1.0)
+    alt = f"Mean IoU on the training crops; {score(last)} at the last record"
+    plot = plot_over_steps([line], alt, end=files.last_step, top=1.0)
     return _plot_figure("Mean IoU on training crops", plot, (), f"last {score(last)}")
 
 
@@ -85,7 +88,7 @@ def _learning_rate(files: RunFiles) -> str:
     high = max(v for v in line.values if math.isfinite(v))
     return _plot_figure(
         "Learning rate",
-        plot_over_steps([line], f"Learning rate over the steps, at most {high:.3g}"),
+        plot_over_steps([line], f"Learning rate over the steps, at most {high:.3g}", end=files.last_step),
         (),
         f"at most {high:.3g}",
     )

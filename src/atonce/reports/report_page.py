@@ -159,14 +159,11 @@ def _headline(files: RunFiles) -> str:
             ("loss", f"{none_to_nan(last.get('loss')):.3g}"),
             ("mean IoU on training crops", score(none_to_nan(last.get("train_mean_iou")))),
         ]
-    step, steps = (
-        (none_to_nan(files.log[-1]["step"]) if files.log else math.nan),
-        none_to_nan(_nested(files.settings, "train", "steps")),
-    )
+    step, steps = files.last_step, none_to_nan(_nested(files.settings, "train", "steps"))
     if files.best:
-        of = f" <small>of {step:,.0f}</small>" if math.isfinite(step) else ""
+        of = f" <small>of {step:,.0f}</small>" if step is not None else ""
         tiles.append(("best step", f"{files.best['step']:,.0f}{of}"))
-    elif math.isfinite(step):
+    elif step is not None:
         tiles.append(
             ("steps so far", f"{step:,.0f}" + (f" <small>of {steps:,.0f}</small>" if math.isfinite(steps) else ""))
         )
@@ -220,13 +217,23 @@ def _run_info(run_info: Mapping[str, Any]) -> str:
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(_as_text(value))}</td></tr>'
         for name, value in rows.items()
     )
+    table = f'<div class="scroll"><table class="about"><tbody>{items}</tbody></table></div>' if items else ""
+    return table + _commands(run_info)
+
+
+def _commands(run_info: Mapping[str, Any]) -> str:
+    """Show the command; of a run in several sessions, the command of each, with its time and commit."""
+    sessions = run_info.get("sessions")
+    if isinstance(sessions, list) and len(sessions) > 1:
+        rows = [session for session in sessions if isinstance(session, Mapping)]
+        return "".join(
+            f"<p>{escape(_as_text(row.get('started')))}, commit {escape(_as_text(row.get('commit')))}</p>"
+            f"<pre>{escape(str(row.get('command')))}</pre>"
+            for row in rows
+        )
     command = run_info.get("command")
-    line = (
-        f"<pre>{escape(' '.join(map(str, command)) if isinstance(command, list) else str(command))}</pre>"
-        if command
-        else ""
-    )
-    return (f'<div class="scroll"><table class="about"><tbody>{items}</tbody></table></div>' if items else "") + line
+    text = " ".join(map(str, command)) if isinstance(command, list) else str(command)
+    return f"<pre>{escape(text)}</pre>" if command else ""
 
 
 def _as_text(value: object) -> str:

@@ -62,6 +62,12 @@ class RunFiles:
         return max(scored, key=lambda row: row["mean_iou"]) if scored else None
 
     @property
+    def last_step(self) -> float | None:
+        """The last step that a record of the log or a validation tells of; None where there are none."""
+        steps = [none_to_nan(row.get("step")) for row in (*self.log[-1:], *self.validations[-1:])]
+        return max(filter(math.isfinite, steps), default=None)
+
+    @property
     def scores(self) -> Mapping[str, Any]:
         """The four means: as evaluated at the end, or else of the best validation so far."""
         return self.evaluation or self.best or {}

@@ -29,6 +29,7 @@ _VARIABLES = {INK: "ink", MUTED: "muted", GRID: "line", SERIES[0]: "one", SERIES
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 
 _MAX_POINTS = 600
+_LABELLED_POINTS = 2
 _TICK_STEPS = (1, 2, 5, 10)
 STYLE: Any = {
     "svg.fonttype": "none",
@@ -67,12 +68,18 @@ class Line:
 
 
 def plot_over_steps(
-    lines: Sequence[Line], alt: str, *, best: tuple[float, float] | None = None, top: float | None = None
+    lines: Sequence[Line],
+    alt: str,
+    *,
+    end: float | None = None,
+    best: tuple[float, float] | None = None,
+    top: float | None = None,
 ) -> str:
-    """Plot up to three lines over steps, 500 x 260.
+    """Plot up to three lines over steps, 500 x 260; of one or two points, the values are written beside them.
 
     Args:
         alt: what a reader who cannot see it should know.
+        end: the last step of the run: steps are shown from 0 to it; None shows those of the lines.
         best: (step, value) of the validation whose model was kept; it gets a circle.
         top: where the scale of shares ends (1.0); None leaves it to the values, from 0 where they come near it.
     """
@@ -84,7 +91,11 @@ def plot_over_steps(
             x, y = _downsample(line)
             marker = "o" if len(x) < 12 else ""
             axes.plot(x, y, color=colour, linestyle=dash, marker=marker, markersize=3.5)
+            if len(x) <= _LABELLED_POINTS:
+                _label_points(axes, x, y, colour)
         set_scale(axes, lines, top)
+        if end:
+            _set_x_limits(axes, (0, end))
         if best:
             axes.axvline(best[0], color=MUTED, linewidth=0.9, linestyle=(0, (2, 3)))
             axes.plot(*best, "o", color=SERIES[0], markersize=8, markerfacecolor="none", markeredgewidth=1.7)
@@ -135,6 +146,14 @@ def plot_unit_square(
             axis.set_major_locator(MaxNLocator(6, steps=_TICK_STEPS))
             axis.set_major_formatter(FuncFormatter(_tick_label))
         return to_svg(figure, alt)
+
+
+def _label_points(axes: Axes, x: NDArray[np.float64], y: NDArray[np.float64], colour: str) -> None:
+    """Write the values of a few points to their left, where the last one of a run has room."""
+    for step, value in zip(x, y, strict=True):
+        if math.isfinite(value):
+            place: dict[str, Any] = {"xytext": (-8, 4), "textcoords": "offset points", "ha": "right"}
+            axes.annotate(f"{value:.3g}", (step, value), color=colour, annotation_clip=False, **place)
 
 
 def _downsample(line: Line) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -45,7 +45,7 @@ def serve(
         require_extra(package, "atonce serve", "serve")
     import torch
 
-    from atonce.model_file import find_model_file
+    from atonce.model_location import find_model_file
     from atonce.serving.http_app import create_app
     from atonce.serving.server import address_of, is_wildcard_address, listen, run
     from atonce.serving.service import Service

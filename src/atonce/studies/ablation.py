@@ -20,9 +20,9 @@ from atonce.studies.shipped_studies import Study, load_study
 from atonce.studies.study_files import write_study_files
 from atonce.studies.study_folder import RunResult, StudyDescription, read_description
 from atonce.studies.study_runs import PlannedRun, StudyCallback, plan_runs, run_sequentially
+from atonce.studies.study_table import TableRow, reading_notes, table_rows
 from atonce.training import Callback
-from atonce.training.recipe_choice import recipe_for
-from atonce.training.train_network import Overrides, override_texts
+from atonce.training.recipe_choice import Overrides, choose_recipe
 from atonce.version import __version__
 
 
@@ -34,11 +34,15 @@ class StudyResult:
         folder: holds study.json, table.md, table.csv, table.json, report.html and the run directories.
         table: the table as Markdown, the content of table.md.
         runs: the results of all runs, in the order of the study; failed ones say why.
+        rows: the numbers of the table, one row per variant, the baseline first.
+        notes: sentences that say how to read the table and where it comes from.
     """
 
     folder: Path
     table: str
     runs: tuple[RunResult, ...]
+    rows: tuple[TableRow, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def ablate(
@@ -51,6 +55,7 @@ def ablate(
     format: str | None = None,
     seeds: int = 3,
     out: str | Path | None = None,
+    device: str | None = None,
     devices: str | Sequence[str] | None = None,
     reuse: Sequence[str | Path] = (),
     callback: StudyCallback | None = None,
@@ -66,8 +71,9 @@ def ablate(
         format: the data's format; recognised from the folder by default.
         seeds: runs of each variant; 3 or more for a confidence interval.
         out: the folder of the study; runs/<data>-<study> by default.
-        devices: names of devices ("cuda:0,cuda:1", or a sequence) for runs in parallel, one on each in a process of its
-            own; None runs one after the other in this process.
+        device: "cpu", "cuda", "cuda:1", ...; None takes the first GPU, or the CPU.
+        devices: in place of `device`, names of devices ("cuda:0,cuda:1", or a sequence) for runs in parallel, one on
+            each in a process of its own; None runs one after the other in this process.
         reuse: folders of other studies whose runs of the same recipe and seed are copied.
         callback: called as runs start and end.
 
@@ -77,16 +83,15 @@ def ablate(
         KeyboardInterrupt: Ctrl-C; the state of the run has been saved.
     """
     data = Path(data)
+    if device is not None and devices is not None:
+        found = f"{option('device', device)} and {option('devices')}"
+        raise TrainingError(found, "one of them", f"{option('devices')} is for runs side by side")
     chosen = study if isinstance(study, Study) else load_study(str(study))
     names = parse_devices(devices if isinstance(devices, str) else ",".join(devices)) if devices is not None else []
     if seeds < 1:
         raise TrainingError(option("seeds", seeds), "1 or more")
-    # Values of overrides are YAML; what is meant as a word is quoted, since "my #1.pth" is another word in YAML.
-    changes = override_texts(overrides)
-    changes += [f"data.format={json.dumps(format)}"] if format is not None else []
-    changes += [f"weights={'null' if weights == 'none' else json.dumps(str(weights))}"] if weights is not None else []
     folder = Path(out) if out is not None else Path("runs") / f"{data.resolve().name}-{chosen.name}"
-    base = recipe_for(data, str(recipe) if recipe is not None else None, changes)
+    base = choose_recipe(data, recipe=recipe, overrides=overrides, weights=weights, format=format)
     planned = plan_runs(chosen, base, seeds, folder)
     session = _describe_session()
     recipe_name = Path(recipe).stem if recipe is not None else "of the data's format"
@@ -100,8 +105,15 @@ def ablate(
     if names:
         run_in_parallel(planned, data, devices=names, commit=commit, callback=updating)
     else:
-        run_sequentially(planned, data, commit=commit, callback=updating)
-    return StudyResult(folder, write_study_files(folder), tuple(description.results(folder)))
+        run_sequentially(planned, data, commit=commit, device=device, callback=updating)
+    results = tuple(description.results(folder))
+    return StudyResult(
+        folder,
+        write_study_files(folder),
+        results,
+        rows=tuple(table_rows(description, results)),
+        notes=tuple(reading_notes(description, results)),
+    )
 
 
 class _UpdateFiles(StudyCallback):

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TextIO
 
-import torch
-
+from atonce.devices import device_names
 from atonce.errors import TrainingError, UserError, option
-from atonce.recipes.load import build
+from atonce.recipes.recipe_files import build
 from atonce.storage import make_folder, storage_errors
 from atonce.studies.study_folder import RunResult, read_result
 from atonce.studies.study_runs import PlannedRun, StudyCallback, execute_run, require_one_data_set
@@ -34,7 +33,7 @@ def parse_devices(text: str) -> list[str]:
         TrainingError: not a device, or none that is here.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
-    known = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    known = device_names()
     wrong = [name for name in names if name not in known]
     if wrong or not names:
         raise TrainingError(option("devices", text), f"some of {', '.join(known)}, separated by commas")

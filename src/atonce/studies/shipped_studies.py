@@ -10,7 +10,7 @@ from typing import Any
 
 from atonce.errors import RecipeError
 from atonce.recipes import Recipe
-from atonce.recipes.load import build, current_name
+from atonce.recipes.recipe_files import build, current_name
 from atonce.text import did_you_mean, shortened
 from atonce.yaml_loader import YamlProblem, parse_yaml, read_yaml
 

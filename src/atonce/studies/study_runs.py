@@ -84,12 +84,18 @@ def plan_runs(study: Study, base: Recipe, seeds: int, out: Path) -> list[Planned
 
 
 def run_sequentially(
-    planned: Sequence[PlannedRun], data: Path, *, commit: str = "", callback: StudyCallback | None = None
+    planned: Sequence[PlannedRun],
+    data: Path,
+    *,
+    commit: str = "",
+    device: str | None = None,
+    callback: StudyCallback | None = None,
 ) -> None:
     """Execute the runs that are not over, one after the other, in this process.
 
     Args:
         commit: that of atonce, for the results.
+        device: "cpu", "cuda", "cuda:1", ...; None takes the first GPU, or the CPU.
 
     Raises:
         UserError: a run could not begin, or write. What is over stays; call again to go on.
@@ -101,12 +107,14 @@ def run_sequentially(
             continue
         callback.on_run_start(run, number=number, total=len(planned), device=None)
         with callback.training_callback() as training_callback:
-            result = execute_run(run, data, commit=commit, callback=training_callback)
+            result = execute_run(run, data, commit=commit, device=device, callback=training_callback)
         callback.on_run_end(run, result)
         require_one_data_set(planned)
 
 
-def execute_run(run: PlannedRun, data: Path, *, commit: str = "", callback: Callback | None = None) -> RunResult:
+def execute_run(
+    run: PlannedRun, data: Path, *, commit: str = "", device: str | None = None, callback: Callback | None = None
+) -> RunResult:
     """Start or resume an ordinary training run, report on it, and write result.json, which says that it is over.
 
     That training cannot go on (the loss is not finite) is a result. The state, three times as large as the model, is
@@ -118,7 +126,7 @@ def execute_run(run: PlannedRun, data: Path, *, commit: str = "", callback: Call
     """
     callback = callback or Callback()
     resume = (run.folder / "recipe.yaml").is_file()
-    session = set_up(run.recipe, data, run.folder, resume=resume, callback=callback)
+    session = set_up(run.recipe, data, run.folder, resume=resume, device=device, callback=callback)
     failed = None
     with session.lock:
         try:

@@ -46,10 +46,14 @@ class TableRow:
     differences: Mapping[str, PairedDifference | None]
 
     @property
+    def count(self) -> str:
+        """The number of runs that the means are over: "3", or "2 of 3"."""
+        return f"{len(self.results)} of {self.planned}" if len(self.results) < self.planned else str(self.planned)
+
+    @property
     def runs(self) -> str:
         """The number of runs that the means are over, and why the failed ones failed: "2 of 3; seed 1 failed: ..."."""
-        count = f"{len(self.results)} of {self.planned}" if len(self.results) < self.planned else str(self.planned)
-        return "; ".join([count, *(f"seed {seed} failed: {reason}" for seed, reason in self.failed.items())])
+        return "; ".join([self.count, *(f"seed {seed} failed: {reason}" for seed, reason in self.failed.items())])
 
 
 def table_rows(study: StudyDescription, results: Sequence[RunResult]) -> list[TableRow]:

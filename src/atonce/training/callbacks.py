@@ -68,6 +68,9 @@ class Callback:
     def on_download(self, done: int, total: int) -> None:
         """Hear how many bytes of pretrained weights have been fetched, of how many (0 where nobody knows)."""
 
+    def on_calibration(self, done: int, total: int) -> None:
+        """Hear how many of the pictures on which scales and initial weights are measured are done, of how many."""
+
     def on_note(self, text: str) -> None:
         """Hear one line that a user should know."""
 
@@ -109,6 +112,10 @@ class CallbackList(Callback):
     def on_download(self, done: int, total: int) -> None:
         for callback in self.callbacks:
             callback.on_download(done, total)
+
+    def on_calibration(self, done: int, total: int) -> None:
+        for callback in self.callbacks:
+            callback.on_calibration(done, total)
 
     def on_note(self, text: str) -> None:
         for callback in self.callbacks:

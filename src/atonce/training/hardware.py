@@ -2,33 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 
-from atonce.errors import RecipeError, UserError
+from atonce.devices import default_device, has_float64, usable_device
+from atonce.errors import RecipeError, UserError, option
 from atonce.recipes import Recipe
+from atonce.text import count_of
+
+_TORCH_DEVICE = "ACCELERATE_TORCH_DEVICE"
 
 
-def accelerator_for(recipe: Recipe) -> Accelerator:
-    """Set up the device and the processes of a run. Raises RecipeError: a precision that is not to be had here."""
+def accelerator_for(recipe: Recipe, device: str | None = None) -> Accelerator:
+    """Set up the device and the processes of a run.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1"; None takes `atonce.devices.default_device`. Of several processes (torchrun,
+            accelerate launch) each takes the GPU of its number.
+
+    Raises:
+        RecipeError: a precision that is not to be had here.
+        UserError: no such device, or one GPU for several processes.
+    """
+    chosen = _device_of_this_process(device)
     precision = recipe.train.precision
-    mixed = {"fp32": "no", "auto": "bf16" if has_bf16() else "no"}.get(precision, precision)
-    if mixed == "fp16" and not torch.cuda.is_available():
+    mixed = {"fp32": "no", "auto": "bf16" if has_bf16(chosen) else "no"}.get(precision, precision)
+    if mixed == "fp16" and chosen.type != "cuda":
         raise RecipeError("train.precision = fp16 without a GPU", "fp32, bf16 or auto", "fp16 needs CUDA")
-    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != mixed:
-        # Another run of this process (an ablation, a notebook) had another precision, which would stay for good.
-        AcceleratorState._reset_state()
-    # Told so, accelerate joins the processes of torchrun on CPUs; not told, each would train a network of its own.
-    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=mixed)
+    _forget_run_before(chosen, mixed)
+    with _named_for_accelerate(chosen if device is not None and _processes() == 1 else None):
+        # Told so, accelerate joins the processes of torchrun on CPUs; not told, each would train a network of its own.
+        return Accelerator(cpu=chosen.type == "cpu", mixed_precision=mixed)
 
 
-def has_bf16() -> bool:
-    """Tell whether the hardware multiplies bf16 faster than fp32: recent GPUs, CPUs with AVX512-BF16 or AMX."""
-    if torch.cuda.is_available():
+def _device_of_this_process(device: str | None) -> torch.device:
+    if device is None:
+        asked_for_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on")
+        return torch.device("cpu") if asked_for_cpu else default_device()
+    processes = _processes()
+    if processes > 1 and ":" in device:
+        kind = device.partition(":")[0]
+        raise UserError(
+            f"{option('device', device)} for {processes} processes",
+            f"{option('device', kind)}, of which each process takes the one of its number",
+            "CUDA_VISIBLE_DEVICES says which GPUs there are to take",
+        )
+    chosen = usable_device(device)
+    if not has_float64(chosen):
+        raise UserError(f"{option('device', device)} in training", "a device with float64", "take a GPU or the CPU")
+    return chosen
+
+
+def _processes() -> int:
+    """Return the number of processes that torchrun or accelerate has started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _forget_run_before(device: torch.device, mixed_precision: str) -> None:
+    """Reset accelerate where another run of this process (an ablation, a notebook) had another device or precision,
+    which would stay for good."""
+    if not AcceleratorState._shared_state:
+        return
+    state = AcceleratorState()
+    other_device = _processes() == 1 and str(state.device) != str(device)
+    if other_device or state.mixed_precision != mixed_precision:
+        AcceleratorState._reset_state(reset_partial_state=other_device)
+
+
+@contextmanager
+def _named_for_accelerate(device: torch.device | None) -> Iterator[None]:
+    """Name a device for accelerate, which has no parameter for one; None leaves the choice to it."""
+    if device is None or device.type == "cpu":
+        yield
+        return
+    before = os.environ.get(_TORCH_DEVICE)
+    os.environ[_TORCH_DEVICE] = str(device)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_TORCH_DEVICE]
+        else:
+            os.environ[_TORCH_DEVICE] = before
+
+
+def describe_hardware(accelerator: Accelerator) -> str:
+    """Say in one line what a run computes on: "on cpu (2 threads), fp32"."""
+    device = accelerator.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    about = name or count_of(torch.get_num_threads(), "thread") if device.type in ("cuda", "cpu") else ""
+    processes = f"{accelerator.num_processes} processes, each " if accelerator.num_processes > 1 else ""
+    precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
+    return f"{processes}on {device}{f' ({about})' if about else ''}, {precision}"
+
+
+def has_bf16(device: torch.device | None = None) -> bool:
+    """Tell whether the hardware multiplies bf16 faster than fp32: recent GPUs, CPUs with AVX512-BF16 or AMX.
+
+    Args:
+        device: None takes `atonce.devices.default_device`.
+    """
+    if (device or default_device()).type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(probe()) for name in probes if (probe := getattr(torch.cpu, name, None)) is not None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from atonce.training.distillation import distillation_sum
 from atonce.training.interrupt import Interrupt, StoppableValidation, StopValidation, deferred_interrupt
 from atonce.training.losses import Losses, cross_entropy_sum, data_loss, l2_penalty, total_loss, valid_weight
 from atonce.training.optimizers import learning_rate_factor, set_learning_rate
+from atonce.training.run_length import is_due, share_done
 from atonce.training.step_log import StepLog
 from atonce.training.training_run import TrainingRun
 from atonce.training.validation import validate
@@ -39,20 +40,16 @@ def fit(run: TrainingRun, callback: Callback) -> None:
     callback.on_train_start(run)
     run.wrapped.train()
     with deferred_interrupt(callback) as interrupt:
-        if progress.step and progress.step % knobs.validate_every == 0 and not progress.has_row:
-            # The session before was asked to stop when it came to this validation.
+        if progress.validation_due:
             validate_or_stop(run, callback, interrupt)
+            progress.seconds = time.monotonic() - began
+        share = share_of(run)
         for step, batch in run.stream.batches(progress.step, knobs.steps):
-            share = step / knobs.steps
-            if knobs.max_minutes:
-                # The learning rate comes to its end with the time, however slow the machine.
-                share = max(share, run.from_main(progress.seconds) / (60 * knobs.max_minutes))
             while share >= run.stage.end < 1:
                 next_stage(run, callback)
             if share >= 1 or run.must_stop():
                 break
-            factor = learning_rate_factor(run.recipe.optim, step - progress.stage_began, run.stage.within(share))
-            set_learning_rate(run.optimizer, factor * run.stage.lr_factor)
+            set_learning_rate(run.optimizer, stage_learning_rate(run, step, share))
             asked = time.perf_counter()
             losses = update(run, batch, step_log)
             run.update_seconds += time.perf_counter() - asked
@@ -60,17 +57,22 @@ def fit(run: TrainingRun, callback: Callback) -> None:
                 run.average.update(run.model)
             progress.step, progress.seconds = step + 1, time.monotonic() - began
             step_log.step(losses)
-            if progress.step % knobs.validate_every == 0:
+            before, share = share, share_of(run)
+            if share >= 1:
+                step_log.finish()
+            if is_due(knobs.validate_every, knobs, progress.step, before=before, share=share):
                 validate_or_stop(run, callback, interrupt)
                 progress.seconds = time.monotonic() - began
+                share = share_of(run)
             stopping = run.in_any_process(asked=interrupt.asked)
-            if progress.step % knobs.save_every == 0 or stopping:
-                run.save_state()
+            if is_due(knobs.save_every, knobs, progress.step, before=before, share=share) or stopping:
+                save(run, step_log)
             if stopping:
                 raise interrupt.error()
+        step_log.finish()
         if not progress.validated:
             validate_or_stop(run, callback, interrupt)
-        run.save_state()
+        save(run, step_log)
         if run.in_any_process(asked=interrupt.asked):
             raise interrupt.error()
     # Not before every process has its last batch.
@@ -80,15 +82,46 @@ def fit(run: TrainingRun, callback: Callback) -> None:
     callback.on_train_end(run)
 
 
+def share_of(run: TrainingRun) -> float:
+    """Return the share of the run that is done, the same in all processes.
+
+    The learning rate comes to its end with the time, however slow the machine.
+    """
+    knobs = run.recipe.train
+    seconds = run.from_main(run.progress.seconds) if knobs.max_minutes else 0.0
+    return share_done(knobs, run.progress.step, seconds)
+
+
+def stage_learning_rate(run: TrainingRun, step: int, share: float) -> float:
+    """Return the factor on the peak learning rate at a step; each stage has a schedule of its own.
+
+    Args:
+        share: the share of the run that is done.
+    """
+    stage = run.stage
+    steps = (stage.end - stage.begin) * run.recipe.train.steps
+    within = step - run.progress.stage_began
+    return stage.lr_factor * learning_rate_factor(run.recipe.optim, within, stage.within(share), steps=steps)
+
+
+def save(run: TrainingRun, step_log: StepLog) -> None:
+    """Save the state, with what the step log has collected since its last line. Raises StorageError."""
+    run.progress.steps_since_log = step_log.to_json()
+    run.save_state()
+
+
 def validate_or_stop(run: TrainingRun, callback: Callback, interrupt: Interrupt) -> None:
-    """Validate, unless somebody has asked to stop at once: what is not validated then is by the session that goes on.
+    """Validate, unless a scheduler ends the run in the middle of it: then the session that goes on validates.
 
     Over several processes the validation is made: all of them have to come to its end.
     """
     if run.world == 1:
         callback = CallbackList([callback, StoppableValidation(interrupt)])
-    with suppress(StopValidation):
+    try:
         validate(run, callback)
+        run.progress.validation_due = False
+    except StopValidation:
+        run.progress.validation_due = True
 
 
 def next_stage(run: TrainingRun, callback: Callback) -> None:
@@ -118,7 +151,8 @@ def update(run: TrainingRun, batch: Batch, step_log: StepLog) -> Losses:
             # Gradients are averaged over processes; times their number, the sum over them is left.
             loss = data_loss(run.recipe.distill, cross_entropy, distillation) * run.world
             if last:
-                l2 = l2_penalty(run.model, run.recipe.loss.l2).to(loss.device)
+                added_only = run.recipe.loss.l2_on == "added"
+                l2 = l2_penalty(run.model, run.recipe.loss.l2, added_only=added_only).to(loss.device)
                 loss = total_loss(run.recipe.loss, loss, l2)
             run.accelerator.backward(loss)
         terms[0] += cross_entropy.detach()
@@ -172,7 +206,7 @@ def clip_gradient(run: TrainingRun) -> float:
 
 
 def require_finite(run: TrainingRun, losses: Losses) -> None:
-    """Raises TrainingError before a step that would ruin the weights. (fp16 meets infinite gradients by design.)"""
+    """Refuse a step that would ruin the weights, by a TrainingError. (fp16 meets infinite gradients by design.)"""
     scaled = run.recipe.train.precision == "fp16"
     total = losses.total(run.recipe)
     if math.isfinite(total) and (scaled or math.isfinite(losses.grad_norm)):

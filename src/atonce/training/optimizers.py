@@ -12,6 +12,9 @@ from atonce.model.fcn import FCN
 from atonce.recipes.schema import OptimConfig
 from atonce.training.muon import Muon
 
+WARMUP_SHARE = 0.1
+"""The largest share of a run that is warm-up: a run of few steps, or of few minutes, is to come to its peak, too."""
+
 
 def parameter_groups(model: FCN, config: OptimConfig) -> list[dict[str, Any]]:
     """Sort the trainable parameters into up to six groups: trunk, head and score layers, each kernels and biases.
@@ -55,15 +58,19 @@ def build_optimizer(model: FCN, config: OptimConfig) -> torch.optim.Optimizer:
     return kind(groups, lr=config.lr, betas=(config.momentum, 0.999), fused=True)
 
 
-def learning_rate_factor(config: OptimConfig, step: int, progress: float) -> float:
-    """Return the factor on the peak learning rate at a step.
+def learning_rate_factor(config: OptimConfig, step: int, progress: float, *, steps: float = math.inf) -> float:
+    """Return the factor on the peak learning rate at a step of a run, or of a stage of a staged one.
 
     Args:
         step: updates made before this one.
         progress: share of the run that is done, 0..1.
+        steps: its length in steps, where no minutes end it.
     """
-    if step < config.warmup_steps:
-        return (step + 1) / (config.warmup_steps + 1)
+    # A hair of tolerance: a third of 30 steps is 9.999999999999998.
+    warmup = int(min(config.warmup_steps, WARMUP_SHARE * steps + 1e-9))
+    if step < warmup and progress < WARMUP_SHARE:
+        # Where steps end the run, the first of the two is the larger one.
+        return max((step + 1) / (warmup + 1), progress / WARMUP_SHARE)
     rest = max(0.0, 1.0 - progress)
     if config.schedule == "poly":
         return math.pow(rest, config.poly_power)

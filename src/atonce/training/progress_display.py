@@ -7,72 +7,113 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.progress import Progress, TaskID
-
 from atonce.errors import as_command_line
-from atonce.progress import console, progress_bars
+from atonce.progress import ProgressBars, Unit, clock_text, console, progress_bars
+from atonce.text import count_of
 from atonce.training.callbacks import Callback, StepRecord
 from atonce.training.losses import Losses
+from atonce.training.run_length import share_done
 from atonce.training.training_run import TrainingRun
 
 
 class ProgressDisplay(Callback):
-    """Draws a bar for the steps, one for whatever else takes time, and lines for results."""
+    """Draws a bar for the run, one for whatever else takes time, and lines for results.
+
+    The bar of the run is that of what ends it, steps or minutes. The loss beside it is that of the last line of
+    log.jsonl; before the first one, that of the last step.
+
+    Args:
+        bars: where it draws.
+        seen: notes that are not printed again; those that it prints are added.
+    """
 
     may_stop = False
 
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.tasks: dict[str, TaskID] = {}
-        self.average_loss = math.nan
-        self.rates = ""
+    def __init__(self, bars: ProgressBars, seen: set[str] | None = None) -> None:
+        self.bars = bars
+        self.seen = seen
+        self.loss: float | None = None
+        self.numbers: tuple[str, ...] = ()
+        self.start = (0, 0.0)
 
-    def _draw(self, name: str, done: float, total: float, about: str = "") -> None:
-        if name not in self.tasks:
-            self.tasks[name] = self.progress.add_task(name, total=total or None, about=about)
-        self.progress.update(self.tasks[name], completed=done, total=total or None, about=about)
-        if done >= total > 0 and name != "training":
-            self.progress.remove_task(self.tasks.pop(name))
+    def _draw(self, name: str, done: int, total: int, *, unit: Unit = "") -> None:
+        """Draw a bar that goes when it is full."""
+        self.bars.draw(name, done, total, unit=unit)
+        if done >= total > 0:
+            self.bars.remove(name)
 
     def on_data_check(self, done: int, total: int) -> None:
         self._draw("reading the data", done, total)
 
     def on_download(self, done: int, total: int) -> None:
-        self._draw("fetching weights", done, total)
+        self._draw("fetching weights", done, total, unit="MB")
+
+    def on_calibration(self, done: int, total: int) -> None:
+        self._draw("calibrating", done, total)
 
     def on_validation_progress(self, done: int, total: int) -> None:
         self._draw("validating", done, total)
 
     def on_note(self, text: str) -> None:
+        if self.seen is not None:
+            if text in self.seen:
+                return
+            self.seen.add(text)
         # Paths and class names may hold what rich takes for markup.
         console.print(as_command_line(text), style="dim", highlight=False, markup=False, soft_wrap=True)
 
+    def on_train_start(self, run: TrainingRun) -> None:
+        # Where nobody knew how many bytes there are, the bar of a download never was full.
+        self.bars.remove("fetching weights")
+        self.start = (run.progress.step, run.progress.seconds)
+
     def on_step(self, run: TrainingRun, losses: Losses) -> None:
-        loss, before = losses.total(run.recipe), self.average_loss
-        self.average_loss = loss if math.isnan(before) else 0.95 * before + 0.05 * loss
-        about = f"loss {self.average_loss:.3f}{self.rates}"
-        self._draw("training", run.progress.step, run.recipe.train.steps, about)
+        loss = losses.total(run.recipe) if self.loss is None else self.loss
+        share = share_done(run.recipe.train, run.progress.step, run.progress.seconds)
+        self.bars.draw("training", min(share, 1.0), 1.0, about=[*self._length(run), f"loss {loss:.4f}", *self.numbers])
+
+    def _length(self, run: TrainingRun) -> tuple[str, str]:
+        """Say how far a run is, and how much time is left: of its steps or of its minutes, whichever end it."""
+        step, seconds, knobs = run.progress.step, run.progress.seconds, run.recipe.train
+        first_step, first_seconds = self.start
+        left = (knobs.steps - step) * (seconds - first_seconds) / max(1, step - first_step)
+        limit = 60 * knobs.max_minutes if knobs.max_minutes else math.inf
+        if limit - seconds < left:
+            return count_of(step, "step"), f"{clock_text(limit - seconds)} left of {clock_text(limit)}"
+        return f"{step}/{knobs.steps} steps", f"{clock_text(left)} left"
 
     def on_log(self, run: TrainingRun, record: StepRecord) -> None:
-        seen = record.train_mean_iou
-        about = "" if seen is None or math.isnan(seen) else f"  train mIoU {seen:.3f}"
-        self.rates = f"{about}  {record.pictures_per_second:.1f} pictures/s"
-        if self.progress.disable:
-            console.print(f"step {record.step}: loss {record.loss:.4f}{self.rates}", highlight=False)
+        self.loss, seen = record.loss, record.train_mean_iou
+        iou = () if seen is None or math.isnan(seen) else (f"train mIoU {seen:.3f}",)
+        self.numbers = (*iou, f"{record.pictures_per_second:.1f} pictures/s")
+        if not self.bars.shown:
+            line = "  ".join([f"step {record.step}: loss {record.loss:.4f}", *self.numbers])
+            console.print(line, highlight=False, soft_wrap=True)
 
     def on_validation_end(self, run: TrainingRun, row: dict[str, Any], *, best: bool) -> None:
         scores = (f"{name} {_score(row[key])}" for name, key in _SCORES.items())
         console.print(f"step {row['step']}: {', '.join(scores)}{' (best so far)' if best else ''}", highlight=False)
+
+    def on_train_end(self, run: TrainingRun) -> None:
+        loss = () if self.loss is None else (f"loss {self.loss:.4f}",)
+        about = [count_of(run.progress.step, "step"), f"in {clock_text(run.progress.seconds)}", *loss, *self.numbers]
+        # A run that was stopped did not come to its end.
+        share = share_done(run.recipe.train, run.progress.step, run.progress.seconds) if run.stop_reason else 1.0
+        self.bars.draw("training", min(share, 1.0), 1.0, about=about)
 
 
 _SCORES = {"mean IoU": "mean_iou", "pixel accuracy": "pixel_accuracy"}
 
 
 @contextmanager
-def progress_display() -> Iterator[ProgressDisplay]:
-    """Open a `ProgressDisplay` whose bars are gone when the work is done, or failed."""
-    with progress_bars() as progress:
-        yield ProgressDisplay(progress)
+def progress_display(seen: set[str] | None = None) -> Iterator[ProgressDisplay]:
+    """Open a `ProgressDisplay` whose bars come to rest when the work is done, or failed.
+
+    Args:
+        seen: notes that are not printed again, see `ProgressDisplay`.
+    """
+    with progress_bars() as bars:
+        yield ProgressDisplay(bars, seen)
 
 
 def _score(value: float | None) -> str:

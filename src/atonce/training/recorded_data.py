@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +11,7 @@ from typing import Any
 
 from atonce.data.checks import CheckReport
 from atonce.data.dataset import Dataset, Item
-from atonce.data.fingerprint import file_digest, fingerprint
+from atonce.data.fingerprint import fingerprint, item_digests
 from atonce.data.splits import keep_split, split_was_made
 from atonce.errors import TrainingError, WeightsError, option
 from atonce.model_file import read_metadata
@@ -85,8 +86,7 @@ def digests_of(dataset: Dataset, split: str) -> dict[str, str]:
     """Compute name -> digest of picture and mask for the items of a split."""
     digests = {}
     for item in dataset.splits.get(split, ()):
-        parts = (b"-" if path is None else file_digest(path, dataset.root) for path in (item.image, item.mask))
-        digests[item.name] = b"".join(part[:8] for part in parts).hex()
+        digests[item.name] = hashlib.sha256(b"".join(item_digests(item, dataset.root))).hexdigest()[:16]
     return digests
 
 

@@ -23,6 +23,7 @@ class RunFolder:
         recipe: recipe.yaml, the full resolved recipe.
         log: log.jsonl, a line every `train.log_every` steps.
         metrics: metrics.csv, a line a validation.
+        info: run.json, how the run came about; written when it is evaluated.
         model: model.safetensors, the best on validation.
         last: last.safetensors, the network of the last validation.
         state: state/state.safetensors, from which the run is resumed.
@@ -36,6 +37,7 @@ class RunFolder:
         self.recipe = path / "recipe.yaml"
         self.log = path / "log.jsonl"
         self.metrics = path / "metrics.csv"
+        self.info = path / "run.json"
         self.model = path / "model.safetensors"
         self.last = path / "last.safetensors"
         self.state = path / "state" / "state.safetensors"
@@ -59,8 +61,12 @@ class RunFolder:
         """
         if not self.model.exists():
             return
-        steps = load_recipe(self.recipe).train
-        if self._last_step() < min(steps.save_every, steps.steps):
+        knobs = load_recipe(self.recipe).train
+        rows = self._validation_steps()
+        last = max([*rows, *(record["step"] for _, record in self._records())], default=0)
+        # Without a number, it is saved when it is validated, after that.
+        saved = len(rows) > 1 if knobs.save_every is None else last >= min(knobs.save_every, knobs.steps)
+        if not saved and not self.info.is_file():
             return
         raise TrainingError(
             f"{self.path} holds a model but no {self.state.relative_to(self.path)}",
@@ -68,12 +74,11 @@ class RunFolder:
             f"start anew from the model: {option('weights', self.path)} {option('out', 'NEW')}",
         )
 
-    def _last_step(self) -> int:
-        """The last step that the log or the table of validations knows of; 0 without them."""
+    def _validation_steps(self) -> list[int]:
+        """The steps that metrics.csv has a row of."""
         rows = csv.DictReader(self.metrics.read_text("utf-8").splitlines()) if self.metrics.is_file() else ()
         steps = [none_to_nan(row.get("step")) for row in rows]
-        steps += [none_to_nan(record["step"]) for _, record in self._records()]
-        return int(max((step for step in steps if math.isfinite(step)), default=0))
+        return [int(step) for step in steps if math.isfinite(step)]
 
     def make(self) -> None:
         """Make the folders. Raises StorageError."""
@@ -88,12 +93,25 @@ class RunFolder:
         """Remove the decoded pictures (data.cache: disk), if there are any."""
         shutil.rmtree(self.decoded, ignore_errors=True)
 
-    def rewind(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Take back what a session that was killed left after its last state. Raises StorageError."""
+    def rewind(self, logged: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take back what a session that was killed left after its last state. Raises StorageError.
+
+        Args:
+            logged: the step of the last line of the log that stays.
+            rows: the validations that there have been.
+        """
         for folder in (self.path, self.state.parent, self.pictures):
             remove_temporaries(folder)
-        self.truncate_log(step)
+        self.truncate_log(logged)
         self.write_metrics(rows)
+
+    def sessions_of_first_edition(self) -> list[dict[str, Any]]:
+        """Return the session that run.json tells of, for a state that holds none; empty without such a file."""
+        try:
+            told = json.loads(self.info.read_text("utf-8"))
+            return [{key: told[key] for key in ("command", "commit", "started")}]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
 
     def append_log(self, record: Mapping[str, Any]) -> None:
         """Add one line of JSON. Raises StorageError."""

@@ -1,13 +1,15 @@
-"""From a recipe and a folder of data to everything that a training run is made of."""
+"""The parts of a training run, made from a recipe and a folder of data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from atonce.data import open_dataset
 from atonce.data.batches import BatchStream, decoded_bytes
@@ -17,16 +19,20 @@ from atonce.data.class_weights import class_weights
 from atonce.data.dataset import Dataset
 from atonce.data.input_size import InputSize
 from atonce.data.picture_sizes import summarize_sizes
+from atonce.data.problem_notes import problem_notes
 from atonce.data.sampling import evenly_spaced
 from atonce.errors import DataError, TrainingError
 from atonce.inference.network_predictor import network_input
 from atonce.model import FCN, initialise
 from atonce.model.initialization import data_dependent_init
 from atonce.model.skip_scaling import calibrate
-from atonce.recipes import Recipe
+from atonce.progress import ProgressCallback
+from atonce.provenance import Session, begin_session
+from atonce.recipes import FCNConfig, Recipe
+from atonce.text import count_of
 from atonce.training.callbacks import Callback
 from atonce.training.distillation import load_teacher, require_same_teacher
-from atonce.training.hardware import accelerator_for, in_main_process, require_divisible
+from atonce.training.hardware import accelerator_for, describe_hardware, in_main_process, require_divisible
 from atonce.training.launcher import end_with_launcher
 from atonce.training.recorded_data import DataOfRun, RecordedData, split_of_weights
 from atonce.training.run_folder import RunFolder
@@ -40,21 +46,32 @@ _CALIBRATION_PICTURES = 16
 
 
 def set_up(
-    recipe: Recipe, data: Path, out: Path, *, resume: bool = False, callback: Callback | None = None
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    device: str | None = None,
+    session: Session | None = None,
+    callback: Callback | None = None,
 ) -> TrainingRun:
     """Check the data, build the network, fill it, and create the run folder or read its state.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1", ...; see `accelerator_for`.
+        session: the call that this belongs to; None where it begins here.
 
     Raises:
         UserError: of the kind that fits; nothing has been trained or overwritten then.
     """
-    callback = callback or Callback()
-    accelerator = accelerator_for(recipe)
+    callback, session = callback or Callback(), session or begin_session()
+    accelerator = accelerator_for(recipe, device)
     require_divisible(recipe, accelerator.num_processes)
+    callback.on_note(describe_hardware(accelerator))
     end_with_launcher()
-    folder = RunFolder(out)
     lock = RunLock(out)
     try:
-        return _set_up(recipe, data, folder, lock=lock, accelerator=accelerator, resume=resume, callback=callback)
+        return _set_up(recipe, data, lock, accelerator=accelerator, resume=resume, session=session, callback=callback)
     except BaseException:
         lock.release()
         raise
@@ -63,13 +80,15 @@ def set_up(
 def _set_up(
     recipe: Recipe,
     data: Path,
-    folder: RunFolder,
-    *,
     lock: RunLock,
+    *,
     accelerator: Accelerator,
     resume: bool,
+    session: Session,
     callback: Callback,
 ) -> TrainingRun:
+    """Set up a run as `set_up`; the lock is that of its folder, and is held at the end."""
+    folder = RunFolder(lock.folder)
     if resume and folder.path.is_dir():
         in_main_process(accelerator, lock.acquire)
     # A run that was killed before its first state begins again.
@@ -83,6 +102,8 @@ def _set_up(
     stage = _present(stages, read_progress(folder.state).stage, folder) if resuming else stages[0]
     data_of_run = DataOfRun(folder, data) if resuming else None
     dataset, report = _read_data(recipe, data, data_of_run, callback)
+    # The run folder keeps the recipe as it was asked for; its epochs are steps from here on.
+    asked, recipe = recipe, _with_steps(recipe, dataset, callback)
     counts = report.statistics["train"]
     weights = class_weights(recipe.loss, counts.pixel_count, counts.pixels_of_pictures_with_class)
     teacher = load_teacher(recipe, dataset, counts.sizes, accelerator.device)
@@ -94,24 +115,29 @@ def _set_up(
     if resuming:
         progress = load_state(folder.state, model, optimizer, average)
         require_same_teacher(teacher, progress.teacher, recipe)
+        if (teacher is None) != (progress.teacher is None):
+            # A line of the log is over steps that minimised one loss.
+            progress.steps_since_log = {}
+        progress.sessions = progress.sessions or folder.sessions_of_first_edition()
     else:
         progress = RunProgress(model.config.model_dump(mode="json"))
     progress.teacher = teacher.sha256 if teacher else None
+    progress.sessions.append(asdict(session))
 
-    # Last of all that may fail: what has been refused leaves no run behind.
     def begin() -> None:
         folder.make()
         lock.acquire()
         if not resume:
             # Another run may have begun there in the meantime.
             folder.require_new()
-        folder.write_recipe(recipe)
+        folder.write_recipe(asked)
         if data_of_run is None or data_of_run.recorded is None:
             RecordedData.describe(dataset, report, recipe).save(folder.data)
-        folder.rewind(progress.step, progress.validations)
+        folder.rewind(progress.logged, progress.validations)
 
+    # Last of all that may fail: what has been refused leaves no run behind.
     in_main_process(accelerator, begin)
-    cache = _cache(recipe, dataset, folder, accelerator, counts.sizes, callback)
+    cache = _cache(recipe, dataset, folder, accelerator=accelerator, sizes=counts.sizes, callback=callback)
     accelerator.wait_for_everyone()
     wrapped, prepared = accelerator.prepare(model, optimizer)
     return TrainingRun(
@@ -124,7 +150,7 @@ def _set_up(
         wrapped=wrapped,
         optimizer=prepared,
         average=average,
-        stream=_stream(recipe, dataset, accelerator, cache, callback),
+        stream=_stream(recipe, dataset, accelerator=accelerator, cache=cache, callback=callback),
         class_weights=None if weights is None else weights.to(accelerator.device),
         progress=progress,
         about_data={
@@ -135,6 +161,23 @@ def _set_up(
         stages=stages,
         teacher=teacher,
     )
+
+
+def _with_steps(recipe: Recipe, dataset: Dataset, callback: Callback) -> Recipe:
+    """The recipe with its epochs as steps, now that the number of pictures is known.
+
+    Raises:
+        RecipeError: a stage would be shorter than one step.
+    """
+    if recipe.train.epochs is None:
+        return recipe
+    pictures = len(dataset.split("train"))
+    knobs = recipe.train.with_steps_of_epochs(pictures)
+    # Only now can it be told whether each stage has a step.
+    stages_of(recipe.model_copy(update={"train": knobs.model_copy(update={"epochs": None})}))
+    epochs, of = f"{knobs.epochs:g} epochs", f"{count_of(pictures, 'picture')} in batches of {knobs.batch_size}"
+    callback.on_note(f"{epochs} of {of}: {count_of(knobs.steps, 'step')}")
+    return recipe.model_copy(update={"train": knobs})
 
 
 def _network(recipe: Recipe, stage: Stage, dataset: Dataset, callback: Callback | None) -> FCN:
@@ -153,30 +196,31 @@ def _cache(
     recipe: Recipe,
     dataset: Dataset,
     folder: RunFolder,
+    *,
     accelerator: Accelerator,
     sizes: Mapping[tuple[int, int], int],
     callback: Callback,
 ) -> Cache:
-    """Where decoded pictures are kept; the first process clears away what is of no use there any more."""
-    room, size, zoom = recipe.data.cache_mib << 20, _input_size(recipe), recipe.augment.scale[1]
-    if (need := decoded_bytes(sizes, size, zoom)) > room > 0:
+    """The store of decoded pictures; the first process clears away what is of no use there any more."""
+    capacity, size, zoom = recipe.data.cache_mib << 20, _input_size(recipe), recipe.augment.scale[1]
+    if (need := decoded_bytes(sizes, size, zoom)) > capacity > 0:
         remedy = "" if recipe.data.cache == "disk" else "; data.cache=disk and more room keep them in files"
         callback.on_note(
             f"decoded pictures take {need >> 20} MiB, data.cache_mib has room for {recipe.data.cache_mib}: "
             f"the others are decoded anew in every epoch{remedy}"
         )
-    if recipe.data.cache == "memory" or not room:
+    if recipe.data.cache == "memory" or not capacity:
         if accelerator.is_main_process:
             folder.remove_decoded()
-        return MemoryCache(room)
-    cache = FileCache(folder.decoded, room, settings_of(dataset, size, zoom))
+        return MemoryCache(capacity)
+    cache = FileCache(folder.decoded, capacity, settings_of(dataset, size, zoom))
     if accelerator.is_main_process:
         cache.tidy()
     return cache
 
 
 def _stream(
-    recipe: Recipe, dataset: Dataset, accelerator: Accelerator, cache: Cache, callback: Callback
+    recipe: Recipe, dataset: Dataset, *, accelerator: Accelerator, cache: Cache, callback: Callback
 ) -> BatchStream:
     return BatchStream(
         dataset,
@@ -194,7 +238,7 @@ def _stream(
 
 
 def _input_size(recipe: Recipe) -> InputSize:
-    return InputSize(recipe.data.scale, recipe.data.max_side)
+    return InputSize.of_recipe(recipe.data)
 
 
 def _present(stages: tuple[Stage, ...], index: int, folder: RunFolder) -> Stage:
@@ -207,7 +251,7 @@ def _present(stages: tuple[Stage, ...], index: int, folder: RunFolder) -> Stage:
 
 
 def describe_data(dataset: Dataset) -> dict[str, Any]:
-    """What a model file says of the data behind it."""
+    """The entry of a model file on the data behind it: format, fingerprint, numbers of pictures per split, notes."""
     return {
         "format": dataset.format,
         "fingerprint": fingerprint(dataset),
@@ -228,6 +272,9 @@ def _read_data(
         ground_truth=config.ground_truth,
         seed=config.split_seed,
         val_fraction=config.val_fraction,
+        images=config.images,
+        masks=config.masks,
+        bands=config.bands,
     )
     if data_of_run:
         dataset, note = data_of_run.restrict(dataset, recipe)
@@ -235,6 +282,7 @@ def _read_data(
             callback.on_note(note)
     elif recipe.weights:
         dataset, _ = split_of_weights(dataset, recipe.weights, recipe)
+    callback.on_note(f"data: {dataset}")
     report = check(dataset, progress=callback.on_data_check)
     # A teacher knows the other classes, too: with one, masks of a single class can be learned from.
     alone = recipe.distill.teacher is None
@@ -242,26 +290,51 @@ def _read_data(
     for split in ("train", "val"):
         without = [item.name for item in dataset.split(split) if item.mask is None]
         if without:
-            raise DataError(f"{len(without)} pictures of split '{split}' have no mask: {', '.join(without[:5])}")
+            have = "has" if len(without) == 1 else "have"
+            found = f"{count_of(len(without), 'picture')} of split '{split}' {have} no mask: {', '.join(without[:5])}"
+            raise DataError(found)
     if data_of_run:
         data_of_run.require_same_masks(report)
-    for note in dataset.notes:
+    for note in (*dataset.notes, *problem_notes(report.problems, dataset.root)):
         callback.on_note(note)
     return dataset, report
 
 
 def _calibrate(model: FCN, dataset: Dataset, recipe: Recipe, callback: Callback) -> None:
     """Measure what the recipe leaves to be measured, on the same pictures in every process."""
+    before = model.config
     fresh = recipe.weights is None and recipe.model.trunk_init == "data"
-    scales = "calibrate" in (recipe.model.skip_scales, recipe.model.head_scale)
+    scales = "calibrate" in (before.skip_scales, before.head_scale)
     if not fresh and not scales:
         return
     chosen = evenly_spaced(dataset.split("train"), _CALIBRATION_PICTURES)
-    size = InputSize(recipe.data.scale, recipe.data.max_side)
+    size = _input_size(recipe)
     pictures = [network_input(dataset.load(item).image, size) for item in chosen]
     if fresh:
         data_dependent_init(model, pictures)
-    if scales:
-        config = calibrate(model, pictures)
-        found = ", ".join(f"pool{pool} x {scale:.3g}" for pool, scale in model.scales.items())
-        callback.on_note(f"calibrated on {len(chosen)} pictures: {found}, pool5 x {float(config.head_scale):.3g}")
+    watched = _watched(pictures, callback.on_calibration)
+    if scales and (found := _measured_scales(recipe.model, before, calibrate(model, watched))):
+        callback.on_note(f"calibrated on {count_of(len(chosen), 'picture')}: {', '.join(found)}")
+
+
+def _watched(items: Sequence[Tensor], progress: ProgressCallback) -> Iterator[Tensor]:
+    """Yield the items, and tell how many are done."""
+    for done, item in enumerate(items):
+        progress(done, len(items))
+        yield item
+    progress(len(items), len(items))
+
+
+def _measured_scales(network: FCNConfig, before: FCNConfig, after: FCNConfig) -> list[str]:
+    """Say which scales calibration has put in place of which `calibrate`: "pool4 x 0.0123".
+
+    Args:
+        network: that of the end of the run, whose pools are named; a staged one begins with fewer.
+    """
+    found = []
+    if before.skip_scales == "calibrate":
+        scales = zip((4, 3), after.skip_scales, strict=True)
+        found += [f"pool{pool} x {scale:.3g}" for pool, scale in scales if pool in network.skips]
+    if before.head_scale == "calibrate":
+        found.append(f"pool5 x {float(after.head_scale):.3g}")
+    return found

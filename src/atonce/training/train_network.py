@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -11,27 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from atonce import provenance
-from atonce.errors import TrainingError, option
 from atonce.evaluation.evaluate_model import evaluate_items
 from atonce.evaluation.extra_metrics import default_metrics
 from atonce.evaluation.scoring import Evaluation
 from atonce.inference.load import load
 from atonce.progress import shown_as
-from atonce.recipes import Recipe, load_recipe
-from atonce.recipes.load import given_keys
+from atonce.recipes import Recipe
 from atonce.training.callbacks import Callback, CallbackList
-from atonce.training.fine_tuning import with_shape_of_weights
 from atonce.training.loop import fit
 from atonce.training.progress_display import progress_display
-from atonce.training.recipe_choice import default_recipe_name
+from atonce.training.recipe_choice import Overrides, choose_run
 from atonce.training.setup import set_up
 from atonce.training.training_run import TrainingRun
 
 if TYPE_CHECKING:
     from atonce.inference.predictor import Predictor
-
-Overrides = Mapping[str, Any] | Sequence[str]
-"""Changes to a recipe: {"optim.lr": 1e-4, ...}, or "section.key=value" texts whose values are YAML."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +79,12 @@ def train(
     max_minutes: float | None = None,
     teacher: str | PathLike[str] | None = None,
     format: str | None = None,
+    images: str | PathLike[str] | None = None,
+    masks: str | PathLike[str] | None = None,
     ground_truth: Literal["road", "lane"] | None = None,
+    bands: Sequence[int] | None = None,
     resume: bool = False,
+    device: str | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
 ) -> TrainedRun:
@@ -111,8 +108,14 @@ def train(
         max_minutes: stop after this time at the latest.
         teacher: a model file to learn from, too (distillation); "none" learns from the masks alone.
         format: the data's format; None recognises it.
+        images, masks: the folders of pictures and of masks, in `data` or elsewhere, where the layout is none that is
+            known.
         ground_truth: KITTI road only: the whole road, or the lane that the car is in.
+        bands: of pictures with more than three, those that are read, counted from 1: [4, 3, 2] as red, green and blue,
+            or one as grey; None leaves it to the recipe.
         resume: go on with the run in `out`, by its own recipe.
+        device: "cpu", "cuda", "cuda:1", ...; None takes the first GPU, or the CPU. Of several processes (torchrun,
+            accelerate launch) each takes the GPU of its number.
         callbacks: see each step, validation and the end, and may stop the run.
         progress: whether progress is shown on stderr: bars on a terminal and in a notebook, lines elsewhere.
 
@@ -126,21 +129,25 @@ def train(
             on, the state has been saved.
     """
     session = provenance.begin_session()
-    changes = [
-        *override_texts(overrides or ()),
-        *([f"train.max_minutes={max_minutes}"] if max_minutes is not None else []),
-        *([f"train.seed={seed}"] if seed is not None else []),
-        *([f"data.ground_truth={ground_truth}"] if ground_truth is not None else []),
-        # The values of overrides are YAML; what is meant as a word is quoted: "my #1.pth" is another word in YAML.
-        *([f"data.format={json.dumps(format)}"] if format is not None else []),
-        *([f"weights={_name_or_null(weights)}"] if weights is not None else []),
-        *([f"distill.teacher={_name_or_null(teacher)}"] if teacher is not None else []),
-    ]
-    path = Path(data)
-    folder, chosen = choose_run(path, recipe, Path(out) if out is not None else None, changes, resume=resume)
+    folder, chosen = choose_run(
+        data,
+        recipe=recipe,
+        out=out,
+        resume=resume,
+        overrides=overrides,
+        weights=weights,
+        teacher=teacher,
+        format=format,
+        images=images,
+        masks=masks,
+        ground_truth=ground_truth,
+        bands=bands,
+        seed=seed,
+        max_minutes=max_minutes,
+    )
     with ExitStack() as stack:
         with _callback(callbacks, progress=progress) as callback:
-            run = set_up(chosen, path, folder, resume=resume, callback=callback)
+            run = set_up(chosen, Path(data), folder, resume=resume, device=device, session=session, callback=callback)
             stack.enter_context(run.lock)
             fit(run, callback)
         evaluation = _evaluate_best(run, session, progress=progress) if run.is_main else None
@@ -170,47 +177,6 @@ def run_training(
     return run
 
 
-def choose_run(
-    data: Path, recipe: str | PathLike[str] | Recipe | None, out: Path | None, overrides: Sequence[str], *, resume: bool
-) -> tuple[Path, Recipe]:
-    """Return the run folder and the recipe of a run; one that is resumed keeps its own recipe, changed by overrides.
-
-    Raises:
-        TrainingError: resumed with another recipe, or where there is no run.
-        RecipeError, DataError: no such recipe; data that cannot be recognised.
-    """
-    if resume and out and (out / "recipe.yaml").is_file():
-        if recipe is not None:
-            name = "a Recipe" if isinstance(recipe, Recipe) else fspath(recipe)
-            found = f"{option('resume', value=True)} with {option('recipe', name)}"
-            remedy = f"leave out {option('recipe')}"
-            raise TrainingError(found, f"the recipe of the run, {out / 'recipe.yaml'}", remedy)
-        return out, load_recipe(out / "recipe.yaml", overrides)
-    source = recipe if isinstance(recipe, Recipe) else fspath(recipe or default_recipe_name(data, overrides))
-    name = Path(source).stem if isinstance(source, str) else "recipe"
-    chosen = load_recipe(source, overrides)
-    folder = out or Path("runs") / f"{data.resolve().name}-{name}"
-    if not resume:
-        return folder, with_shape_of_weights(chosen, given_keys(source, overrides))
-    if not (folder / "recipe.yaml").is_file():
-        raise TrainingError(f"{folder} holds no run", "a run directory to resume", f"name it with {option('out')}")
-    return folder, load_recipe(folder / "recipe.yaml", overrides)
-
-
-def override_texts(overrides: Overrides) -> list[str]:
-    """Write overrides as "section.key=value" texts, whose values are YAML."""
-    if isinstance(overrides, str):
-        return [overrides]
-    if isinstance(overrides, Mapping):
-        return [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
-    return list(overrides)
-
-
-def _name_or_null(value: str | PathLike[str]) -> str:
-    text = fspath(value)
-    return "null" if text == "none" else json.dumps(text)
-
-
 @contextmanager
 def _callback(callbacks: Sequence[Callback], *, progress: bool) -> Iterator[Callback]:
     """Open the display, if it is wanted, and put it before the caller's own callbacks."""
@@ -225,12 +191,15 @@ def _evaluate_best(run: TrainingRun, session: provenance.Session, *, progress: b
     """Evaluate the best model in full precision, and write everything into the run folder."""
     predictor = load(run.folder.model, device=run.accelerator.device)
     about = {
+        # Of several sessions, the first has the weights and the changes to the recipe.
+        **run.progress.sessions[0],
+        "sessions": run.progress.sessions,
         "split": "val",
         "minutes": round(run.progress.seconds / 60, 2),
         "data": run.about_data,
         "best_step": run.progress.best_step,
     }
-    with shown_as("evaluating", progress) as bar:
+    with shown_as("evaluating", progress=progress) as bar:
         return evaluate_items(
             predictor,
             run.dataset,

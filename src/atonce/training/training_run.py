@@ -105,7 +105,7 @@ class TrainingRun:
         return ModelFile(
             self.model,
             labels_with_mask_values(self.dataset),
-            InputSize(self.recipe.data.scale, self.recipe.data.max_side),
+            InputSize.of_recipe(self.recipe.data),
             training_data=self.about_data,
             recipe=self.recipe.model_dump(mode="json"),
         )

@@ -1,17 +1,22 @@
-"""Filling a network with imported weights."""
+"""Reading pretrained weights by name or path, and filling a network with them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from atonce.errors import WeightsError
 from atonce.model.fcn import FCN, skip_scales_of
+from atonce.progress import ProgressCallback
 from atonce.text import count_of
 from atonce.weights.imported import ImportedWeights
+from atonce.weights.layouts import import_weights
+from atonce.weights.registry import REGISTRY, find_weights
+from atonce.weights.tensor_files import open_weights
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,36 @@ class LoadReport:
         named = (("new", self.new), ("left out", self.dropped), ("fresh", self.fresh))
         parts += [f"{what}: {', '.join(names)}" for what, names in named if names]
         return "; ".join([*parts, self.advice] if self.advice else parts)
+
+
+def read_weights(
+    source: str | Path, progress: ProgressCallback | None = None, layout: str | None = None
+) -> ImportedWeights:
+    """Read the tensors of a registry name or a file, under atonce's names.
+
+    Args:
+        layout: one of LAYOUTS; None takes what the registry says, or recognises it.
+
+    Raises:
+        WeightsError: no such name or file, of an unknown layout, damaged, or not a VGG-16.
+    """
+    entry = REGISTRY.get(str(source))
+    file = open_weights(find_weights(source, progress))
+    return import_weights(file, layout or (entry.layout if entry else None))
+
+
+def load_weights(
+    model: FCN, source: str | Path, progress: ProgressCallback | None = None, *, classes: Sequence[str] = ()
+) -> LoadReport:
+    """Fill a network from pretrained weights, preprocessing included; see `load_into` for what is taken.
+
+    Args:
+        classes: the names of the network's classes.
+
+    Raises:
+        WeightsError: as `read_weights`, or the shapes are not the network's.
+    """
+    return load_into(model, read_weights(source, progress), classes)
 
 
 def load_into(model: FCN, imported: ImportedWeights, classes: Sequence[str] = ()) -> LoadReport:

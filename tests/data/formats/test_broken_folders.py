@@ -5,169 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from atonce.data.formats import ClassesNeeded, open_dataset
 from atonce.errors import DataError
 from tests.data import trees
-from tests.data.broken import Case, assert_refused, train_on
-
-FULL = (trees.HEIGHT, trees.WIDTH)
-
-
-def _all(root: Path, change: Callable[[Path], object]) -> None:
-    for path in sorted((root / "masks").iterdir()):
-        change(path)
-
-
-def _cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-60])
-
-
-def _resize_smoothly(path: Path) -> None:
-    big = Image.open(path).resize((trees.WIDTH * 5, trees.HEIGHT * 5), Image.Resampling.BICUBIC)
-    big.save(path)
-    picture = path.parent.parent / "images" / f"{path.stem}.jpg"
-    Image.open(picture).resize(big.size).save(picture)
-
-
-def _rotate(path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.open(path).save(path, exif=exif)
-
-
-CASES: dict[str, Case] = {
-    "RGB masks without classes": (
-        lambda root: trees.folder_rgb(root, classes=None),
-        lambda root: None,
-        (r"5 of 5 masks looked at", r"are RGB", r"\(128, 64, 128\) 25 %", r"write .*classes\.yaml: `classes: \["),
-    ),
-    "RGB masks with names but no colours": (
-        lambda root: trees.folder_rgb(root, classes="[sky, road, car]"),
-        lambda root: None,
-        (r"classes\.yaml gives no colours", r"\(0, 0, 142\)", r"add `colour"),
-    ),
-    "masks of 0 and 255": (
-        lambda root: trees.folder(root, values=(0, 255)),
-        lambda root: None,
-        (r"hold 0 and 255 only", r"255 means void", r"\{name: foreground, value: 255\}"),
-    ),
-    "masks of 255 only": (
-        lambda root: trees.folder(root, values=(255,)),
-        lambda root: None,
-        (r"hold 255 only", r"classes\.yaml"),
-    ),
-    "masks of one class": (
-        lambda root: trees.folder(root, values=(0,)),
-        lambda root: None,
-        (r"nothing but 0; expected two classes at least",),
-    ),
-    "grey levels instead of ids": (
-        lambda root: trees.folder(root, values=(0, 38, 75, 113)),
-        lambda root: None,
-        (r"hold the values 0, 38, 75, 113", r"grey levels", r"\{name: class 1, value: 38\}"),
-    ),
-    "interpolated masks": (
-        lambda root: trees.folder(root, values=(0, 100, 200)),
-        lambda root: _all(root, _resize_smoothly),
-        (r"different values: interpolated", r"nearest neighbour"),
-    ),
-    "mask value 200, no classes file": (
-        trees.folder,
-        lambda root: trees.save(root / "masks" / "street3.png", trees.ids(0, (0, 1, 200))),
-        (r"hold the values 0, 1, 2, 200", r"masks/street3\.png", r"stray value"),
-    ),
-    "mask value 200, with a classes file": (
-        lambda root: trees.folder_rgb(root),
-        lambda root: trees.save(root / "masks" / "street3.png", trees.ids(0, (0, 1, 1, 200))),
-        (r"masks/street3\.png holds 200 \(216 pixels, 25 %\)", r"expected 0\.\.2", r"classes\.yaml"),
-    ),
-    "a colour of no class": (
-        trees.folder_rgb,
-        lambda root: trees.save(root / "masks" / "street1.png", np.full((*FULL, 3), 99, np.uint8)),
-        (r"masks/street1\.png holds \(99, 99, 99\) \(864 pixels, 100 %\)", r"classes\.yaml"),
-    ),
-    "JPEG masks": (
-        trees.folder,
-        lambda root: _all(root, lambda p: (Image.open(p).save(p.with_suffix(".jpg")), p.unlink())),
-        (r"masks/street0\.jpg", r"compressed with loss", r"expected PNG"),
-    ),
-    "JPEG called .png": (
-        trees.folder,
-        lambda root: Image.fromarray(trees.ids(0, (0, 1))).save(root / "masks" / "street0.png", "JPEG"),
-        (r"masks/street0\.png .*compressed with loss",),
-    ),
-    "truncated picture": (
-        trees.folder_palette,
-        lambda root: _cut(root / "images" / "street2.png"),
-        (r"images/street2\.png cannot be read .*truncated",),
-    ),
-    "text called .png": (
-        trees.folder,
-        lambda root: (root / "masks" / "street2.png").write_text("no picture"),
-        (r"masks/street2\.png is not a picture",),
-    ),
-    "empty mask file": (
-        trees.folder,
-        lambda root: (root / "masks" / "street2.png").write_bytes(b""),
-        (r"masks/street2\.png is empty \(0 bytes\)",),
-    ),
-    "mask larger than its picture": (
-        trees.folder,
-        lambda root: trees.save(root / "masks" / "street4.png", trees.ids(0, (0, 1), (40, 30))),
-        (r"masks/street4\.png is 40x30; expected the size of its picture street4\.jpg, 36x24", "nearest neighbour"),
-    ),
-    "picture without mask": (
-        trees.folder,
-        lambda root: (root / "masks" / "street0.png").unlink(),
-        (r"images/street0\.jpg has no mask; expected a mask named street0\.png",),
-    ),
-    "mask without picture": (
-        trees.folder,
-        lambda root: (root / "images" / "street0.jpg").unlink(),
-        (r"masks/street0\.png has no picture",),
-    ),
-    "two pictures of one name": (
-        trees.folder,
-        lambda root: trees.save(root / "images" / "street0.png", trees.picture(0)),
-        (r"images/street0\.png has the same name as street0\.jpg",),
-    ),
-    "picture of a type not read": (
-        trees.folder,
-        lambda root: (root / "images" / "x.heic").write_bytes(b"1"),
-        (r"images/x\.heic is of a type that is not read \(\.heic\)",),
-    ),
-    "a palette that changes": (
-        trees.folder_palette,
-        lambda root: trees.save(root / "masks" / "street1.png", trees.ids(0, (0, 1)), [1, 1, 1, 2, 2, 2]),
-        (r"palette masks disagree: index [01] .*street0\.png .*street1\.png",),
-    ),
-    "two classes files": (
-        trees.folder_rgb,
-        lambda root: (root / "classes.csv").write_text("name,r,g,b\n"),
-        (r"holds classes\.yaml and classes\.csv; expected one",),
-    ),
-    "EXIF-rotated picture, mask drawn without": (
-        trees.folder,
-        lambda root: _rotate(root / "images" / "street0.jpg"),
-        (r"masks/street0\.png is 36x24", r"street0\.jpg, 24x36", r"EXIF orientation"),
-    ),
-    "no pictures": (
-        lambda root: root,
-        lambda root: [(root / kind).mkdir() for kind in ("images", "masks")],
-        (r"holds no pictures", r"images/ masks/"),
-    ),
-    "every mask void": (
-        lambda root: trees.folder_rgb(
-            root, classes="ignore_index: 0\nclasses: [{name: a, value: 1, colour: [1, 1, 1]}]"
-        ),
-        lambda root: _all(root, lambda p: trees.save(p, np.zeros(FULL, np.uint8))),
-        (r"has no labelled pixel in split 'train' \(4 masks\)",),
-    ),
-}
+from tests.data.broken import assert_refused, train_on
+from tests.data.formats.broken_folders import CASES, cut_short, for_each_mask
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -177,22 +21,22 @@ def test_broken_tree(tmp_path: Path, case: str) -> None:
 
 def test_every_problem_is_in_one_message(tmp_path: Path) -> None:
     trees.folder_rgb(tmp_path, count=8)
-    _cut(tmp_path / "images" / "street0.png")
+    cut_short(tmp_path / "images" / "street0.png")
     (tmp_path / "masks" / "street0.png").write_text("no picture")
-    (tmp_path / "masks" / "street1.png").unlink()
+    trees.save(tmp_path / "masks" / "street1b.png", trees.ids(0, (0, 1)))
     trees.save(tmp_path / "masks" / "street2.png", trees.ids(0, (0, 200)))
     trees.save(tmp_path / "masks" / "street3.png", trees.ids(0, (0, 1), (20, 20)))
     with pytest.raises(DataError) as caught:
         train_on(tmp_path)
     lines = str(caught.value).splitlines()
     assert lines[0] == f"5 problems in {tmp_path}:"
-    for name in ("images/street0", "masks/street0", "images/street1", "masks/street2", "masks/street3"):
+    for name in ("images/street0", "masks/street0", "masks/street1b", "masks/street2", "masks/street3"):
         assert sum(line.startswith(f"  {name}.png ") for line in lines) == 1, name
 
 
 def test_many_problems_of_a_kind_are_cut_short(tmp_path: Path) -> None:
     trees.folder_rgb(tmp_path, count=30)
-    _all(tmp_path, lambda path: trees.save(path, trees.ids(0, (0, 200))))
+    for_each_mask(tmp_path, lambda path: trees.save(path, trees.ids(0, (0, 200))))
     with pytest.raises(DataError) as caught:
         train_on(tmp_path)
     lines = str(caught.value).splitlines()

@@ -11,19 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from atonce.data.dataset import Dataset
 from atonce.data.formats import open_dataset
 from tests.data import trees
-
-
-def _names(dataset: Dataset, split: str) -> list[str]:
-    return [item.name for item in dataset.split(split)]
 
 
 def test_split_is_recorded(tmp_path: Path) -> None:
     dataset = open_dataset(trees.folder(tmp_path, count=10), seed=1, val_fraction=0.3)
     assert [len(dataset.splits[s]) for s in ("train", "val")] == [7, 3]
-    assert json.loads(dataset.extras["split_val"]) == _names(dataset, "val")
+    assert json.loads(dataset.extras["split_val"]) == trees.item_names(dataset, "val")
 
 
 def test_index_masks_without_names(tmp_path: Path) -> None:
@@ -42,20 +37,20 @@ def test_palette_indices_are_kept_beside_names(tmp_path: Path) -> None:
     (tmp_path / "classes.yaml").write_text("[sky, road, car]")
     dataset = open_dataset(tmp_path)
     item = dataset.split("train")[0]
-    assert item.mask is not None
-    assert np.array_equal(dataset.load(item).mask, np.asarray(Image.open(item.mask)))
+    assert item.mask_file is not None
+    assert np.array_equal(trees.mask_of(dataset, item), np.asarray(Image.open(item.mask_file)))
 
 
 def test_palette_of_a_quantised_rgb_mask_is_read_by_colour(tmp_path: Path) -> None:
     trees.folder_rgb(tmp_path)
     before = open_dataset(tmp_path)
-    expected = {i.name: before.load(i).mask for i in before.split("train")}
+    expected = {i.name: trees.mask_of(before, i) for i in before.split("train")}
     for path in (tmp_path / "masks").iterdir():
         Image.open(path).quantize(256).save(path)
     dataset = open_dataset(tmp_path)
     assert any("read by their colours" in note for note in dataset.notes)
     for item in dataset.split("train"):
-        assert np.array_equal(dataset.load(item).mask, expected[item.name])
+        assert np.array_equal(trees.mask_of(dataset, item), expected[item.name])
 
 
 def test_0_and_255_with_values_in_the_classes_file(tmp_path: Path) -> None:
@@ -63,8 +58,8 @@ def test_0_and_255_with_values_in_the_classes_file(tmp_path: Path) -> None:
     (tmp_path / "classes.yaml").write_text("[{name: background, value: 0}, {name: foreground, value: 255}]")
     dataset = open_dataset(tmp_path)
     item = dataset.split("train")[0]
-    assert item.mask is not None
-    assert np.array_equal(dataset.load(item).mask, np.asarray(Image.open(item.mask)) // 255)
+    assert item.mask_file is not None
+    assert np.array_equal(trees.mask_of(dataset, item), np.asarray(Image.open(item.mask_file)) // 255)
 
 
 def test_one_bit_masks_are_0_and_1(tmp_path: Path) -> None:
@@ -73,14 +68,14 @@ def test_one_bit_masks_are_0_and_1(tmp_path: Path) -> None:
         Image.fromarray(np.asarray(Image.open(path)).astype(bool)).save(path)
     dataset = open_dataset(tmp_path)
     assert dataset.labels.names == ("class 0", "class 1")
-    assert set(np.unique(dataset.load(dataset.split("train")[0]).mask)) == {0, 1}
+    assert set(np.unique(trees.mask_of(dataset, dataset.split("train")[0]))) == {0, 1}
 
 
 def test_endings_of_annotation_tools(tmp_path: Path) -> None:
     for path in (trees.folder(tmp_path) / "masks").iterdir():
         path.rename(path.with_name(f"{path.stem}_mask.png"))
     dataset = open_dataset(tmp_path)
-    assert dataset.problems == () and _names(dataset, "train")[0].startswith("street")
+    assert dataset.problems == () and trees.item_names(dataset, "train")[0].startswith("street")
 
 
 def test_folders_below(tmp_path: Path) -> None:
@@ -92,7 +87,7 @@ def test_folders_below(tmp_path: Path) -> None:
             (tmp_path / drive / kind).rename(tmp_path / "all" / kind / drive)
     dataset = open_dataset(tmp_path / "all")
     assert dataset.problems == () and len(dataset.split("train")) + len(dataset.split("val")) == 10
-    assert _names(dataset, "train")[0].startswith("a__street")
+    assert trees.item_names(dataset, "train")[0].startswith("a__street")
 
 
 def test_what_is_no_picture_is_left_alone(tmp_path: Path) -> None:

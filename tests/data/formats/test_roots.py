@@ -15,18 +15,42 @@ from tests.data.broken import Break
 ROOTS: dict[str, tuple[Break, str]] = {
     "missing": (lambda root: None, r"does not exist; expected a folder with a data set"),
     "file": (lambda root: root.write_bytes(b"PK"), r"is a file; expected a folder.*unpack it"),
-    "empty": (lambda root: root.mkdir(), r"is empty; .*camvid: train/ trainannot/"),
+    "empty": (lambda root: root.mkdir(), r"(?s)is empty; .*\n  camvid +train/ trainannot/"),
     "unknown": (
         lambda root: (root / "stuff").mkdir(parents=True),
-        r"holds stuff/, which is no layout known; .*layouts: ",
+        r"(?s)holds stuff/, which is no layout known; expected one of these layouts:\n  cityscapes +leftImg8bit.*\n  folder ",
     ),
     "one level up": (
         lambda root: trees.camvid(root / "unpacked"),
         r"which is no layout known.*did you mean .*data/unpacked",
     ),
+    "two levels up": (
+        lambda root: trees.camvid(root / "unpacked" / "again"),
+        r"which is no layout known; did you mean .*data/unpacked/again\?",
+    ),
+    "an archive": (
+        lambda root: (root.mkdir(), (root / "data_road.zip").write_bytes(b"PK")),
+        r"which is no layout known; unpack data_road\.zip first",
+    ),
+    "KITTI road without ground truth": (
+        lambda root: (root / "data_road" / "training" / "image_2").mkdir(parents=True),
+        r"; it is kitti-road without training/gt_image_2/ \(in data_road/\): unpack data_road\.zip again",
+    ),
+    "KITTI road's testing pictures": (
+        lambda root: (root / "testing" / "image_2").mkdir(parents=True),
+        r"; it is kitti-road without training/: there is no ground truth but that of training",
+    ),
+    "masks in a folder of another name": (
+        lambda root: [(root / name).mkdir(parents=True) for name in ("images", "gt_color")],
+        r"; images/ is there without masks/: rename gt_color/ to masks/, or put the masks there",
+    ),
+    "Cityscapes' pictures alone": (
+        lambda root: (root / "leftImg8bit").mkdir(parents=True),
+        r"; it is cityscapes without gtFine/: unpack gtFine_trainvaltest\.zip beside it",
+    ),
     "pictures only": (
         lambda root: trees.save(root / "a.png", trees.picture(0)),
-        r"holds a\.png, which is no layout known",
+        r"holds a\.png, which is no layout known; it holds pictures and no masks: .*`atonce predict MODEL ",
     ),
 }
 
@@ -37,7 +61,20 @@ def test_roots_that_are_no_data_set(tmp_path: Path, kind: str) -> None:
     make(tmp_path / "data")
     with pytest.raises(DataError, match=message) as caught:
         open_dataset(tmp_path / "data")
-    assert str(tmp_path / "data") in str(caught.value) and "\n" not in str(caught.value)
+    assert str(tmp_path / "data") in str(caught.value)
+    assert ("\n" in str(caught.value)) == (kind in ("empty", "unknown")), "layouts are listed where nothing is near"
+
+
+@pytest.mark.parametrize(("below", "way"), [("training", "one folder up"), ("training/image_2", "two folders up")])
+def test_inside_of_a_data_set_one_is_sent_up(
+    tmp_path: Path, below: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = trees.kitti_road(tmp_path / "data_road")
+    with pytest.raises(DataError, match=f"you are inside a kitti-road data set: go {way}, to {root}"):
+        open_dataset(root / below)
+    monkeypatch.chdir(root / below)
+    with pytest.raises(DataError, match=f"go {way}, to {root}"):
+        open_dataset(".")
 
 
 OPTIONS: dict[str, tuple[dict[str, object], str]] = {

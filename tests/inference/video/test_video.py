@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -49,7 +51,7 @@ def is_close(image: np.ndarray, other: np.ndarray) -> bool:
 
 @pytest.mark.parametrize(("name", "options"), KINDS.values(), ids=KINDS)
 def test_frames_keep_their_times_their_size_and_what_is_on_them(
-    segment: Predictor, tmp_path: Path, name: str, options: dict
+    segment: Predictor, tmp_path: Path, name: str, options: dict[str, Any]
 ) -> None:
     source = videos.make(tmp_path / name, **options)
     out = tmp_path / "out" / Path(name).with_suffix(overlay_module.overlay_suffix(source))
@@ -158,7 +160,7 @@ TURNS = {
 
 @pytest.mark.parametrize(("matrix", "turn"), TURNS.values(), ids=TURNS)
 def test_what_lies_on_its_side_is_seen_and_written_upright(
-    segment: Predictor, tmp_path: Path, matrix: tuple[int, int, int, int], turn: object
+    segment: Predictor, tmp_path: Path, matrix: tuple[int, int, int, int], turn: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     source = videos.turned(videos.make(tmp_path / "a.mp4"), matrix)
     seen = list(segment.frames(source))
@@ -223,7 +225,7 @@ BROKEN = {
 
 @pytest.mark.parametrize(("build", "message"), BROKEN.values(), ids=BROKEN)
 def test_broken_files_are_told_in_one_line_and_leave_nothing(
-    segment: Predictor, tmp_path: Path, build: object, message: str
+    segment: Predictor, tmp_path: Path, build: Callable[[Path], Path], message: str
 ) -> None:
     source = build(tmp_path)
     with pytest.raises(DataError, match=message) as told:
@@ -309,6 +311,8 @@ def test_as_many_frames_go_together_as_memory_for_one_large_picture_allows(segme
 MEMORY = """
 import resource, sys
 from pathlib import Path
+from typing import Any
+
 import av
 import numpy as np
 import atonce

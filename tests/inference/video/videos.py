@@ -40,7 +40,18 @@ def make(
     quality: str = "18",
     **options: str,
 ) -> Path:
-    """Args: quality: of H.264. options: of the container. ticks: of the time base, in a second. matrix: of the colours (H.273). spoilt: packets that hold rubbish."""
+    """Write a video.
+
+    Args:
+        times: those of the frames, in seconds.
+        ticks: of the time base, in a second.
+        pixels: the pixel format.
+        audio: codec of a sound beside it.
+        matrix: that of the colours (H.273).
+        spoilt: the packets that hold rubbish, by number.
+        quality: the constant rate factor of H.264.
+        options: those of the container.
+    """
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream(codec, rate=25, options={"crf": quality} if codec == "libx264" else {})
         stream.width, stream.height = size

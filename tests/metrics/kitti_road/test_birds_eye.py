@@ -72,7 +72,7 @@ def test_every_cell_takes_the_pixel_of_its_centre(calibration):
 
 @pytest.mark.parametrize("size", [(1, 1), (200, 620)])
 def test_other_sizes(calibration, size):
-    assert_cells(calibration, *size, seed=1)
+    assert_cells(calibration, size[0], size[1], seed=1)
 
 
 def test_stripes_on_the_road_come_out_straight_and_parallel(calibration):

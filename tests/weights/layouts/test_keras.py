@@ -14,7 +14,8 @@ from atonce.errors import UserError, WeightsError
 from atonce.model import FCN, initialise
 from atonce.recipes import FCNConfig
 from atonce.weights import load_weights, read_weights
-from tests.weights.oracles import HEAD, keras_arrays, keras_vgg, newer, older, whole_model, write_keras
+from tests.weights.keras_vgg import keras_arrays, keras_vgg, newer, older, whole_model, write_keras
+from tests.weights.torchvision_vgg import HEAD
 
 Arrays = dict[str, np.ndarray]
 

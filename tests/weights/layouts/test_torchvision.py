@@ -13,7 +13,8 @@ from atonce.errors import WeightsError
 from atonce.model import FCN, initialise
 from atonce.recipes import FCNConfig
 from atonce.weights import load_into, load_weights, read_weights
-from tests.weights.oracles import HEAD, VGG19, TorchvisionVGG
+from tests.networks import small_network
+from tests.weights.torchvision_vgg import HEAD, VGG19, TorchvisionVGG
 
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 ORIGINAL_MEAN = torch.tensor([123.68, 116.779, 103.939]).view(3, 1, 1)
@@ -32,9 +33,10 @@ def original() -> TorchvisionVGG:
     """A network for values 0..255 minus the mean, with the first numbers of the published file."""
     vgg = TorchvisionVGG().randomise(first=0.01, seed=1)
     with torch.no_grad():
-        vgg.features[0].weight[0, :, 0] = ORIGINAL
+        weights = dict(vgg.named_parameters())
+        weights["features.0.weight"][0, :, 0] = ORIGINAL
         # That row answers to values of +-100 with as much; back to ordinary size, so that 1e-4 means something.
-        vgg.features[2].weight[:, 0] /= 100
+        weights["features.2.weight"][:, 0] /= 100
     return vgg
 
 
@@ -195,7 +197,7 @@ def test_other_vggs_are_called_by_their_names(
 
 def test_a_narrower_network_says_what_is_wrong(trained: TorchvisionVGG, tmp_path: Path) -> None:
     torch.save(trained.state_dict(), tmp_path / "f.pth")
-    model = initialise(FCN(FCNConfig(width=0.25, head_width=8), 2))
+    model = small_network(2, width=0.25)
     with pytest.raises(WeightsError, match=r"trunk.conv1_1.weight is .*trunk.conv5_3.bias is .*model.width is 0.25"):
         load_weights(model, tmp_path / "f.pth")
 

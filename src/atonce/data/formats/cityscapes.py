@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from atonce.data.dataset import Dataset, Item
+from atonce.data.classes_file import find_classes_file
+from atonce.data.dataset import Dataset, Item, MaskReader
+from atonce.data.formats.base import DatasetFormat, mask_files
 from atonce.data.images import Problem
+from atonce.data.mask_classes import resolve_classes
 from atonce.data.masks import ClassMask
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import images_in, sample_name
@@ -75,13 +78,12 @@ class _CityscapesMask:
 read_mask = _CityscapesMask()
 
 
-class Cityscapes:
+class Cityscapes(DatasetFormat):
     """Cityscapes: labelTrainIds are taken where they are there, else labelIds; the masks of "test" are dummies and not
     read."""
 
     name = "cityscapes"
     layout = "leftImg8bit/train/CITY/ gtFine/train/CITY/ (and val, test)"
-    options: frozenset[str] = frozenset()
 
     def find(self, root: Path) -> Path | None:
         """See `DatasetFormat.find`."""
@@ -92,34 +94,44 @@ class Cityscapes:
         splits: dict[str, tuple[Item, ...]] = {}
         problems: list[Problem] = []
         notes: list[str] = []
+        own = options.classes or find_classes_file(root)
         for split in _SPLITS:
             if (root / "leftImg8bit" / split).is_dir() or (root / "gtFine" / split).is_dir():
-                items, found = _items(root, split)
+                # What a classes file says of values is said of the ids that people know: labelIds.
+                items, found = _items(root, split, prefer=_TRAIN_IDS if own is None else _LABEL_IDS)
                 splits[split] = tuple(sorted(items, key=lambda item: item.name))
                 problems += found
-        ready = sum(i.mask is not None and i.mask.stem.endswith(_TRAIN_IDS) for s in splits.values() for i in s)
-        notes.append(f"masks: {ready} labelTrainIds, the others labelIds; 19 classes, the rest is void")
+        masks = mask_files(splits)
+        ready = sum(mask.stem.endswith(_TRAIN_IDS) for mask in masks)
+        labels: LabelSpec = LABELS
+        reader: MaskReader = read_mask
+        if own is None:
+            notes.append(f"masks: {ready} labelTrainIds, the others labelIds; 19 classes, the rest is void")
+        else:
+            labels, reader, about_classes = resolve_classes(root, masks, options.classes)
+            notes += [*about_classes, f"masks: {ready} labelTrainIds, the others labelIds"]
         if (root / "leftImg8bit" / "train_extra").is_dir():
             notes.append("train_extra has coarse ground truth only and is left out")
         return Dataset(
             format=self.name,
             root=root,
-            labels=LABELS,
+            labels=labels,
             splits=splits,
-            read_mask=read_mask,
+            read_mask=reader,
             problems=tuple(problems),
             notes=tuple(notes),
         )
 
 
-def _items(root: Path, split: str) -> tuple[list[Item], list[Problem]]:
+def _items(root: Path, split: str, prefer: str) -> tuple[list[Item], list[Problem]]:
     pictures, problems = images_in(root / "leftImg8bit" / split)
     images = {key.removesuffix(_IMAGE_END): path for key, path in pictures.items()}
     if split == "test":
         return [Item(_name(key), path, None, _city(key)) for key, path in images.items()], problems
     files, mask_problems = images_in(root / "gtFine" / split)
-    masks = {key.removesuffix(_LABEL_IDS): path for key, path in files.items() if key.endswith(_LABEL_IDS)}
-    masks |= {key.removesuffix(_TRAIN_IDS): path for key, path in files.items() if key.endswith(_TRAIN_IDS)}
+    masks: dict[str, Path] = {}
+    for ending in (_LABEL_IDS if prefer == _TRAIN_IDS else _TRAIN_IDS, prefer):
+        masks |= {key.removesuffix(ending): path for key, path in files.items() if key.endswith(ending)}
     for key in sorted(images.keys() - masks.keys()):
         expected = f"gtFine/{split}/{key}{_LABEL_IDS}.png"
         problems.append(

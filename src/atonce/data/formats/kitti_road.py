@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from atonce.data.classes_file import find_classes_file
 from atonce.data.dataset import Dataset, Item
+from atonce.data.formats.base import DatasetFormat
 from atonce.data.images import FileError, Problem
 from atonce.data.masks import open_mask, percent
 from atonce.data.open_options import GroundTruth, OpenOptions
@@ -36,7 +38,7 @@ def read_ground_truth(path: Path) -> NDArray[np.uint8]:
     return np.where(red > 0, (blue > 0).astype(np.uint8), np.uint8(IGNORE_INDEX))
 
 
-class KittiRoad:
+class KittiRoad(DatasetFormat):
     """The KITTI road benchmark: there are no official lists, so "train" and "val" are split by seed,
     stratified over um, umm, uu."""
 
@@ -63,6 +65,8 @@ class KittiRoad:
             problems += found
         extras["ground_truth"] = truth
         notes = [*notes, *split_notes]
+        if (own := find_classes_file(root)) is not None:
+            notes.append(f"{own.name} is not read: KITTI's ground truth says road and background by itself")
         return Dataset(
             format=self.name,
             root=root,

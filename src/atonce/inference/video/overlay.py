@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from atonce.errors import DataError
 from atonce.extras import require_extra
-from atonce.inference.predictor import Predictor
 from atonce.inference.result import OverlayBlender, require_one_for_threshold, selection_table
+from atonce.inference.segmenter import BatchSegmenter
 from atonce.inference.video.container import conversion_errors, count_frames
 from atonce.inference.video.reader import Frame, Video
 from atonce.inference.video.writer import LABEL_ENCODERS, STDOUT, VideoWriter, overlay_encoders
@@ -54,7 +54,7 @@ def overlay_suffix(source: Path) -> str:
 
 
 def predict_video(
-    predictor: Predictor,
+    predictor: BatchSegmenter,
     source: Path,
     out: Path,
     *,
@@ -136,7 +136,7 @@ def predict_video(
 
 
 def play_video(
-    predictor: Predictor,
+    predictor: BatchSegmenter,
     source: Path,
     *,
     opacity: float = 0.5,
@@ -173,13 +173,13 @@ _Segmentation = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """A function from frames uint8 (N, H, W, 3) RGB to ids uint8 (N, H, W)."""
 
 
-def _segmentation(predictor: Predictor, only: Sequence[str] | None, threshold: float | None) -> _Segmentation:
+def _segmentation(predictor: BatchSegmenter, only: Sequence[str] | None, threshold: float | None) -> _Segmentation:
     """Return what makes ids of frames: those of all classes or of some, see `Result.select`."""
     if threshold is not None:
         names = tuple(only or ())
         require_one_for_threshold(names, threshold)
         return lambda images: np.stack(
-            [predictor(image).select(*names, threshold=threshold).labels for image in images]
+            [predictor.segment(image).select(*names, threshold=threshold).labels for image in images]
         )
     if only is None:
         return predictor.predict_labels

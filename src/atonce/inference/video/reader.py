@@ -17,7 +17,7 @@ from atonce.extras import require_extra
 from atonce.inference.video.container import INTACT, known_sound, open_file, packets_of, picture_stream, rate_of
 
 EXACTLY = 0x2 | 0x2000 | 0x40000
-"""How libswscale converts colours: SWS_BILINEAR, SWS_FULL_CHR_H_INT, SWS_ACCURATE_RND.
+"""Flags for libswscale's conversion of colours: SWS_BILINEAR, SWS_FULL_CHR_H_INT, SWS_ACCURATE_RND.
 
 Left to itself it makes all pictures darker, by up to three levels of 255 each way.
 """

@@ -1,0 +1,52 @@
+"""Devices: the one that is taken where nobody names one, and those that are named.
+
+Training, inference, evaluation and serving ask here, so that a name and its absence mean the same everywhere.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from atonce.errors import UserError
+
+
+def default_device() -> torch.device:
+    """Return the accelerator that torch finds, or the CPU.
+
+    An accelerator without float64, in which losses are summed, is left to those who name it (Apple's "mps" is one).
+    """
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found if found is not None and has_float64(found) else torch.device("cpu")
+
+
+def usable_device(device: str | torch.device | None) -> torch.device:
+    """Return a device by its name ("cpu", "cuda", "cuda:1"); None takes `default_device`.
+
+    Raises:
+        UserError: there is no such device here.
+    """
+    if device is None:
+        return default_device()
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen).cpu()
+    # torch says "not compiled with CUDA" by an assertion, "no such device" by one of several errors.
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError):
+        raise UserError(f"there is no device '{device}' here", f"one of {', '.join(device_names())}") from None
+    return chosen
+
+
+def device_names() -> list[str]:
+    """List the devices of this machine: "cpu", "cuda:0", ..."""
+    return ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+
+
+def has_float64(device: torch.device) -> bool:
+    """Tell whether a device computes in float64."""
+    if device.type in ("cpu", "cuda"):
+        return True
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device)
+    except (TypeError, RuntimeError):
+        return False
+    return True

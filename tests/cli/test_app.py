@@ -1,0 +1,59 @@
+"""The command as a whole: its version, its help, and what merely importing the package costs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.commands import Command
+from tests.tiny import ENVIRONMENT
+
+COMMANDS = ("streets", "demo", "train", "evaluate", "predict", "recipes", "weights")
+
+
+def test_the_version_is_shown(atonce: Command) -> None:
+    from atonce import __version__
+
+    assert atonce("--version").out == f"atonce {__version__}\n"
+
+
+def test_help_names_the_commands_and_costs_no_torch() -> None:
+    code = """
+import sys
+sys.argv = ["atonce", "--help"]
+from atonce.cli import main
+try:
+    main()
+finally:
+    print("HEAVY", sorted({"torch", "numpy", "kornia", "accelerate", "matplotlib", "PIL"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert all(re.search(rf"\b{name}\b", done.stdout) for name in COMMANDS)
+    assert "HEAVY []" in done.stdout
+
+
+def test_importing_atonce_costs_no_torch() -> None:
+    code = (
+        "import sys, atonce; print(sorted({'torch', 'numpy', 'PIL', 'typer'} & set(sys.modules)), atonce.load.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    assert done.stdout == "[] load\n", done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help(atonce: Command, command: str) -> None:
+    shown = atonce(command, "--help")
+    assert shown.code == 0
+    assert "Usage: atonce" in shown.out
+
+
+def test_every_public_name_is_there() -> None:
+    import atonce
+
+    assert all(getattr(atonce, name) is not None for name in atonce.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        atonce.nonsense  # noqa: B018

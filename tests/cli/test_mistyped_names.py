@@ -1,0 +1,77 @@
+"""What is mistyped is said at once: before torch is imported, which takes seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import ENVIRONMENT
+
+CODE = """
+import sys
+sys.argv = ["atonce", *sys.argv[1:]]
+from atonce.cli import main
+try:
+    main()
+finally:
+    print("HEAVY", sorted({"torch", "kornia", "accelerate", "matplotlib"} & set(sys.modules)))
+"""
+
+Words = Callable[[Path, Path], tuple[str | Path, ...]]
+
+MISTYPED: dict[str, tuple[Words, str]] = {
+    "train, data": (lambda data, model: ("train", "nowhere"), "nowhere does not exist; expected a folder"),
+    "train, a path to weights": (
+        lambda data, model: ("train", data, "--weights", model.with_name("mdel.safetensors")),
+        "mdel.safetensors does not exist; expected a weights file (.pth, .safetensors or .h5); did you mean ",
+    ),
+    "train, a name of weights": (
+        lambda data, model: ("train", data, "--weights", "vgg16-imagenet1k-feature"),
+        "did you mean 'vgg16-imagenet1k-features'?",
+    ),
+    "train, a teacher": (
+        lambda data, model: ("train", data, "--teacher", "no.safetensors"),
+        "no.safetensors does not exist; expected a model file",
+    ),
+    "train, a recipe": (lambda data, model: ("train", data, "--recipe", "camvit"), "did you mean 'camvid'?"),
+    "train, a knob": (lambda data, model: ("train", data, "--set", "optim.lrr=1"), "did you mean 'optim.lr'?"),
+    "train, a format": (lambda data, model: ("train", data, "--format", "camvit"), "did you mean 'camvid'?"),
+    "ablate, weights": (
+        lambda data, model: ("ablate", data, "--study", "stride", "--weights", "no.pth"),
+        "no.pth does not exist; expected a weights file",
+    ),
+    "evaluate, a model": (lambda data, model: ("evaluate", "no.safetensors", data), "expected a model file"),
+    "evaluate, data": (lambda data, model: ("evaluate", model, "nowhere"), "nowhere does not exist"),
+    "predict, a model": (lambda data, model: ("predict", "no.safetensors", data), "expected a model file"),
+    "export, a model": (lambda data, model: ("export", "no.safetensors", "--to", "onnx"), "expected a model file"),
+    "submit, a model": (lambda data, model: ("submit", "no.safetensors", data), "expected a model file"),
+    "serve, a model": (lambda data, model: ("serve", "no.safetensors"), "expected a model file"),
+}
+
+
+@pytest.mark.parametrize("case", MISTYPED)
+def test_it_is_said_before_torch_is_imported(case: str, street_data: Path, tiny_model: Path, tmp_path: Path) -> None:
+    words, message = MISTYPED[case]
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *map(str, words(street_data, tiny_model))],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == "HEAVY []\n"
+
+
+def test_a_run_that_goes_on_needs_its_weights_no_more(tiny_run: Path, street_data: Path) -> None:
+    from atonce.training import choose_run
+
+    folder, recipe = choose_run(street_data, out=tiny_run, resume=True, overrides={"weights": "gone.pth"})
+    assert (folder, recipe.weights) == (tiny_run, "gone.pth")

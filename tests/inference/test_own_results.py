@@ -1,0 +1,197 @@
+"""What was written here is no input, a data set's masks are none either, and nobody's files are overwritten."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import atonce as package
+from atonce.errors import DataError, UserError
+from atonce.inference import Predictor, load
+from atonce.inference.folders import OutputOptions, predict_files
+from atonce.inference.inputs import find_jobs, find_pictures
+from tests.commands import Command
+from tests.data import trees
+from tests.inference.video import videos
+from tests.tiny import streets
+
+
+@pytest.fixture(scope="module")
+def segment(tiny_model: Path) -> Predictor:
+    return load(tiny_model)
+
+
+@pytest.fixture
+def pics(tmp_path: Path) -> Path:
+    for name in ("a.png", "b.jpg", "sub/c.png", "2024.05.01 d.png"):
+        trees.save(tmp_path / "pics" / name, trees.picture(0, (30, 20)))
+    return tmp_path / "pics"
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_three_times_on_the_present_folder_gives_the_same_number(
+    atonce: Command, tiny_model: Path, pics: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pics)
+    videos.make(pics / "drive.mp4")
+    words = ("predict", tiny_model, ".", "--maps", "--probabilities", "--label-video", "--write", "coco")
+    first = atonce(*words)
+    assert first.out.startswith("5 of 5 pictures and videos segmented"), first.err
+    before = files_below(pics)
+    for _ in range(2):
+        again = atonce(*words)
+        assert (again.code, again.out) == (
+            0,
+            "0 of 5 pictures and videos segmented, 5 skipped that were done already: out\n",
+        )
+        assert files_below(pics) == before
+
+
+@pytest.mark.parametrize("out", ["out", "sub/results", "."])
+def test_results_among_the_inputs_are_no_inputs(tiny_model: Path, pics: Path, out: str) -> None:
+    for done, skipped in ((4, 0), (0, 4), (0, 4)):
+        summary = package.predict(tiny_model, pics, out=pics / out)
+        assert (summary.done, summary.skipped, summary.broken) == (done, skipped, [])
+
+
+def test_results_of_other_calls_are_no_inputs_either(
+    tiny_model: Path, segment: Predictor, pics: Path, tmp_path: Path
+) -> None:
+    videos.make(pics / "drive.mp4")
+    package.predict(tiny_model, pics, out=pics / "first", maps=True, labels="grey")
+    package.predict(segment, pics, out=pics / "of a predictor", overlays="png", labels="colours")
+    summary = package.predict(tiny_model, pics, out=tmp_path / "third")
+    assert (summary.done, len(summary.jobs)) == (5, 5)
+
+
+def test_results_of_the_first_edition_are_no_inputs(tiny_model: Path, pics: Path) -> None:
+    package.predict(tiny_model, pics, out=pics / "out")
+    for path in (pics / "out" / "overlays").rglob("*.jpg"):
+        with Image.open(path) as picture:
+            pixels = np.array(picture)
+        Image.fromarray(pixels).save(path)  # it left no mark on overlays
+    assert len(find_jobs([pics])) == 4
+
+
+def test_what_a_killed_process_left_of_a_result_is_no_input(tiny_model: Path, pics: Path) -> None:
+    trees.save(pics / "out" / "overlays" / "e.png", trees.picture(0, (30, 20)))
+    assert len(package.predict(tiny_model, pics, out=pics / "out").jobs) == 4
+
+
+def test_pictures_of_the_user_in_folders_of_these_names_are_inputs(tiny_model: Path, tmp_path: Path) -> None:
+    for name in ("labels/a.png", "overlays/b.jpg", "maps/c.png"):
+        trees.save(tmp_path / "in" / name, trees.picture(0, (30, 20)))
+    assert len(find_jobs([tmp_path / "in"], out=tmp_path / "out")) == 3
+
+
+def test_results_that_are_named_themselves_are_taken(tiny_model: Path, pics: Path) -> None:
+    package.predict(tiny_model, pics, out=pics / "out")
+    overlays = pics / "out" / "overlays"
+    assert len(find_pictures([overlays])) == 4
+    assert len(find_pictures([overlays / "a.jpg"])) == 1
+
+
+def test_the_masks_of_a_data_set_are_no_inputs(atonce: Command, tiny_model: Path, tmp_path: Path) -> None:
+    data = streets(tmp_path / "data")
+    done = atonce("predict", tiny_model, data, "--out", tmp_path / "out")
+    assert done.out.startswith("9 of 9 pictures segmented"), done.err
+    assert f"{data} is a data set: 9 masks left out" in done.err
+    assert all("/images/" in name for name in files_below(tmp_path / "out"))
+
+
+DATA_SETS = {
+    "kitti-road": (trees.kitti_road, "/image_2/"),
+    "camvid": (trees.camvid, ""),
+    "voc": (trees.voc2012, "JPEGImages/"),
+    "cityscapes": (trees.cityscapes_tree, "leftImg8bit/"),
+}
+
+
+@pytest.mark.parametrize(("make", "within"), DATA_SETS.values(), ids=DATA_SETS)
+def test_so_it_is_with_every_layout(tmp_path: Path, make: Callable[[Path], Path], within: str) -> None:
+    make(tmp_path / "data")
+    names = [job.name for job in find_pictures([tmp_path / "data"])]
+    assert names
+    assert all(within in name and "annot" not in name for name in names)
+
+
+def test_a_data_set_that_cannot_be_opened_is_one_all_the_same(tmp_path: Path) -> None:
+    for index in range(3):
+        trees.save(tmp_path / "images" / f"{index}.png", trees.picture(index, (30, 20)))
+        trees.save(tmp_path / "masks" / f"{index}.png", trees.picture(index, (30, 20)))
+    assert {job.source.parent.name for job in find_pictures([tmp_path])} == {"images"}
+
+
+def test_masks_alone_and_masks_that_are_named_are_taken(tmp_path: Path) -> None:
+    data = streets(tmp_path / "data")
+    assert len(find_pictures([data / "val" / "masks"])) == 3
+    assert len(find_pictures([min((data / "val" / "masks").iterdir())])) == 1
+
+
+FOREIGN = ("overlays/a.jpg", "labels/a.png", "overlays/a.png", "probabilities/a.npy", "maps/Sky/a.png")
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("by", ["file", "predictor"])
+def test_a_file_that_is_there_and_not_ours_is_not_overwritten(
+    segment: Predictor, tiny_model: Path, pics: Path, tmp_path: Path, name: str, by: str
+) -> None:
+    path = tmp_path / "out" / name
+    if path.suffix == ".npy":
+        path.parent.mkdir(parents=True)
+        np.save(path, np.zeros(3))
+    else:
+        trees.save(path, trees.picture(5, (30, 20)))
+    before = path.read_bytes()
+    model = tiny_model if by == "file" else segment
+    options: dict[str, Any] = {
+        "maps": True,
+        "probabilities": True,
+        "overlays": "png" if name.endswith("s/a.png") else "jpg",
+    }
+    with pytest.raises(UserError, match=r"a\.\w+ (is there already and was not written by atonce|was made by another)"):
+        package.predict(model, pics, out=tmp_path / "out", **options)
+    assert path.read_bytes() == before
+    assert files_below(tmp_path / "out") == [name], "nothing was done"
+    assert package.predict(model, pics, out=tmp_path / "out", overwrite=True, **options).done == 4
+    assert path.read_bytes() != before
+
+
+def test_what_a_kill_left_behind_is_done_again_without_asking(tiny_model: Path, pics: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    package.predict(tiny_model, pics, out=out, probabilities=True)
+    (out / "labels" / "a.png").unlink()
+    summary = package.predict(tiny_model, pics, out=out, probabilities=True)
+    assert (summary.done, summary.skipped) == (1, 3)
+
+
+def test_a_predictor_replaces_its_own_results(segment: Predictor, pics: Path, tmp_path: Path) -> None:
+    jobs = find_jobs([pics])
+    for _ in range(2):
+        assert predict_files(segment, jobs, tmp_path / "out", OutputOptions(labels="grey")).done == 4
+
+
+def test_linked_folders_are_followed_and_circles_are_not(pics: Path, tmp_path: Path) -> None:
+    shutil.copytree(pics, tmp_path / "elsewhere")
+    (pics / "linked").symlink_to(tmp_path / "elsewhere")
+    (pics / "circle").symlink_to(pics)
+    assert len(find_pictures([pics])) == 8
+
+
+def test_a_pipe_does_not_wait_and_an_address_is_told(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match=r"pipe\.png is no ordinary file"):
+        find_pictures([tmp_path / "pipe.png"])
+    with pytest.raises(DataError, match=r"is an address, not a file; .*download it first"):
+        find_pictures([Path("https://example.org/a.png")])

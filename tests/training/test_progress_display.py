@@ -1,0 +1,160 @@
+"""The bar of a training is that of what ends it; it fits the terminal and is full at the end."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from atonce import progress as progress_module
+from atonce.progress import clock_text, progress_bar, progress_bars
+from atonce.recipes import Recipe
+from atonce.training import StepRecord, progress_display
+from atonce.training.losses import Losses
+from atonce.training.progress_display import ProgressDisplay
+from tests.tiny import tiny_recipe
+
+Terminal = Callable[[], list[str]]
+
+
+@pytest.fixture(params=[60, 80, 200])
+def width(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A terminal of a width; called, it gives the lines that have been drawn so far."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=True, color_system=None, legacy_windows=False)
+    monkeypatch.setattr(progress_module, "console", console)
+    monkeypatch.setattr("atonce.training.progress_display.console", console)
+    return lambda: [line for line in re.split(r"\r|\n|\x1b\[\d*[A-Za-z]|\x1b\[\?\d+[hl]", stream.getvalue()) if line]
+
+
+def a_run(recipe: Recipe, step: int = 0, seconds: float = 0.0) -> Any:
+    return SimpleNamespace(
+        recipe=recipe, progress=SimpleNamespace(step=step, seconds=seconds), stop_reason=None, stages=()
+    )
+
+
+def losses(value: float) -> Losses:
+    return Losses(cross_entropy=value, distillation=None, l2=0.0, grad_norm=1.0)
+
+
+def record(step: int, loss: float) -> StepRecord:
+    return StepRecord(
+        step=step,
+        loss=loss,
+        cross_entropy=loss,
+        distillation=None,
+        l2=0.0,
+        lr=1e-3,
+        grad_norm=1.0,
+        train_mean_iou=0.512,
+        pictures_per_second=3.2,
+        waited=0.0,
+        seconds=1.0,
+    )
+
+
+def train(recipe: Recipe, steps: int, seconds: float) -> None:
+    """Show a training of so many steps, each of so many seconds."""
+    with progress_display.progress_display() as display:
+        run = a_run(recipe)
+        display.on_train_start(run)
+        for step in range(1, steps + 1):
+            run.progress.step, run.progress.seconds = step, step * seconds
+            display.on_step(run, losses(100.0 / step))
+            display.bars._progress.refresh()
+            if step % 10 == 0:
+                display.on_log(run, record(step, 0.0461))
+        display.on_train_end(run)
+
+
+def test_with_minutes_the_bar_and_the_time_left_are_those_of_the_limit(terminal: Terminal, width: int) -> None:
+    train(tiny_recipe("train.steps=8000", "train.max_minutes=4"), 27, 9.0)
+    lines = [line for line in terminal() if line.startswith("training")]
+    assert max(len(line.rstrip()) for line in lines) <= width
+    assert "13 steps  2:03 left of 4:00" in "\n".join(lines)
+    assert "8000" not in "".join(lines)
+    assert "…" not in "".join(lines), "cut off"
+    assert bar_of(lines[0]) < 0.1 and 0.35 < bar_of(next(line for line in lines if "13 steps" in line)) < 0.65
+    assert bar_of(lines[-1]) == 1.0, "the bar is full when the run ends"
+    assert "27 steps  in 4:03" in lines[-1]
+
+
+def test_without_minutes_it_is_that_of_the_steps(terminal: Terminal, width: int) -> None:
+    train(tiny_recipe("train.steps=27", "train.max_minutes=null"), 27, 9.0)
+    lines = [line for line in terminal() if line.startswith("training")]
+    assert "9/27 steps  2:42 left" in "\n".join(lines)
+    assert max(len(line.rstrip()) for line in lines) <= width
+    assert bar_of(lines[-1]) == 1.0
+
+
+def test_where_steps_end_before_the_minutes_it_is_that_of_the_steps(terminal: Terminal) -> None:
+    train(tiny_recipe("train.steps=27", "train.max_minutes=60"), 27, 9.0)
+    assert "9/27 steps  2:42 left" in "\n".join(terminal())
+
+
+def test_the_loss_is_the_one_that_is_logged(terminal: Terminal) -> None:
+    train(tiny_recipe("train.steps=27"), 27, 1.0)
+    text = "\n".join(terminal())
+    assert "loss 20.0000" in text, "before the first line of the log, that of the step"
+    assert "loss 0.0461" in text
+    assert not re.search(r"1[1-9]/27 steps.*loss (?!0\.0461)", text)
+
+
+def bar_of(line: str) -> float:
+    """The share of a line's bar that is filled."""
+    bar = re.fullmatch(r"training (.*?) \d+(/\d+)? steps?\b.*", line.rstrip())
+    assert bar, line
+    return (bar[1].count("━") + bar[1].count("╸") / 2) / len(bar[1])
+
+
+@pytest.mark.parametrize("width", [80], indirect=True)
+def test_nothing_shows_a_total_that_nobody_knows(terminal: Terminal) -> None:
+    with progress_bar("checking"):
+        pass
+    with progress_bars() as bars:
+        bars.draw("fetching", 20_000_000, 0, unit="MB")
+        bars._progress.refresh()
+        bars.draw("fetching", 20_000_000, 500_000_000, unit="MB")
+    text = "\n".join(terminal())
+    assert "100" not in text and "/0" not in text
+    assert "20 MB" in text and "20/500 MB" in text
+
+
+@pytest.mark.parametrize("width", [80], indirect=True)
+def test_notes_that_have_been_seen_are_not_repeated(terminal: Terminal) -> None:
+    seen: set[str] = set()
+    for seed in range(2):
+        with progress_bars() as bars:
+            display = ProgressDisplay(bars, seen)
+            display.on_note("classes from classes.yaml")
+            display.on_note(f"seed {seed}")
+    assert terminal() == ["classes from classes.yaml", "seed 0", "seed 1"]
+
+
+def test_times_are_written_as_clocks_show_them() -> None:
+    assert [clock_text(seconds) for seconds in (0, 9.6, 61, 3600, -3)] == ["0:00", "0:10", "1:01", "1:00:00", "0:00"]
+
+
+def test_a_training_shows_a_full_bar_that_fits(
+    terminal: Terminal, width: int, street_data: Path, tmp_path: Path
+) -> None:
+    from atonce.training import run_training
+
+    with progress_display.progress_display() as display:
+        recipe = tiny_recipe("train.max_minutes=0.03", "train.steps=100000", "train.validate_every=null")
+        run_training(recipe, street_data, tmp_path / "run", callback=display)
+    lines = [line.rstrip() for line in terminal() if line.startswith(("training", "validating"))]
+    assert max(map(len, lines)) <= width
+    last = [line for line in lines if line.startswith("training")][-1]
+    assert bar_of(last) == 1.0 and "100000" not in last
