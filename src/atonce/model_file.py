@@ -131,7 +131,8 @@ def load_model_file(path: Path) -> ModelFile:
             model = FCN(FCNConfig.model_validate(data["architecture"]), labels.num_classes)
         size = InputSize.from_json(data["input_size"])
         about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
-    except (ValidationError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        dict(about["recipe"].get("data", {}))
+    except (ValidationError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} describes a network unknown here: {reason}", "a model file of atonce") from None
     return ModelFile(_with_tensors(model, path).eval(), labels, size, **about)

@@ -69,11 +69,14 @@ def doctor(
     from atonce.doctor import examine, write_classes_file, write_fixed_masks
     from atonce.doctor import write_masks as write_masks_of
     from atonce.doctor import write_split as write_split_of
+    from atonce.doctor.doctor_page import require_page_path
     from atonce.doctor.fix_classes import is_classes_file_of
     from atonce.doctor.split_proposal import split_files
     from atonce.progress import progress_bar
 
     _refuse_existing(fix_classes, write_split, write_masks)
+    if out is not None:
+        require_page_path(out)
     opened: dict[str, Any] = {
         "ground_truth": ground_truth.value if ground_truth else None,
         "images": images,

@@ -8,6 +8,9 @@ from typing import Any
 
 from atonce.recipes.schema import DataConfig
 
+LARGEST_SCALE = 16
+"""The largest factor on a picture's sides: 256 times its pixels."""
+
 
 @dataclass(frozen=True)
 class InputSize:
@@ -45,6 +48,10 @@ class InputSize:
             ValueError, TypeError: the description is none.
         """
         known = cls(**data)
+        if type(known.scale) not in (int, float) or not 0 < known.scale <= LARGEST_SCALE:
+            raise ValueError(f"input_size.scale is {str(known.scale)[:40]}")
+        if known.max_side is not None and (type(known.max_side) is not int or known.max_side < 1):
+            raise ValueError(f"input_size.max_side is {str(known.max_side)[:40]}")
         if known.size is None:
             return known
         height, width = known.size

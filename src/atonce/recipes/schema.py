@@ -62,10 +62,10 @@ class FCNConfig(Section):
     the one before."""
     upsampling_init_sigma: Positive = 0.01
     """Standard deviation of the truncated normal of upsampling_init, which is cut at two of them; unused otherwise."""
-    width: Positive = 1.0
+    width: Annotated[float, Field(gt=0, le=16)] = 1.0
     """Factor on the channels of the trunk, which are 64 to 512; below 1 for small trunks, which have no pretrained
     weights. Each count is rounded to a multiple of 8."""
-    head_width: Count = 4096
+    head_width: Annotated[int, Field(ge=1, le=65536)] = 4096
     """Channels of fc6 and fc7: 4096 in the paper; 512 to 1024 are enough where they start fresh."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Probability that an activation of fc6 or fc7 is dropped while training; 0 is no dropout."""
@@ -114,7 +114,7 @@ class DataConfig(Section):
     bands: tuple[Count] | tuple[Count, Count, Count] | None = None
     """Bands of the pictures that are read, counted from 1, in training and in use: three as red, green and blue, such
     as (4, 3, 2), or one as grey; null: the first three."""
-    scale: Positive = 1.0
+    scale: Annotated[float, Field(gt=0, le=16)] = 1.0
     """Factor on height and width of each picture before the network sees it, in training and in use; predictions are
     scaled back."""
     max_side: Count | None = None

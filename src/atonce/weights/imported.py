@@ -27,6 +27,8 @@ class ImportedWeights:
         layout: the importer that read them.
         head_scale: the factor on pool5 that fc6 was trained with.
         network: the variant that the tensors are, where they make a complete one.
+        classes: the names of the classes of a complete network, in the order of its scores; empty where the file does
+            not name them.
         scales_known_from: what in the file says how a complete FCN-8s was trained, so with which skip scales; "" where
             nothing does, and they are an assumption.
     """
@@ -36,6 +38,7 @@ class ImportedWeights:
     layout: str
     head_scale: float = 1.0
     network: FCNConfig | None = None
+    classes: tuple[str, ...] = ()
     scales_known_from: str = ""
 
     @property

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from atonce.errors import StorageError, WeightsError
+from atonce.model_location import find_model_file
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, sha256_of, storage_errors
 from atonce.text import did_you_mean, similar_file
@@ -99,7 +100,7 @@ def cache_folder() -> Path:
 
 
 def find_weights(source: str | Path, progress: ProgressCallback | None = None) -> Path:
-    """Find the file of a registry name, downloaded where need be, or of a path.
+    """Find the file of a registry name, downloaded where need be, or of a path; of a run folder its model.
 
     Args:
         progress: called with the bytes downloaded and all bytes.
@@ -110,7 +111,7 @@ def find_weights(source: str | Path, progress: ProgressCallback | None = None) -
     entry = REGISTRY.get(str(source))
     if entry:
         return fetch(entry, progress)
-    path = Path(source)
+    path = find_model_file(source)
     if not path.suffix:
         require_weights(source)
     return path
