@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from atonce.doctor import FixedMasks
 
 
+_MAX_BROKEN = 5
+"""The most masks that are named one by one where they could not be corrected."""
+
+
 class Borders(str, Enum):
     """The choices of --borders: what becomes of pixels of no class along borders."""
 
@@ -137,8 +141,10 @@ def _print_fixed(fixed: FixedMasks, root: Path) -> None:
     _note(f"masks    {fixed.folder} ({what} to {becomes}); use them in the place of those in {root}")
     if fixed.classes_file is not None:
         _note(f"classes  {fixed.classes_file} (give them names; it counts as {root / 'classes.yaml'})")
-    for error in fixed.broken:
+    for error in fixed.broken[:_MAX_BROKEN]:
         _note(f"atonce: not corrected: {error.for_command_line()}")
+    if len(fixed.broken) > _MAX_BROKEN:
+        _note(f"atonce: ... and {len(fixed.broken) - _MAX_BROKEN} more were not corrected")
 
 
 def _note(text: str) -> None:
