@@ -176,14 +176,12 @@ _TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 def torch_weights(_: Workspace) -> list[bytes]:
-    """Make VGG-16 as torchvision names it, of full shapes and a few hundred bytes a tensor: one number, repeated."""
-    numbers = iter(_TORCHVISION)
+    """Make VGG-16 as torchvision names it, in half precision: 29 MB, since views of fewer bytes are refused."""
     names: dict[str, tuple[int, ...]] = {}
-    for key, shape in _vgg(lambda b, i: f"{b}-{i}", lambda a, b: (b, a, 3, 3)).items():
-        number = next(numbers)
+    shapes = _vgg(lambda block, index: f"{block}-{index}", lambda before, width: (width, before, 3, 3)).values()
+    for number, shape in zip(_TORCHVISION, shapes, strict=True):
         names |= {f"features.{number}.weight": shape, f"features.{number}.bias": (shape[0],)}
-        del key
-    tensors = {name: torch.full((1,), 0.01).expand(shape) for name, shape in names.items()}
+    tensors = {name: torch.full(shape, 0.01, dtype=torch.float16) for name, shape in names.items()}
     found = []
     for content in (tensors, {"state_dict": {f"module.{k}": v for k, v in tensors.items()}, "epoch": 3}):
         file = io.BytesIO()
