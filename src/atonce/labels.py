@@ -172,14 +172,15 @@ class LabelSpec:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LabelSpec:
         """Read what `to_json` returned. Raises KeyError, TypeError or ValueError: it is something else."""
+        names, palette = tuple(data["names"]), tuple((int(r), int(g), int(b)) for r, g, b in data["palette"])
+        if not all(isinstance(name, str) and name for name in names):
+            raise ValueError("class names that are no text")
+        if not all(0 <= value <= 255 for colour in palette for value in colour):
+            raise ValueError("colours outside of 0..255")
         void = data.get("void_value")
-        return cls(
-            tuple(data["names"]),
-            tuple((int(r), int(g), int(b)) for r, g, b in data["palette"]),
-            # Files of the first edition have none.
-            tuple(int(value) for value in data.get("mask_values", ())),
-            None if void is None else int(void),
-        )
+        # Files of the first edition have no values.
+        values = tuple(int(value) for value in data.get("mask_values", ()))
+        return cls(names, palette, values, None if void is None else int(void))
 
 
 # Colours: SegNet tutorial's CamVid palette (Kendall, Badrinarayanan, Cipolla).

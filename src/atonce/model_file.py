@@ -64,7 +64,7 @@ class ModelFile:
                 "mean": normalise.mean.flatten().tolist(),
                 "std": normalise.std.flatten().tolist(),
             },
-            "input_size": {"scale": self.input_size.scale, "max_side": self.input_size.max_side},
+            "input_size": self.input_size.to_json(),
             "training_data": self.training_data,
             "recipe": self.recipe,
             "scores": self.scores,
@@ -108,7 +108,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         )
     try:
         data: dict[str, Any] = dict(json.loads(metadata))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise WeightsError(f"{path} describes itself in broken JSON", "a model file of atonce") from None
     if data.get("format_version") != FORMAT_VERSION:
         raise WeightsError(
@@ -129,9 +129,10 @@ def load_model_file(path: Path) -> ModelFile:
         labels = LabelSpec.from_json(data["labels"])
         with torch.device("meta"):
             model = FCN(FCNConfig.model_validate(data["architecture"]), labels.num_classes)
-        size = InputSize(**data["input_size"])
+        size = InputSize.from_json(data["input_size"])
         about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
-    except (ValidationError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        dict(about["recipe"].get("data", {}))
+    except (ValidationError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} describes a network unknown here: {reason}", "a model file of atonce") from None
     return ModelFile(_with_tensors(model, path).eval(), labels, size, **about)

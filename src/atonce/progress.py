@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.segment import Segment
 from rich.table import Column
 from rich.text import Text
+
+from atonce.text import printable
 
 ProgressCallback = Callable[[int, int], None]
 """Called with what is done and what there is to do, in pictures, frames, tiles or bytes; 0 to do where nobody knows."""
@@ -18,7 +21,20 @@ ProgressCallback = Callable[[int, int], None]
 Unit = Literal["", "MB"]
 """The unit of the counts beside a bar: none, or megabytes, where what is counted is bytes."""
 
-console = Console(stderr=True, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+
+class PrintableConsole(Console):
+    """A console that obeys no control code in the text it is given; its own ones colour and draw."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Turn something into pieces of text, all of them printable."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+
+console = PrintableConsole(stderr=True, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
 """Progress and notes; silent in all processes of a machine but the first."""
 
 _NAME, _NARROWEST_BAR, _WIDEST_BAR = 10, 10, 40
@@ -87,7 +103,7 @@ class _CountsOrText(ProgressColumn):
             return Text(f"{task.completed * factor:.0f}{unit}" if task.completed else "")
         counts = f"{task.completed * factor:.0f}/{task.total * factor:.0f}{unit}"
         left = task.time_remaining
-        return Text(counts if left is None else f"{counts}  {clock_text(left)} left")
+        return Text(counts if left is None or task.finished else f"{counts}  {clock_text(left)} left")
 
 
 def clock_text(seconds: float) -> str:

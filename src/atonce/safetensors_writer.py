@@ -9,15 +9,19 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor
 
-from atonce.storage import write_atomically
+from atonce.storage import temporary_folder, write_atomically
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file atomically; the same tensors and texts give the same bytes. Raises StorageError."""
 
     def write(temporary: Path) -> None:
-        save_file(dict(tensors), temporary, dict(metadata))
-        _sort_metadata(temporary)
+        # The library writes under a name of its own beside the one that it is given. In a folder of ours, that is
+        # found again when it is left behind by a kill.
+        with temporary_folder(path) as folder:
+            save_file(dict(tensors), folder / path.name, dict(metadata))
+            _sort_metadata(folder / path.name)
+            (folder / path.name).replace(temporary)
 
     write_atomically(path, write)
 

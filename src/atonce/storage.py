@@ -6,6 +6,9 @@ import errno
 import hashlib
 import math
 import os
+import re
+import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +17,7 @@ from typing import Any, SupportsFloat
 from safetensors import SafetensorError
 
 from atonce.errors import DataError, StorageError
+from atonce.processes import ProcessIdentity
 
 _REMEDIES = {
     errno.ENOSPC: "free some space or choose another folder",
@@ -47,6 +51,20 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def file_stem(name: str, limit: int = 180) -> str:
+    """Make a name that a file can have: without folders, of at most `limit` bytes.
+
+    A name that is one already stays as it is; another one ends in a digest, so that no two become the same.
+    """
+    plain = re.sub(r'[/\\\0:*?"<>|]', "_", name)
+    if plain == name and len(os.fsencode(name)) <= limit and name.strip("."):
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    while len(os.fsencode(plain)) > limit - 9:
+        plain = plain[:-1]
+    return f"{plain}-{digest}"
+
+
 def refuse_existing(path: Path) -> None:
     """Refuse to write a file that is there already: what a person wrote is never overwritten.
 
@@ -57,16 +75,36 @@ def refuse_existing(path: Path) -> None:
         raise DataError(f"{path} is there already", "a new file to write", "move it away, or choose another name")
 
 
+def refuse_foreign(path: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Refuse to write over a file that something else has made; an earlier one of the same kind is replaced.
+
+    Args:
+        is_ours: tells whether the file that is there was made by what is about to write it.
+
+    Raises:
+        DataError: there is something else at `path`.
+    """
+    try:
+        foreign = path.exists() and not is_ours(path)
+    except (OSError, ValueError):
+        foreign = True
+    if foreign:
+        raise DataError(
+            f"{path} is there already, and not an earlier one of ours",
+            "a new file to write",
+            "move it away, or choose another name",
+        )
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` with a temporary path beside `path`, flush it to the disk, then rename it over `path`.
 
     Raises StorageError; then `path` is as it was before and the temporary file is gone.
     """
-    # The process id keeps two writers apart; the suffix stays, since libraries choose formats by it. A stem that
-    # is as long as file systems allow leaves no room for both.
-    temporary = path.with_name(f".{path.stem[:40]}.{os.getpid()}.tmp{path.suffix}")
+    temporary = temporary_path(path)
     with storage_errors(path):
         try:
+            _remove_dead_once(path.parent)
             # An ordinary file's mode, by the user's umask: safetensors writes files that only their owner can read.
             temporary.touch()
             mode = temporary.stat().st_mode & 0o777
@@ -81,11 +119,126 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             raise
 
 
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Make a folder beside `path`, for files that are renamed to where they belong; it is removed at the end.
+
+    Raises StorageError.
+    """
+    folder = path.with_name(f".{path.stem[:40]}.{ProcessIdentity.current()}.tmp")
+    with storage_errors(path):
+        _remove_dead_once(path.parent)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def allocate(path: Path, size: int) -> None:
+    """Make a file `size` bytes long, all of them on the disk.
+
+    A file that is written through memory has to be: where the disk is full, a page without a block under it kills the
+    process (SIGBUS), and no error can be caught.
+
+    Raises OSError: the disk is full.
+    """
+    with path.open("ab") as file:
+        missing = size - file.tell()
+        if missing <= 0:
+            return
+        try:
+            os.posix_fallocate(file.fileno(), file.tell(), missing)
+        except AttributeError:
+            written = False  # not a POSIX system, or macOS
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+            written = False  # not on this file system
+        else:
+            written = True
+        if not written:
+            block = bytes(1 << 20)
+            while missing > 0:
+                missing -= file.write(block[: min(missing, len(block))])
+
+
+_TEMPORARY = re.compile(r"\.(?P<stem>.*)\.(?P<owner>\d+(?:-[0-9a-f]+-[0-9a-f]+)?)\.tmp(?:\.[^.]*)?", re.DOTALL)
+_LIBRARY_TEMPORARY = re.compile(r"\.tmp[A-Za-z0-9]{6}")
+"""The name that the library of safetensors gives to what it is writing."""
+
+_FOREIGN_LIFETIME = 24 * 3600
+"""Seconds without a change after which a temporary file of another machine counts as that of a dead process."""
+
+
+def temporary_path(path: Path) -> Path:
+    """Return the path beside `path` under which this process writes what `path` is to be: .STEM.PROCESS.tmp.SUFFIX.
+
+    The process keeps two writers apart and tells the next one whether this one still lives. The suffix stays, since
+    libraries choose formats by it. A stem that is as long as file systems allow leaves no room for both.
+    """
+    return path.with_name(f".{path.stem[:40]}.{ProcessIdentity.current()}.tmp{path.suffix}")
+
+
+def temporary_stem(path: Path) -> str | None:
+    """Return the (beginning of the) stem of the file that a temporary one was to be; None where it is no such file."""
+    match = _TEMPORARY.fullmatch(path.name)
+    return match["stem"] if match else None
+
+
+def is_abandoned(path: Path) -> bool:
+    """Tell whether whoever wrote a temporary file or folder is dead.
+
+    Of a process of another machine nobody here can tell; it counts as dead when it has written nothing for a day.
+    """
+    match = _TEMPORARY.fullmatch(path.name)
+    if not match:
+        return False
+    owner = ProcessIdentity.parse(match["owner"])
+    if owner is None:  # the first edition gave a number alone
+        return True
+    if owner.is_here:
+        return not owner.is_alive
+    try:
+        return time.time() - path.stat().st_mtime > _FOREIGN_LIFETIME
+    except OSError:
+        return False
+
+
 def remove_temporaries(folder: Path) -> None:
     """Remove what writers that were killed left behind; nobody else may be writing there. Raises StorageError."""
     with storage_errors(folder):
-        for path in folder.glob(".*.tmp.*"):
-            path.unlink(missing_ok=True)
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if _TEMPORARY.fullmatch(path.name) or _LIBRARY_TEMPORARY.fullmatch(path.name):
+                remove_file_or_folder(path)
+
+
+def remove_file_or_folder(path: Path) -> None:
+    """Remove a file, a link or a whole folder; it is no error if it is not there. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+_cleared: set[Path] = set()
+"""Folders in which this process has looked for what dead ones left."""
+
+
+def _remove_dead_once(folder: Path) -> None:
+    """Remove what dead processes left in a folder, before this one first writes there; those that live may go on."""
+    folder = folder.absolute()
+    if folder in _cleared:
+        return
+    _cleared.add(folder)
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            # Names of the first edition are left to those who know what they are about: a stranger's file may be so
+            # called.
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match and ProcessIdentity.parse(match["owner"]) and is_abandoned(Path(entry.path)):
+                with suppress(OSError):
+                    remove_file_or_folder(Path(entry.path))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -112,13 +265,14 @@ def none_to_nan(value: object) -> float:
         return math.nan
 
 
-def sha256_of(path: Path) -> str:
-    """Hexadecimal digest of a file. Raises StorageError when it cannot be read."""
+def sha256_of(*paths: Path) -> str:
+    """Hexadecimal digest of a file, or of several one after the other. Raises StorageError when one cannot be read."""
     digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}", "a file that can be read") from None
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be read: {error.strerror}", "a file that can be read") from None
     return digest.hexdigest()

@@ -1,8 +1,9 @@
-"""Counting and listing in sentences: "1 picture", "a, b and 3 more", "did you mean 'camvid'?"."""
+"""Text for people: counting and listing in sentences ("1 picture", "a, b and 3 more"), and what may be printed."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,3 +47,18 @@ def similar_file(path: Path) -> str:
     except OSError:
         return ""
     return f"did you mean {path.with_name(near[0])}?" if near else ""
+
+
+# Control codes but for tabs and line ends, and the marks that turn the direction of what follows.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    r"""The text with control codes escaped as in Python, so that a terminal does not obey them: "\x1b"."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def shortened(value: object, limit: int = 120) -> str:
+    """What Python writes for a value, and of a long one the beginning and the end."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 23]}...{text[-20:]}"

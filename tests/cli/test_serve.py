@@ -72,8 +72,8 @@ def test_a_port_that_is_taken(atonce: Command, tiny_model: Path) -> None:
     [
         (["no.safetensors"], "no.safetensors does not exist"),
         (["no.onnx"], "no.onnx does not exist"),
-        (["no.safetensors", "--engine", "tensorrt"], "no engine 'tensorrt'"),
-        (["no.safetensors", "--host", "nowhere.invalid"], "there is no address 'nowhere.invalid' here"),
+        ([__file__, "--engine", "tensorrt"], "no engine 'tensorrt'"),
+        ([__file__, "--host", "nowhere.invalid"], "there is no address 'nowhere.invalid' here"),
         (["no.safetensors", "--port", "70000"], "65535"),
         (["no.safetensors", "--queue", "-1"], "--queue"),
     ],

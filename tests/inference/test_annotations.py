@@ -56,6 +56,7 @@ def labels_of_labelme(data: dict[str, Any], names: tuple[str, ...]) -> np.ndarra
 @DECODING
 @pytest.mark.parametrize("compressed", [True, False])
 def test_coco_masks_are_the_labels_exactly(compressed: bool) -> None:
+    pytest.importorskip("pycocotools", reason="the extra `coco` is not installed")
     data = result_of(scene(), source="pics/street.png").to_coco(compressed=compressed)
     np.testing.assert_array_equal(labels_of_coco(json.loads(json.dumps(data)), 1, (60, 80)), scene())
     assert data["images"] == [{"id": 1, "file_name": "street.png", "width": 80, "height": 60}]

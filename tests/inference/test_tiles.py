@@ -75,7 +75,9 @@ def test_a_smaller_margin_is_noticed() -> None:
     assert (parts - whole).abs().max() > 1e-6
 
 
-@pytest.mark.parametrize("policy", [InputSize(0.65), InputSize(1.3), InputSize(1.0, 500)], ids=str)
+@pytest.mark.parametrize(
+    "policy", [InputSize(0.65), InputSize(1.3), InputSize(1.0, 500), InputSize(size=(500, 360))], ids=str
+)
 def test_tiles_equal_the_whole_picture_at_another_input_size(policy: InputSize) -> None:
     config = VARIANTS[0]
     model, image = network(config).double(), picture(61, 801)

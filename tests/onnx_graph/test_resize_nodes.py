@@ -17,7 +17,14 @@ def test_sizes_are_those_of_the_policy() -> None:
     from atonce.onnx_graph.resize_nodes import network_input_size
 
     pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
-    for policy in (InputSize(0.65), InputSize(0.333), InputSize(0.5, 512), InputSize(1.25), InputSize(1.0, 1000)):
+    for policy in (
+        InputSize(0.65),
+        InputSize(0.333),
+        InputSize(0.5, 512),
+        InputSize(1.25),
+        InputSize(1.0, 1000),
+        InputSize(size=(160, 576)),
+    ):
         b = GraphBuilder()
         b.add("Identity", network_input_size(b, "before", policy), name="after")
         kind = onnx.TensorProto.INT64

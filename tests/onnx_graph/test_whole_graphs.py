@@ -41,7 +41,16 @@ def test_network_graph_is_the_network(engine: Any, stride: int, alignment: str, 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
-    "policy", [InputSize(), InputSize(0.65), InputSize(1.5, 120), InputSize(0.5, 40), InputSize(1.0, 90)], ids=str
+    "policy",
+    [
+        InputSize(),
+        InputSize(0.65),
+        InputSize(1.5, 120),
+        InputSize(0.5, 40),
+        InputSize(1.0, 90),
+        InputSize(size=(48, 100)),
+    ],
+    ids=str,
 )
 def test_picture_graph_is_the_predictor(engine: Any, policy: InputSize) -> None:
     from atonce.onnx_graph.whole_graphs import picture_graph

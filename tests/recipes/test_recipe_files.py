@@ -91,6 +91,13 @@ def test_the_last_override_counts_and_the_others_stay() -> None:
     ("override", "message"),
     [
         ("optim.learning_rate=1", "unknown key 'optim.learning_rate'"),
+        ("learning_rate=1e-4", "unknown key 'learning_rate', which is 'optim.lr' here"),
+        ("train.Learning-Rate=1e-4", "which is 'optim.lr' here"),
+        ("keep_prob=0.5", "unknown key 'keep_prob', which is 'model.dropout' here (1 - keep_prob)"),
+        ("epochs=20", "unknown key 'epochs', did you mean 'train.epochs'?"),
+        ("image_shape=[160, 576]", "unknown key 'image_shape', which is 'data.size' here"),
+        ("num_classes=2", "unknown key 'num_classes', no knob here: the classes are those of the data"),
+        ("train.max_iter=9", "unknown key 'train.max_iter', which is 'train.steps' here"),
         ("optim.lrr=1", "did you mean 'optim.lr'?"),
         ("model.headwidth=1", "did you mean 'model.head_width'?"),
         ("trian.steps=1", "unknown key 'trian', did you mean 'train'?"),
@@ -236,3 +243,15 @@ def test_a_mistake_in_a_renamed_key_is_told_by_its_name_today() -> None:
         RecipeError, match=r"train\.activation_checkpointing = 'maybe': input should be a valid boolean"
     ):
         load_recipe("folder", ["train.checkpoint=maybe"])
+
+
+def test_words_of_other_tools_name_knobs_that_there_are() -> None:
+    from atonce.recipes import other_tools
+    from atonce.recipes.knobs import knob_sections
+
+    known = {knob.name for section in knob_sections() for knob in section.knobs}
+    named = {text.partition("|")[0] for text in other_tools._WORDS.values()}
+    assert named <= known
+    # A word that is ours would never be looked up there.
+    ours = {name.rpartition(".")[2] for name in known}
+    assert not ours & {*other_tools._WORDS, *other_tools._ELSEWHERE}

@@ -74,17 +74,27 @@ def test_a_teacher_that_learned_at_another_size_is_shown_the_crop_at_that_size()
         (InputSize(1.0), InputSize(0.5), 2.0),
         (InputSize(0.25, 40), InputSize(0.25, 40), 1.0),
         (InputSize(1.0, 32), InputSize(1.0), 0.5),
+        (InputSize(1.0), InputSize(size=(24, 16)), (2.0, 4.0)),
+        (InputSize(size=(24, 16)), InputSize(size=(24, 16)), 1.0),
     ],
 )
 def test_the_zoom_follows_from_both_sizes(
-    street_data: Path, tiny_model: Path, tmp_path: Path, teacher: InputSize, student: InputSize, zoom: float
+    street_data: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    teacher: InputSize,
+    student: InputSize,
+    zoom: float | tuple[float, float],
 ) -> None:
     described = load_model_file(tiny_model)
     described.input_size = teacher
     described.save(tmp_path / "teacher.safetensors")
     side = "null" if student.max_side is None else student.max_side
     recipe = tiny_recipe(
-        f"distill.teacher={tmp_path / 'teacher.safetensors'}", f"data.scale={student.scale}", f"data.max_side={side}"
+        f"distill.teacher={tmp_path / 'teacher.safetensors'}",
+        f"data.scale={student.scale}",
+        f"data.max_side={side}",
+        f"data.size={list(student.size) if student.size else 'null'}",
     )
     found = load_teacher(recipe, open_dataset(street_data), SIZES, CPU)
     assert found is not None

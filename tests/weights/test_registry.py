@@ -22,10 +22,19 @@ NAME = "vgg16-test"
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one file, and counts."""
+    """Serves one file, and counts.
+
+    Names in the path say how badly: `missing`, `broken` (off in the middle, always), `shaky` (off after a third of the
+    file), `busy` (503, twice), `norange` (no ranges).
+    """
 
     content = b""
     asked = 0
+    ranges: list[str | None]
+    sent = 0
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Quiet, too: clients hang up."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -33,14 +42,26 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked += 1
-        if "missing" in self.path:
-            self.send_error(404)
+        content, asked = self.server.content, self.headers.get("Range")
+        self.server.ranges.append(asked)
+        if "missing" in self.path or ("busy" in self.path and self.server.asked <= 2):
+            self.send_error(404 if "missing" in self.path else 503)
             return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.server.content)))
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and "norange" not in self.path else 0
+        if start >= len(content):
+            self.send_error(416)
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
-        broken = "broken" in self.path
-        self.wfile.write(self.server.content[: len(self.server.content) // 2] if broken else self.server.content)
+        most = len(content)
+        if "broken" in self.path:
+            most = max(0, len(content) // 2 - start)
+        elif "shaky" in self.path:
+            most = len(content) // 3 + 1
+        part = content[start : start + most]
+        self.server.sent += len(part)
+        self.wfile.write(part)
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
@@ -58,8 +79,9 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def server(content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(registry, "_WAITS", (0.0,) * 4)
     with Server(("127.0.0.1", 0), Handler) as served:
-        served.content = content
+        served.content, served.ranges = content, []
         thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield served
@@ -121,7 +143,73 @@ def test_failed_download_leaves_nothing(server: Server, file: str, said: str) ->
     with pytest.raises(WeightsError, match=said) as caught:
         fetch(entry(server, file))
     assert f"fetch http://127.0.0.1:{server.server_port}/{file} elsewhere and put it at" in str(caught.value)
-    assert cache() == []
+    # Nothing has the file's name; what came of a broken one is there to be resumed.
+    assert [path.name for path in cache()] == ([".broken.pth.part"] if "broken" in file else [])
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(server: Server) -> None:
+    seen: list[tuple[int, int]] = []
+    path = fetch(entry(server, "shaky.pth"), lambda done, total: seen.append((done, total)))
+    assert path.read_bytes() == server.content and cache() == [path]
+    third = len(server.content) // 3 + 1
+    assert server.ranges == [None, f"bytes={third}-", f"bytes={2 * third}-"]
+    assert server.sent == len(server.content), "nothing is fetched twice"
+    assert seen == sorted(seen) and {total for _, total in seen} == {len(server.content)}
+
+
+def test_another_run_goes_on_where_the_first_one_gave_up(server: Server) -> None:
+    broken, half = entry(server, "broken.pth"), len(server.content) // 2
+    with pytest.raises(WeightsError, match="broke off"):
+        fetch(broken)
+    (part,) = cache()
+    assert part.stat().st_size == half
+    server.ranges.clear()
+    # The same name from a server that is well again.
+    part.rename(part.with_name(".vgg.pth.part"))
+    assert fetch(entry(server)).read_bytes() == server.content
+    assert server.ranges == [f"bytes={half}-"] and len(cache()) == 1
+
+
+@pytest.mark.parametrize("file", ["vgg.pth", "norange.pth"])
+@pytest.mark.parametrize("left", [b"of another file", b"longer"])
+def test_a_wrong_beginning_is_thrown_away(server: Server, file: str, left: bytes) -> None:
+    known = entry(server, file)
+    registry.cache_folder().mkdir(parents=True)
+    content = left if left != b"longer" else bytes(len(server.content) + 5)
+    (registry.cache_folder() / f".{file}.part").write_bytes(content)
+    assert fetch(known).read_bytes() == server.content
+    assert len(cache()) == 1 and server.asked <= 2
+
+
+def test_a_busy_server_is_asked_again(server: Server) -> None:
+    assert fetch(entry(server, "busy.pth")).read_bytes() == server.content
+    assert server.asked == 3
+
+
+def test_a_refusal_is_not_asked_about_again(server: Server) -> None:
+    with pytest.raises(WeightsError, match="404"):
+        fetch(entry(server, "missing.pth"))
+    assert server.asked == 1
+
+
+def test_an_interrupted_download_is_kept(server: Server) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(entry(server), interrupt)
+    (part,) = cache()
+    assert part.name == ".vgg.pth.part" and part.read_bytes() == server.content[: part.stat().st_size] != b""
+
+
+def test_of_two_that_want_the_same_file_one_fetches_it(server: Server) -> None:
+    known = entry(server)
+    threads = [threading.Thread(target=fetch, args=(known,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.asked == 1 and [path.name for path in cache()] == ["vgg.pth"]
 
 
 def test_offline_is_one_clear_line(

@@ -1,4 +1,7 @@
-"""The command line: the only room that prints or exits. Exit codes: 0 done, 2 the user's mistake, 1 our fault."""
+"""The command line: the only package that prints or exits.
+
+Exit codes: 0 done, 2 the user's mistake, 1 our fault, 128 + n ended by the signal n (130 for Ctrl-C).
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ from typing import cast
 
 import typer
 
-from atonce.cli.app import app
+from atonce.cli.app import CommandStopped, app
+from atonce.cli.endings import out_of_memory_line, stopped_line, unreachable_line
+from atonce.cli.terminal import make_streams_printable
 from atonce.errors import UserError
+from atonce.signals import exit_code_of, raise_at_termination
 
 __all__ = ["app", "main"]
 
@@ -18,26 +24,24 @@ _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 
 def main() -> None:
     """Run a command; a user's mistake is one line on stderr, never a traceback."""
-    # Commands register themselves; each imports its heavy rooms only when it runs.
-    from atonce.cli import (  # noqa: F401
-        ablate,
-        demo,
-        doctor,
-        evaluate,
-        export,
-        predict,
-        recipes,
-        serve,
-        submit,
-        train,
-        weights,
-    )
-
-    for stream in (sys.stdout, sys.stderr):
-        # A file's name may hold bytes that are no UTF-8.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    make_streams_printable()
     try:
+        raise_at_termination()
+        # Commands register themselves; each imports its heavy packages only when it runs.
+        from atonce.cli import (  # noqa: F401
+            ablate,
+            demo,
+            doctor,
+            evaluate,
+            export,
+            predict,
+            recipes,
+            serve,
+            submit,
+            train,
+            weights,
+        )
+
         sys.exit(app(prog_name="atonce", standalone_mode=False))
     except UserError as error:
         sys.stderr.write(f"atonce: {error.for_command_line()}\n")
@@ -45,15 +49,14 @@ def main() -> None:
     except _UsageError as error:
         sys.stderr.write(_usage(error))
         sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("atonce: stopped\n")
-        sys.exit(130)
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":
+    except (KeyboardInterrupt, CommandStopped, typer.Abort) as error:
+        sys.stderr.write(f"atonce: {stopped_line()}\n")
+        sys.exit(exit_code_of(error.__cause__ or error))
+    except (RuntimeError, MemoryError, OSError) as error:
+        line = out_of_memory_line(error) or unreachable_line(error)
+        if line is None:
             raise
-        sys.stderr.write(
-            "atonce: the GPU's memory is full; lower train.batch_size or data.crop, raise train.accumulate\n"
-        )
+        sys.stderr.write(f"atonce: {line}\n")
         sys.exit(2)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from atonce.cli.app import app
 from atonce.cli.options import Data, Device, Format
+from atonce.signals import exit_code_of
 
 if TYPE_CHECKING:
     from atonce.studies import StudyCallback
@@ -63,10 +64,10 @@ def ablate(
             callback=_study_progress(),
             **options,
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         again = f"stopped; what is done is kept, go on with: {command_line()}"
         console.print(again, highlight=False, markup=False, soft_wrap=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code_of(error)) from None
     print_study(result)
 
 

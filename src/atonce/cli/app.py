@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
+
+
+class CommandStopped(Exception):
+    """A command has been ended by Ctrl-C or another signal; its cause is the KeyboardInterrupt."""
+
+
+class Commands(TyperGroup):
+    """The commands; typer itself takes a KeyboardInterrupt for 130, without a word, whatever signal it was."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise CommandStopped from error
+
 
 app = typer.Typer(
     name="atonce",
+    cls=Commands,
     help="Semantic segmentation with fully convolutional networks (FCN-32s, FCN-16s, FCN-8s on VGG-16).",
     no_args_is_help=True,
     add_completion=False,

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from atonce.progress import PrintableConsole
 from atonce.text import count_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from atonce.studies.paired_statistics import MeanStd, PairedDifference
     from atonce.training import TrainedRun
 
-results = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+results = PrintableConsole(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
 """The console for what the user asked for, on stdout; silent in all processes of a machine but the first."""
 
 

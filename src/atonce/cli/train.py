@@ -11,9 +11,10 @@ import typer
 
 from atonce.cli.app import app
 from atonce.cli.options import Bands, Data, Device, Format, GroundTruth, Images, Masks, bands_of
+from atonce.signals import exit_code_of
 
 if TYPE_CHECKING:
-    from atonce.training import TrainedRun
+    from atonce.training import TrainedRun, TrainingRun
 
 
 @app.command()
@@ -27,7 +28,8 @@ def train(
         list[str] | None, typer.Option("--set", help="Change the recipe: section.key=value. May be repeated.")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Pretrained VGG-16: a file or a name; 'none' starts afresh.")
+        str | None,
+        typer.Option(help="Pretrained VGG-16 (a file or a name), a model or run to go on from, or 'none'."),
     ] = None,
     teacher: Annotated[
         str | None, typer.Option(help="Learn from this model file, too (distillation); 'none' from the masks alone.")
@@ -77,7 +79,7 @@ def train(
 
 
 def train_and_print(data: Path, start: Callable[..., TrainedRun]) -> None:
-    """Train, then print the scores and where the files are; after Ctrl-C, print how to go on.
+    """Train, then print the scores and where the files are; after Ctrl-C or SIGTERM, print how to go on.
 
     Args:
         start: `atonce.train` with everything but `callbacks`.
@@ -85,20 +87,29 @@ def train_and_print(data: Path, start: Callable[..., TrainedRun]) -> None:
     from atonce.cli.show import print_run
     from atonce.progress import console
     from atonce.training.callbacks import Callback
-    from atonce.training.training_run import TrainingRun
 
-    class RememberFolder(Callback):
-        folder = Path()
+    class RememberRun(Callback):
+        may_stop = False
+        run: TrainingRun | None = None
 
         def on_train_start(self, run: TrainingRun) -> None:
-            self.folder = run.folder.path
+            self.run = run
 
-    remembered = RememberFolder()
+    remembered = RememberRun()
     try:
         run = start(callbacks=[remembered])
-    except KeyboardInterrupt:
-        again = shlex.join(["atonce", "train", str(data), "--out", str(remembered.folder), "--resume"])
-        console.print(f"stopped; the state is kept, go on with: {again}", highlight=False, markup=False, soft_wrap=True)
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as error:
+        console.print(_stopped(data, remembered.run), highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(exit_code_of(error)) from None
     if run.evaluation is not None:
         print_run(run, data)
+
+
+def _stopped(data: Path, run: TrainingRun | None) -> str:
+    """Say what is left of a training that was stopped, and how to go on."""
+    if run is None:
+        return "stopped before the first step; nothing was trained"
+    again = shlex.join(["atonce", "train", str(data), "--out", str(run.folder.path), "--resume"])
+    if not run.folder.state.is_file():
+        return f"stopped before the first state was saved; begin again with: {again}"
+    return f"stopped; the state is kept, go on with: {again}"

@@ -12,7 +12,7 @@ from atonce.cli.app import app
 weights_app = typer.Typer(help="Pretrained weights: names, checks, conversion.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 
-Source = Annotated[str, typer.Argument(metavar="SRC", help="A file, or a name from `atonce weights list`.")]
+Source = Annotated[str, typer.Argument(metavar="SRC", help="A file or folder, or a name from `atonce weights list`.")]
 
 
 @weights_app.command("list")

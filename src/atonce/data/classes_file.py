@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from atonce.data.soft_borders import DEFAULT_WIDTH, MAX_WIDTH, BorderRule
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX, Colour, LabelSpec
-from atonce.text import did_you_mean, listing
+from atonce.text import did_you_mean, listing, shortened
+from atonce.yaml_loader import MOST_CHARACTERS, YamlProblem, parse_yaml
 
 OWN_FILE_NAMES = ("classes.yaml", "classes.yml", "classes.csv")
 """The files that a person writes; there may be one of them, and it counts more than what a tool has left beside it."""
@@ -111,9 +110,12 @@ def read_classes(path: Path, *, labels: bool = False) -> ClassTable:
             there; some classes with colours or values and some without. The message names the file and the entry.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(MOST_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error})", "text in UTF-8") from None
+    if len(text) > MOST_CHARACTERS:
+        raise DataError(f"{path} holds more than {MOST_CHARACTERS:,} characters", "names of classes")
     reader = _TEXT_READERS.get(path.name)
     if reader is not None:
         return _table(path, *_void_by_name(path, reader(path, text)), (IGNORE_INDEX,))
@@ -125,7 +127,9 @@ def read_classes(path: Path, *, labels: bool = False) -> ClassTable:
     texts = [(entry.name, label) for entry in entries for label in entry.labels]
     if texts and not labels:
         name, label = texts[0]
-        raise DataError(f"{path}: {name} has the value {label!r}", f"a whole number from 0 to {LARGEST_CLASS_VALUE}")
+        raise DataError(
+            f"{path}: {name} has the value {shortened(label)}", f"a whole number from 0 to {LARGEST_CLASS_VALUE}"
+        )
     return _table(path, entries, (), ignored)
 
 
@@ -137,25 +141,12 @@ def _void_by_name(path: Path, entries: list[_Entry]) -> tuple[list[_Entry], tupl
     return marked, (said,) if void else ()
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML, but a key that is there twice is an error, not the last of the two."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for i, key in enumerate(keys) if key in keys[:i]]
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key '{twice[0]}' is there twice; to merge classes write a list", node.start_mark
-            )
-        return super().construct_mapping(node, deep)
-
-
 def load_yaml(path: Path, text: str, expected: str, example: str = "") -> object:
     """Read YAML in which no key is there twice. Raises DataError that names the file."""
     try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise DataError(f"{path} is not YAML ({' '.join(str(error).split())})", expected, example) from None
+        return parse_yaml(text, unique_keys=True)
+    except YamlProblem as error:
+        raise DataError(f"{path} is not YAML ({error})", expected, example) from None
 
 
 def _from_yaml(path: Path, text: str) -> tuple[list[_Entry], tuple[int, ...]]:
@@ -194,7 +185,7 @@ def _from_item(path: Path, where: str, item: object) -> _Entry:
     name = _name(path, where, item.get("name"))
     void = item.get("void", False)
     if not isinstance(void, bool):
-        raise DataError(f"{path}: {name}: void is {void!r}", "true or false")
+        raise DataError(f"{path}: {name}: void is {shortened(void)}", "true or false")
     value = item.get("value", item.get("id"))
     texts, values = [], []
     for one in value if isinstance(value, list) and value else [value]:
@@ -322,7 +313,7 @@ def _refuse_key(path: Path, where: str, key: str, known: set[str]) -> None:
 def _name(path: Path, where: str, name: object) -> str:
     if isinstance(name, bool) or name is None or not str(name).strip() or isinstance(name, (list, dict)):
         hint = "put it in quotes" if isinstance(name, bool) else _EXAMPLE
-        raise DataError(f"{path}: {where} has the name {name!r}", "a text", hint)
+        raise DataError(f"{path}: {where} has the name {shortened(name)}", "a text", hint)
     return str(name).strip()
 
 
@@ -333,7 +324,8 @@ def _number(path: Path, where: str, value: object, bounds: tuple[int, int] = _CL
     except ValueError:
         number = smallest - 1
     if isinstance(value, bool) or not smallest <= number <= largest:
-        raise DataError(f"{path}: {where} has the value {value!r}", f"a whole number from {smallest} to {largest}")
+        found = f"{path}: {where} has the value {shortened(value)}"
+        raise DataError(found, f"a whole number from {smallest} to {largest}")
     return number
 
 
@@ -345,7 +337,7 @@ def _colour(path: Path, name: str, colour: object) -> Colour:
         except ValueError:
             colour = None
     if not isinstance(colour, (list, tuple)) or len(colour) != 3:
-        raise DataError(f"{path}: {name} has the colour {colour!r}", "[red, green, blue] of 0..255", _EXAMPLE)
+        raise DataError(f"{path}: {name} has the colour {shortened(colour)}", "[red, green, blue] of 0..255", _EXAMPLE)
     red, green, blue = (_number(path, f"the colour of {name}", part, (0, 255)) for part in colour)
     return red, green, blue
 
@@ -429,11 +421,13 @@ def read_border_rule(path: Path) -> BorderRule | None:
     """
     if path.suffix.lower() not in (".yaml", ".yml"):
         return None
-    data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    data = load_yaml(path, path.read_text(encoding="utf-8-sig"), "names and colours", _EXAMPLE)
     if not isinstance(data, dict) or "classes" not in data or not data.keys() & {"borders", "border_width"}:
         return None
     to = data.get("borders")
     if to not in ("nearest", "void"):
-        found = f"{path}: borders is {to!r}" if "borders" in data else f"{path} holds border_width without borders"
+        found = (
+            f"{path}: borders is {shortened(to)}" if "borders" in data else f"{path} holds border_width without borders"
+        )
         raise DataError(found, "`borders: nearest` or `borders: void`")
     return BorderRule(to, _number(path, "border_width", data.get("border_width", DEFAULT_WIDTH), (1, MAX_WIDTH)))

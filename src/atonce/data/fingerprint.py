@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from atonce.data.dataset import Dataset
+from atonce.data.dataset import Dataset, Item
 from atonce.data.mask_sources import mask_parts
 from atonce.text import readable_name
 
@@ -27,10 +28,16 @@ def fingerprint(dataset: Dataset) -> str:
     for split in sorted(dataset.splits):
         for item in sorted(dataset.splits[split], key=lambda item: item.name):
             digest.update(f"{split}\0{item.name}\0".encode())
-            digest.update(_file_digest(item.image, dataset.root))
-            for part in [*mask_parts(item.mask)] or [b"-"]:
-                digest.update(part if isinstance(part, bytes) else _file_digest(part, dataset.root))
+            for part in item_digests(item, dataset.root):
+                digest.update(part)
     return digest.hexdigest()
+
+
+def item_digests(item: Item, root: Path) -> Iterator[bytes]:
+    """Yield a digest of an item's picture, then those of all that its mask depends on; b"-" where it has none."""
+    yield _file_digest(item.image, root)
+    for part in [*mask_parts(item.mask)] or [b"-"]:
+        yield part if isinstance(part, bytes) else _file_digest(part, root)
 
 
 def _file_digest(path: Path, root: Path) -> bytes:

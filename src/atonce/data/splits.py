@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 
-from atonce.data.dataset import Item
+from atonce.data.dataset import Dataset, Item
 from atonce.data.open_options import OpenOptions
+
+_MADE_HERE = "split made here with seed"
 
 SPLITS: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -84,7 +87,7 @@ def split_items(
     strata = sorted({item.group for item in items} - {""})
     over = f", stratified over {', '.join(strata)}" if len(strata) > 1 else ""
     notes = [
-        f"split made here with seed {options.seed}{over}: {len(splits['train'])} train, {len(splits['val'])} val; "
+        f"{_MADE_HERE} {options.seed}{over}: {len(splits['train'])} train, {len(splits['val'])} val; "
         "frames of one drive can fall on both sides, which flatters the scores"
     ]
     extras = {
@@ -93,3 +96,48 @@ def split_items(
         "split_val": json.dumps(sorted(val)),
     }
     return splits, notes, extras
+
+
+def split_was_made(dataset: Dataset) -> bool:
+    """Tell whether the data set brought no split, so that one was made here."""
+    return "split_val" in dataset.extras
+
+
+def keep_split(
+    dataset: Dataset,
+    *,
+    val: Collection[str],
+    train: Collection[str] | None = None,
+    seed: int = 0,
+    val_fraction: float = 0.2,
+    whose: str,
+) -> tuple[Dataset, str]:
+    """Put the pictures that a split knows where it has them; for a data set whose split was made here.
+
+    Where most of what it names is not there, it is about other data, and nothing is changed.
+
+    Args:
+        val, train: names of pictures of the split to keep; without `train`, all others count as known to be there.
+        seed, val_fraction: for the pictures that it does not know.
+        whose: the model that it comes from, for the note.
+
+    Returns:
+        The data set, and a note where its split is another one now; empty otherwise.
+    """
+    items = sorted((*dataset.splits.get("train", ()), *dataset.splits.get("val", ())), key=lambda item: item.name)
+    names = {item.name for item in items}
+    if not val or 2 * len(names & set(val)) < len(val):
+        return dataset, ""
+    added = [item for item in items if train is not None and item.name not in val and item.name not in train]
+    chosen = choose_validation(added, val_fraction, seed) | (names & set(val))
+    splits = {
+        "train": tuple(item for item in items if item.name not in chosen),
+        "val": tuple(item for item in items if item.name in chosen),
+    }
+    if splits["val"] == dataset.splits.get("val") or not splits["train"]:
+        return dataset, ""
+    new = f", of {len(added)} pictures that it did not know {len(chosen - set(val))}" if added else ""
+    note = f"validation pictures are those of {whose}{new}: {len(splits['train'])} train, {len(splits['val'])} val"
+    notes = (*(text for text in dataset.notes if not text.startswith(_MADE_HERE)), note)
+    extras = {**dataset.extras, "split_val": json.dumps(sorted(chosen))}
+    return replace(dataset, splits={**dataset.splits, **splits}, notes=notes, extras=extras), note

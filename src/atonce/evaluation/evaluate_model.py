@@ -14,6 +14,7 @@ from atonce.data import Dataset, Item, open_dataset
 from atonce.data.formats import named_folder
 from atonce.data.images import Problem
 from atonce.data.problem_notes import tell_problems
+from atonce.data.splits import keep_split, split_was_made
 from atonce.errors import DataError, UserError, option
 from atonce.evaluation.extra_metrics import CalibrationErrorMetric, default_metrics
 from atonce.evaluation.gallery import Gallery
@@ -206,11 +207,24 @@ def open_as_trained(
     path = Path(data)
     same |= _folders_as_trained(path, trained, images, masks)
     if ground_truth:
-        return open_dataset(path, format, ground_truth=ground_truth, **same)
-    dataset = open_dataset(path, format, **same)
-    if trained.get("ground_truth") and dataset.format == "kitti-road":
-        return open_dataset(path, format, ground_truth=trained["ground_truth"], **same)
-    return dataset
+        dataset = open_dataset(path, format, ground_truth=ground_truth, **same)
+    else:
+        dataset = open_dataset(path, format, **same)
+        if trained.get("ground_truth") and dataset.format == "kitti-road":
+            dataset = open_dataset(path, format, ground_truth=trained["ground_truth"], **same)
+    return _with_split_of(model_file, dataset)
+
+
+def _with_split_of(model_file: ModelFile, dataset: Dataset) -> Dataset:
+    """Keep the model's validation pictures, also where pictures have been added to the data since: by the same seed,
+    the split of more pictures is another one."""
+    try:
+        val = json.loads(model_file.training_data["split_val"])
+    except (KeyError, TypeError, ValueError):
+        return dataset
+    if not split_was_made(dataset) or not isinstance(val, list):
+        return dataset
+    return keep_split(dataset, val=set(map(str, val)), whose="the model")[0]
 
 
 def _folders_as_trained(

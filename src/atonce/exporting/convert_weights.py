@@ -13,6 +13,8 @@ from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, sha256_of
 from atonce.weights import ImportedWeights, build_network, find_weights, read_weights, trained_at_once, write_trunk
+from atonce.weights.layouts.pytorch_fcn import FILE_NAME
+from atonce.weights.tensor_files import files_of
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,12 @@ def convert_weights(
     """Write weights from elsewhere as a file of atonce; its metadata says where they come from.
 
     Args:
-        source: a file (.pth, .h5, .safetensors), or a name of `atonce weights list`, downloaded where need be.
+        source: a file or folder of one of the layouts of `atonce weights list`, or a name there, downloaded where need
+            be.
         out: the .safetensors file to write, whose folder is created.
         layout: one of `atonce.weights.LAYOUTS`; None recognises it.
-        at_once: an FCN-8s was trained at once, so that its pools were scaled; by default it counts as staged.
+        at_once: an FCN-8s was trained at once, so that its pools were scaled; by default it counts as staged, unless
+            the file itself says how it was trained.
         classes: classes.yaml or .csv with the names of an FCN's classes; without, 21 of them are VOC's.
         progress: called with the bytes downloaded and all bytes.
 
@@ -67,9 +71,11 @@ def convert_weights(
         raise WeightsError(f"{path} is a file of atonce already", "weights from elsewhere", "use it as it is")
     if at_once:
         imported = trained_at_once(imported)
-    elif imported.network and imported.network.stride == 8:
+    elif imported.scales_known_from == FILE_NAME:
+        notes = (f"taken for an FCN-8s trained at once, because of the name {path.name}",)
+    elif imported.network and imported.network.stride == 8 and not imported.scales_known_from:
         notes = (f"taken for a staged FCN-8s; add {option('at_once', value=True)} if it was trained at once",)
-    origin = {"file": path.name, "sha256": sha256_of(path), "layout": imported.layout}
+    origin = {"file": path.name, "sha256": sha256_of(*files_of(path)), "layout": imported.layout}
     make_folder(out.parent)
     if imported.network is None:
         if classes is not None:

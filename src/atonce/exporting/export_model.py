@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from atonce.inference.engines import is_cpu
 from atonce.model_file import ModelFile, load_model_file
 from atonce.model_location import find_model_file
 from atonce.progress import ProgressCallback
-from atonce.storage import make_folder, storage_errors
+from atonce.storage import make_folder, temporary_folder
 from atonce.text import count_of
 
 
@@ -149,8 +148,8 @@ def export_checked(
     if int8 and on_note:
         on_note(f"calibrating INT8 on {count_of(len(calibration_images), 'picture')}")
     # Beside the target, so that moving into place is a rename.
-    with storage_errors(out), tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as folder:
-        made = Path(folder) / out.name
+    with temporary_folder(out) as folder:
+        made = folder / out.name
         write_graph(
             model_file,
             target,
@@ -160,7 +159,7 @@ def export_checked(
         )
         parity = compare(reference, made, target, images.checks(), progress=lambda _: watch.count())
         require_parity(parity, int8=int8)
-        files = sorted(Path(folder).iterdir(), reverse=True)
+        files = sorted(folder.iterdir(), reverse=True)
         size = sum(file.stat().st_size for file in files)
         # The weights first: where the .xml is, the export is complete.
         for file in sorted(files, key=lambda file: file.name == out.name):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from enum import Enum
@@ -20,6 +22,9 @@ from atonce.extras import require_extra
 from atonce.inference.engines import EngineName
 from atonce.model_file import ModelFile
 from atonce.onnx_graph import METADATA_KEY
+
+_NEARLY_FULL = 16 << 20
+"""Bytes free on a disk on which a model could not be written: less is most likely the reason."""
 
 ImageLoader = Callable[[], NDArray[np.uint8]]
 """Reads one picture, uint8 (H, W, 3) RGB."""
@@ -59,6 +64,7 @@ def write_graph(
 
     Raises:
         UserError: a package of the extra `export` is missing.
+        OSError: the disk is full.
     """
     what = f"the export to {target.value}"
     onnx = require_extra("onnx", what, "export")
@@ -78,7 +84,13 @@ def write_graph(
         model = _quantized(model, calibration_images, lambda batch: batch)
     model.set_rt_info(description, [METADATA_KEY])
     # By default it would round the weights to fp16.
-    openvino.save_model(model, str(path), compress_to_fp16=False)
+    try:
+        openvino.save_model(model, str(path), compress_to_fp16=False)
+    except RuntimeError as error:
+        # It says "iostream error" and no more; the disk tells the rest.
+        full = shutil.disk_usage(path.parent).free < _NEARLY_FULL
+        code = errno.ENOSPC if full else errno.EIO
+        raise OSError(code, f"{os.strerror(code)} ({' '.join(str(error).split())[:80]})") from error
 
 
 def _quantized(model: Any, pictures: Sequence[ImageLoader], to_input: Callable[[NDArray[np.uint8]], Any]) -> Any:

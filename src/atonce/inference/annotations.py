@@ -134,7 +134,9 @@ def _encoded(region: Region, height: int, width: int, *, compressed: bool) -> di
     counts = run_lengths(region, height, width)
     if not compressed:
         return {"size": [height, width], "counts": counts}
-    coder = require_extra("pycocotools.mask", "compressed masks of COCO", "coco")
+    require_extra("pycocotools", "a compressed mask of COCO", "coco")
+    from pycocotools import mask as coder
+
     encoded = coder.frPyObjects({"size": [height, width], "counts": counts}, height, width)
     return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}
 

@@ -170,7 +170,7 @@ def described(session: Session, path: Path) -> dict[str, Any]:
     text = session.description()
     try:
         data: dict[str, Any] = dict(json.loads(text or ""))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise WeightsError(f"{path} has no description of a network by atonce", "a file of `atonce export`") from None
     if data.get("format_version") != FORMAT_VERSION:
         found = data.get("format_version")

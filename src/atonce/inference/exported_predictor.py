@@ -48,7 +48,7 @@ class ExportedPredictor(Predictor):
     ) -> None:
         if not path.is_file():
             raise WeightsError(f"{path} does not exist", "a model file, or one of `atonce export`")
-        self.engine = _engine_for(path, device, engine)
+        self._path, self.engine = path, _engine_for(path, device, engine)
         self._session = open_session(self.engine, path, ("logits",) if logits else ())
         self.model_file = _model_file(described(self._session, path), path)
         self.model, self.labels = self.model_file.model, self.model_file.labels
@@ -72,15 +72,33 @@ class ExportedPredictor(Predictor):
 
     def outputs(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """Run the graph on uint8 (H, W, 3) RGB: `labels` (H, W), perhaps `probabilities` and `logits` (C, H, W)."""
-        found = self._session.run(np.ascontiguousarray(image)[None])
+        found = self._run(image[None])
         return {name: values[0] for name, values in found.items()}
 
     def predict_labels(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Segment a batch, see `Predictor`."""
         if self.batch_size_for(images.shape[1:3]) < 2:
             return np.stack([self(image).labels for image in images])
-        labels: NDArray[np.uint8] = self._session.run(np.ascontiguousarray(images))["labels"]
+        labels: NDArray[np.uint8] = self._run(images)["labels"]
         return labels
+
+    def _run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Run the graph on a batch. Raises WeightsError: it is damaged in a way that only shows when it runs."""
+        try:
+            found = self._session.run(np.ascontiguousarray(images))
+        except Exception as error:
+            # Each engine has exceptions of its own; memory that is full is no fault of the file.
+            if isinstance(error, MemoryError) or "alloc" in str(error):
+                raise
+            reason = " ".join(str(error).split())[:160]
+            raise WeightsError(
+                f"{self._path} cannot be run by {self.engine}: {reason}", "a file of `atonce export`", "export it again"
+            ) from None
+        labels = found.get("labels")
+        if labels is None or labels.dtype != np.uint8 or labels.shape != images.shape[:3]:
+            told = "no labels" if labels is None else f"{labels.dtype} of shape {labels.shape} as labels"
+            raise WeightsError(f"{self._path} gives {told}", "a file of `atonce export`", "export it again")
+        return found
 
     def batch_size_for(self, size: tuple[int, ...]) -> int:
         """Return the number of pictures of (height, width) in a batch, 1 to 8."""
@@ -132,9 +150,9 @@ def _model_file(data: dict[str, Any], path: Path) -> ModelFile:
             model = FCN(FCNConfig.model_validate(data["architecture"]), labels.num_classes)
         expects = data["preprocessing"]
         model.normalise = Normalise(Preprocessing(tuple(expects["mean"]), tuple(expects["std"])))
-        size = InputSize(**data["input_size"])
+        size = InputSize.from_json(data["input_size"])
         about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
-    except (ValidationError, ValueError, KeyError, TypeError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError, OverflowError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} describes a network unknown here: {reason}", "a file of `atonce export`") from None
     return ModelFile(model.eval(), labels, size, **about)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atonce.data.images import Problem
+from atonce.data.images import Problem, read_size
 from atonce.data.problem_notes import problem_notes, tell_problems
 from atonce.errors import DataError, UserError, as_python, option
 from atonce.inference import finished_results, own_results
@@ -25,6 +26,7 @@ from atonce.inference.annotations import class_confidences
 from atonce.inference.argument_order import require_model_first
 from atonce.inference.inputs import Job, find_jobs
 from atonce.inference.load import Model, load
+from atonce.inference.pixel_limit import MAX_MEGAPIXELS, PixelLimit
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import (
     LABEL_STYLES,
@@ -39,7 +41,7 @@ from atonce.inference.video.overlay import VideoReport, overlay_suffix, predict_
 from atonce.labels import ColourName, LabelSpec
 from atonce.model_location import find_model_file
 from atonce.progress import ProgressCallback
-from atonce.storage import make_folder, write_atomically
+from atonce.storage import allocate, make_folder, write_atomically
 from atonce.text import count_of
 
 _JPEG_SIDE = 65_500
@@ -177,6 +179,7 @@ def predict(
     scale: float | None = None,
     size: int | None = None,
     overwrite: bool = False,
+    max_megapixels: float = MAX_MEGAPIXELS,
     device: str | None = None,
     engine: str | None = None,
     progress: ProgressCallback | None = None,
@@ -212,6 +215,8 @@ def predict(
         min_area: areas of fewer pixels are left out of annotations.
         scale, size: the size at which the network sees pictures, see `load`.
         overwrite: do once more what is finished already, whoever made it.
+        max_megapixels: the most of a picture, and of what the network computes for it; larger ones are left out, as
+            broken ones are.
         device, engine: see `load`.
         progress: called with what is done and what there is to do: pictures and frames.
         on_note: called with what a user should know, a line at a time: masks of a data set that were left out, videos
@@ -225,7 +230,8 @@ def predict(
     """
     paths = [inputs] if isinstance(inputs, (str, PathLike)) else inputs
     require_model_first(model, paths, "predict")
-    jobs = find_jobs([Path(path) for path in paths], out=Path(out), on_note=on_note)
+    problems: list[DataError] = []
+    jobs = find_jobs([Path(path) for path in paths], out=Path(out), on_note=on_note, on_problem=problems.append)
     predictor = load(model, device=device, engine=engine, scale=scale, size=size)
     fingerprint = "" if isinstance(model, Predictor) else finished_results.model_fingerprint(find_model_file(model))
     if fingerprint and (scale is not None or size is not None):
@@ -254,9 +260,11 @@ def predict(
         options,
         fingerprint=fingerprint,
         overwrite=overwrite,
+        max_megapixels=max_megapixels,
         progress=progress,
         on_note=on_note,
     )
+    summary.broken[:0] = problems
     tell_problems(summary.problems, on_note)
     return summary
 
@@ -269,6 +277,7 @@ def predict_files(
     *,
     fingerprint: str = "",
     overwrite: bool = False,
+    max_megapixels: float = MAX_MEGAPIXELS,
     progress: ProgressCallback | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Summary:
@@ -283,6 +292,7 @@ def predict_files(
         StorageError: `out` cannot be written.
     """
     options = (options or OutputOptions()).resolved(predictor.labels)
+    limit = PixelLimit(predictor.model_file, round(max_megapixels * 1e6))
     if fingerprint and predictor.engine == "torch-bf16":
         # The other engines give the same labels; rounded weights are another network.
         fingerprint += "-bf16"
@@ -322,7 +332,7 @@ def predict_files(
             if fingerprint:
                 tag = str(finished_results.ResultTag.for_job(job, fingerprint, options.that_matter(job)))
             if job.is_video:
-                report = _predict_video(predictor, job, out, options, tag=tag, progress=steps.within)
+                report = _predict_video(predictor, job, out, options, limit=limit, tag=tag, progress=steps.within)
                 summary.videos.append(report)
                 if on_note:
                     for line in report.notes:
@@ -330,7 +340,7 @@ def predict_files(
             else:
                 tiles_seen = steps.within if len(jobs) == 1 else None
                 result = _predict_picture(
-                    predictor, job, out, options, annotations=annotations, tag=tag, progress=tiles_seen
+                    predictor, job, out, options, annotations=annotations, limit=limit, tag=tag, progress=tiles_seen
                 )
                 # What was lost in reading is told for all pictures together.
                 lost = set(map(as_python, problem_notes(result.problems)))
@@ -424,7 +434,14 @@ def _add_finished(
 
 
 def _predict_video(
-    predictor: Predictor, job: Job, out: Path, options: OutputOptions, *, tag: str, progress: ProgressCallback
+    predictor: Predictor,
+    job: Job,
+    out: Path,
+    options: OutputOptions,
+    *,
+    limit: PixelLimit,
+    tag: str,
+    progress: ProgressCallback,
 ) -> VideoReport:
     return predict_video(
         predictor,
@@ -437,6 +454,7 @@ def _predict_video(
         audio=options.audio,
         labels=_path(out, "labels", job, ".mkv") if options.label_video else None,
         comment=tag or own_results.SOFTWARE,
+        require_size=lambda height, width: limit.require(height, width, job.source),
         progress=progress,
     )
 
@@ -448,9 +466,11 @@ def _predict_picture(
     options: OutputOptions,
     *,
     annotations: AnnotationFiles,
+    limit: PixelLimit,
     tag: str,
     progress: ProgressCallback | None,
 ) -> Result:
+    limit.require(*read_size(job.source), job.source)
     result = predictor(job.source, progress)
     result.label_spec = result.label_spec.with_colours(options.colours)
     for name in options.mapped(result.label_spec):
@@ -535,10 +555,20 @@ def _write_probabilities(result: Result, predictor: Predictor, path: Path) -> No
         return
     blocks = predictor.blocks(result.image)
     shape = (len(result.classes), *result.image.shape[:2])
-    values = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    values = create_npy(path, shape)
     for block in blocks:
         values[:, block.rows, block.columns] = block.logits.softmax(0).numpy()
     values.flush()
+
+
+def create_npy(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float32]]:
+    """Create a .npy file of float32 to be written through memory, with all of its space taken. Raises OSError."""
+    with path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        begin = file.tell()
+    allocate(path, begin + 4 * math.prod(shape))
+    return np.memmap(path, np.float32, "r+", begin, shape)
 
 
 def _path(out: Path, kind: str, job: Job, suffix: str) -> Path:

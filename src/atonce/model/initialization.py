@@ -9,14 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atonce.model.fcn import FCN
+from atonce.model.upsampling import LearnedUpsample
 
 
 def initialise(model: FCN) -> FCN:
     """Fill every layer of a new network from torch's global generator; returns the network.
 
     Trunk and head: He's normal for ReLU (ICCV 2015), zero biases. Score layers: `config.score_init`; zeros
-    are what the authors' solver has, a truncated normal of 0.01 or 0.001 is the common alternative. A learned
-    upsampling stays bilinear, as it was built. `config.freeze_trunk` takes the trunk's gradients away.
+    are what the authors' solver has, a truncated normal of 0.01 or 0.001 is the common alternative. Learned
+    upsampling: `config.upsampling_init`; it is built bilinear. `config.freeze_trunk` takes the trunk's gradients away.
     """
     config = model.config
     for part in (model.trunk, model.head):
@@ -30,9 +31,12 @@ def initialise(model: FCN) -> FCN:
         elif config.score_init == "glorot":
             nn.init.xavier_uniform_(layer.weight)
         else:
-            sigma = config.score_init_sigma
-            nn.init.trunc_normal_(layer.weight, std=sigma, a=-2 * sigma, b=2 * sigma)
+            _truncated_normal(layer.weight, config.score_init_sigma)
         _zero_bias(layer)
+    if config.upsampling_init == "normal":
+        for module in model.modules():
+            if isinstance(module, LearnedUpsample):
+                _truncated_normal(module.weight, config.upsampling_init_sigma)
     model.trunk.requires_grad_(not config.freeze_trunk)
     return model
 
@@ -60,6 +64,11 @@ def data_dependent_init(model: FCN, images: Iterable[Tensor]) -> None:
             layer.bias.sub_(values.mean(1)).div_(deviation)
             features = [F.relu(layer(x)) for x in features]
         features = [F.max_pool2d(x, 2, 2, ceil_mode=model.trunk.ceil_pooling) for x in features]
+
+
+def _truncated_normal(weight: Tensor, sigma: float) -> None:
+    """Fill a kernel from a normal distribution of mean zero that is cut at two standard deviations."""
+    nn.init.trunc_normal_(weight, std=sigma, a=-2 * sigma, b=2 * sigma)
 
 
 def _zero_bias(layer: nn.Conv2d) -> None:

@@ -49,10 +49,10 @@ class FixedUpsample(nn.Module):
 
 
 class LearnedUpsample(nn.ConvTranspose2d):
-    """Transposed convolution over all classes that starts as bilinear interpolation by an even factor f.
+    """Transposed convolution over all classes that is built as bilinear interpolation by an even factor f.
 
-    (N, C, h, w) -> (N, C, f h, f w), or with `keep_border` (N, C, f h + f, f w + f). Its kernel (C, C, 2 f, 2 f) starts
-    with the bilinear weights from each class to itself and zeros between classes.
+    (N, C, h, w) -> (N, C, f h, f w), or with `keep_border` (N, C, f h + f, f w + f). Its kernel (C, C, 2 f, 2 f) begins
+    with the bilinear weights from each class to itself and zeros between classes; `initialise` may give it others.
 
     Args:
         keep_border: as in FixedUpsample: True for Caffe's geometry, (n - 1) f + 2 f values; False crops them to n f.

@@ -29,8 +29,10 @@ def network_input_size(b: GraphBuilder, before: str, policy: InputSize) -> str:
     """Add InputSize.apply in integers: from `before`, height and width as int64 (2,), to those at the network.
 
     They are round(min(side * scale, side * max_side / longer side)), at least 1. Where Python's product of floats
-    falls on the other side of a half, the sizes differ by a pixel.
+    falls on the other side of a half, the sizes differ by a pixel. An exact size is a constant.
     """
+    if policy.size is not None:
+        return b.integers(*policy.size)
     scale = Fraction(str(policy.scale)).limit_denominator(_LARGEST_DENOMINATOR)
     after = _rounded_quotient(b, b.add("Mul", before, b.integers(scale.numerator)), b.integers(scale.denominator))
     if policy.max_side is not None:

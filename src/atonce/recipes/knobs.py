@@ -139,7 +139,9 @@ def _range_in_words(metadata: Iterable[object]) -> str:
             case annotated_types.Lt(lt=end):
                 high = f"below {end}"
     if low and high:
-        return f" {low} and {high}" if low.startswith("above") else f" from {low} to {high}"
+        if not low.startswith("above"):
+            return f" from {low} to {high}"
+        return f" {low} and {high}" if high.startswith("below") else f" {low}, at most {high}"
     assert low or not high, "a range without a lower end has no words yet"
     return f" {low}" if low.startswith("above") else f" of {low} or more" if low else ""
 

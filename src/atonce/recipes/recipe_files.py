@@ -8,12 +8,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from atonce.errors import RecipeError, option
+from atonce.recipes.other_tools import knob_for
 from atonce.recipes.schema import Recipe
-from atonce.text import did_you_mean
+from atonce.text import did_you_mean, shortened
+from atonce.yaml_loader import YamlProblem, parse_yaml, read_yaml
 
 SHIPPED = resources.files("atonce.recipes") / "shipped"
 """The folder of the recipes that come with atonce, one .yaml each."""
@@ -46,6 +47,23 @@ def load_recipe(source: str | Path | Recipe = "folder", overrides: Sequence[str]
     for override in overrides:
         _apply(data, override)
     return build(data, name)
+
+
+def given_keys(source: str | Path | Recipe, overrides: Sequence[str] = ()) -> frozenset[str]:
+    """Return the full names of the knobs that somebody has set: by an override, in a YAML file of their own, or in a
+    `Recipe`; a shipped recipe's knobs are nobody's wish.
+
+    Raises:
+        RecipeError: as `load_recipe`.
+    """
+    if isinstance(source, Recipe):
+        data = source.model_dump(mode="json", exclude_unset=True)
+    else:
+        data = {} if source in shipped_recipes() else with_current_names(_read(source), str(source))
+    for override in overrides:
+        _apply(data, override)
+    keys = {f"{section}.{key}" for section, values in data.items() if isinstance(values, dict) for key in values}
+    return frozenset(keys | {key for key, value in data.items() if not isinstance(value, dict)})
 
 
 def build(data: Mapping[str, Any], source: str) -> Recipe:
@@ -94,7 +112,9 @@ def _read(source: str | Path) -> dict[str, Any]:
         if not path.is_file():
             raise RecipeError(f"{path} does not exist", "a recipe file", f"or a name: {', '.join(shipped_recipes())}")
         try:
-            text = path.read_text("utf-8")
+            data = read_yaml(path)
+        except YamlProblem as error:
+            raise RecipeError(f"{source} is not valid YAML: {error}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"{path} cannot be read ({error})", "a recipe: YAML, text in UTF-8") from None
     else:
@@ -102,11 +122,7 @@ def _read(source: str | Path) -> dict[str, Any]:
         if str(source) not in names:
             hint = did_you_mean(str(source), names)
             raise RecipeError(f"no recipe '{source}'", f"one of {', '.join(names)}, or a .yaml file", hint)
-        text = (SHIPPED / f"{source}.yaml").read_text("utf-8")
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from None
+        data = parse_yaml((SHIPPED / f"{source}.yaml").read_text("utf-8"))
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -120,9 +136,12 @@ def _apply(data: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise RecipeError(option("set", override), "section.key=value, such as optim.lr=1e-4")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise RecipeError(f"{option('set', override)}: the value is not valid YAML") from None
+        value = parse_yaml(text)
+    except YamlProblem as error:
+        # As it was typed, but in one line.
+        shown = " ".join(override.split())
+        found = option("set", shown if len(shown) <= 120 else f"{shown[:117]}...")
+        raise RecipeError(f"{found}: the value is not valid YAML: {error}") from None
     *sections, last = current_name(key.strip()).split(".")
     for section in sections:
         keys = data.setdefault(section, {})
@@ -136,11 +155,13 @@ def _explain(kind: str, location: tuple[int | str, ...], message: str, value: An
     keys = [str(part) for part in location]
     if kind != "extra_forbidden":
         shown = [k for k in keys if not k.startswith(("literal[", "tuple["))]
-        return f"{'.'.join(shown)} = {value!r}: {message[0].lower()}{message[1:]}"
+        return f"{'.'.join(shown)} = {shortened(value)}: {message[0].lower()}{message[1:]}"
     known = dict(_known_keys(Recipe))
     options = [name for name, parent in known.items() if parent == ".".join(keys[:-1])]
     in_section = difflib.get_close_matches(keys[-1], [o.rpartition(".")[2] for o in options], 1, 0.5)
     anywhere = [name for name in known if name.rpartition(".")[2] == keys[-1]]
+    if not anywhere and (here := knob_for(keys[-1])):
+        return f"unknown key '{'.'.join(keys)}', {here}"
     nearest = anywhere or [".".join([*keys[:-1], name]) for name in in_section]
     hint = f", did you mean '{nearest[0]}'?" if nearest else f", known here: {', '.join(options)}"
     return f"unknown key '{'.'.join(keys)}'{hint}"

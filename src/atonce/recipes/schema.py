@@ -8,6 +8,7 @@ range follow from the annotation (see `knobs.py`).
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -53,11 +54,18 @@ class FCNConfig(Section):
     so that the input of fc6 has a mean square of 1."""
     upsampling: Literal["fixed", "learned"] = "fixed"
     """Interpolation of the scores. fixed: bilinear, as in the authors' release. learned: transposed convolutions that
-    start bilinear and are trained."""
-    width: Positive = 1.0
+    are trained from where upsampling_init lets them start."""
+    upsampling_init: Literal["bilinear", "normal"] = "bilinear"
+    """Initial kernels of learned upsampling. bilinear: interpolation of each class by itself. normal: truncated normal,
+    see upsampling_init_sigma; scores then start close to zero at every pixel, and the network has to learn to
+    interpolate. In a staged training those of a later stage start bilinear, so that it begins with the predictions of
+    the one before."""
+    upsampling_init_sigma: Positive = 0.01
+    """Standard deviation of the truncated normal of upsampling_init, which is cut at two of them; unused otherwise."""
+    width: Annotated[float, Field(gt=0, le=16)] = 1.0
     """Factor on the channels of the trunk, which are 64 to 512; below 1 for small trunks, which have no pretrained
     weights. Each count is rounded to a multiple of 8."""
-    head_width: Count = 4096
+    head_width: Annotated[int, Field(ge=1, le=65536)] = 4096
     """Channels of fc6 and fc7: 4096 in the paper; 512 to 1024 are enough where they start fresh."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Probability that an activation of fc6 or fc7 is dropped while training; 0 is no dropout."""
@@ -106,12 +114,16 @@ class DataConfig(Section):
     bands: tuple[Count] | tuple[Count, Count, Count] | None = None
     """Bands of the pictures that are read, counted from 1, in training and in use: three as red, green and blue, such
     as (4, 3, 2), or one as grey; null: the first three."""
-    scale: Positive = 1.0
+    scale: Annotated[float, Field(gt=0, le=16)] = 1.0
     """Factor on height and width of each picture before the network sees it, in training and in use; predictions are
     scaled back."""
     max_side: Count | None = None
     """Longest side of a picture that the network sees, in pixels: where data.scale leaves a longer one, the picture is
     scaled down to it; null sets no limit."""
+    size: tuple[Count, Count] | None = None
+    """Height and width, in pixels, to which each picture is brought before the network sees it, in training and in use,
+    whatever its own proportions; predictions are scaled back. data.scale and data.max_side then count for nothing.
+    null: they say the size."""
     crop: tuple[Count, Count] = (360, 480)
     """Height and width of training crops, in pixels."""
     workers: Annotated[int, Field(ge=0)] = 2
@@ -159,6 +171,9 @@ class LossConfig(Section):
     l2_added: bool = True
     """Add the L2 term to the loss that is minimised. false only logs it: the mistake of declaring a regulariser and
     forgetting to add it."""
+    l2_on: Literal["all", "added"] = "all"
+    """The kernels in the L2 term. all: every trained convolution kernel. added: those of the layers that are added to
+    VGG-16, the 1x1 score layers and learned upsampling; fc6 and fc7 are VGG-16's own."""
 
 
 class DistillConfig(Section):
@@ -216,7 +231,10 @@ class TrainConfig(Section):
     """Length of the training, size of the batches, memory and arithmetic, validation and saving."""
 
     steps: Count = 1000
-    """Length of the training, in steps: updates of the weights."""
+    """Length of the training, in steps: updates of the weights. Counts for nothing where train.epochs is a number."""
+    epochs: Positive | None = None
+    """Length of the training, in epochs: passes over the training pictures; another way to say train.steps, which is
+    then epochs * pictures / batch_size, rounded up. null: train.steps says it."""
     batch_size: Count = 2
     """Pictures per step, over all processes and accumulated parts together."""
     accumulate: Count = 1
@@ -246,6 +264,18 @@ class TrainConfig(Section):
     seed: Seed = 0
     """Random seed of initialisation, data order, augmentation and dropout."""
 
+    def with_steps_of_epochs(self, pictures: int) -> TrainConfig:
+        """Return the same knobs with the steps that `epochs` stand for; unchanged where there are none.
+
+        Args:
+            pictures: the number of training pictures.
+        """
+        if self.epochs is None:
+            return self
+        # A hair of tolerance: 0.1 * 30 pictures are 3.0000000000000004.
+        steps = math.ceil(self.epochs * pictures / self.batch_size - 1e-9)
+        return self.model_copy(update={"steps": max(1, steps)})
+
 
 Three = tuple[Positive, Positive, Positive]
 
@@ -265,7 +295,8 @@ class Recipe(Section):
     """All that a training run is made of."""
 
     weights: str | None = None
-    """Pretrained VGG-16: a file (.pth, .safetensors) or a name (`atonce weights list`); null starts from scratch."""
+    """Pretrained VGG-16: a file or folder of PyTorch, timm, Keras, TensorFlow, Caffe or NumPy (docs/weights.md), or a
+    name (`atonce weights list`); null starts from scratch."""
     schedule: Literal["at-once", "staged"] = "at-once"
     """at-once trains all score layers together. staged trains an FCN-32s, then an FCN-16s from it, then an FCN-8s from
     that, each with a fresh optimiser and its own learning rate schedule; the paper stages with model.skip_scales: unit,

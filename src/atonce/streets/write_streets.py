@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,7 @@ from PIL import Image
 from atonce.errors import DataError, StorageError
 from atonce.labels import CAMVID, IGNORE_INDEX
 from atonce.progress import ProgressCallback
+from atonce.signals import TERMINATION_SIGNALS
 from atonce.streets.scene import render_scene
 
 VERSION = 4
@@ -138,9 +144,54 @@ def _run(jobs: list[Job], workers: int) -> Iterable[None]:
         yield from map(_write, jobs)
         return
     # Spawned, not forked: whoever calls may hold torch's threads.
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        for future in as_completed([pool.submit(_write, job) for job in jobs]):
+    context = get_context("spawn")
+    # Workers end when the other end of this is closed: when drawing is stopped, and by the system when this process
+    # dies, however it does.
+    until, alive = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(
+        min(workers, len(jobs)), mp_context=context, initializer=_end_with_parent, initargs=(until,)
+    )
+    try:
+        with _without_signals():
+            futures = [pool.submit(_write, job) for job in jobs]
+        for future in as_completed(futures):
             yield future.result()
+    except BaseException:
+        alive.close()
+        pool.shutdown(cancel_futures=True)
+        raise
+    finally:
+        alive.close()
+    pool.shutdown()
+
+
+@contextmanager
+def _without_signals() -> Iterator[None]:
+    """Start processes that Ctrl-C and SIGTERM do not reach: they stop the one that waits, and that one ends the others.
+
+    A signal that comes meanwhile strikes when they are started.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *TERMINATION_SIGNALS})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent(until: Connection) -> None:
+    """End this worker process as soon as `until` has nobody at its other end."""
+
+    def wait() -> None:
+        with suppress(OSError, EOFError):
+            until.recv_bytes()
+        os._exit(1)
+
+    # Where signals cannot be masked, this comes early enough for all but the first moment.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _write(job: Job) -> None:

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from atonce.errors import RecipeError
 from atonce.recipes import Recipe
 from atonce.recipes.recipe_files import build, current_name
-from atonce.text import did_you_mean
+from atonce.text import did_you_mean, shortened
+from atonce.yaml_loader import YamlProblem, parse_yaml, read_yaml
 
 Overrides = Mapping[str, Any]
 """Changes to a recipe: "section.key" -> value."""
@@ -136,11 +135,11 @@ def load_study(source: str) -> Study:
 
 def _read(path: Path) -> Study:
     try:
-        data = yaml.safe_load(path.read_text("utf-8"))
+        data = read_yaml(path)
+    except YamlProblem as error:
+        raise RecipeError(f"{path} is not valid YAML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} cannot be read ({error})", "a study: YAML, text in UTF-8") from None
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     known = {"name", "question", "variants"}
     if not isinstance(data, dict) or not set(data) <= known or not isinstance(data.get("variants"), dict):
         found = f" with {', '.join(map(str, data))}" if isinstance(data, dict) else ""
@@ -164,10 +163,10 @@ def _overrides(value: Any, where: str) -> Overrides:
     if isinstance(value, list) and all(isinstance(item, str) and "=" in item for item in value):
         pairs = [item.split("=", 1) for item in value]
         try:
-            return {key.strip(): yaml.safe_load(text) for key, text in pairs}
-        except yaml.YAMLError:
-            raise RecipeError(f"{where}: a value is not valid YAML") from None
-    raise RecipeError(f"{where} is {value!r}", "section.key: value, or a list of section.key=value")
+            return {key.strip(): parse_yaml(text) for key, text in pairs}
+        except YamlProblem as error:
+            raise RecipeError(f"{where}: a value is not valid YAML: {error}") from None
+    raise RecipeError(f"{where} is {shortened(value)}", "section.key: value, or a list of section.key=value")
 
 
 def _with_overrides(base: Recipe, overrides: Overrides, where: str) -> Recipe:

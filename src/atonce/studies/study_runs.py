@@ -128,15 +128,16 @@ def execute_run(
     resume = (run.folder / "recipe.yaml").is_file()
     session = set_up(run.recipe, data, run.folder, resume=resume, device=device, callback=callback)
     failed = None
-    try:
-        fit(session, callback)
-    except TrainingError as error:
-        failed = error.found
-    result = _result_of(run, session, failed, commit)
-    if session.is_main:
-        write_report(run.folder)
-        result.save(run.folder)
-        session.folder.state.unlink(missing_ok=True)
+    with session.lock:
+        try:
+            fit(session, callback)
+        except TrainingError as error:
+            failed = error.found
+        result = _result_of(run, session, failed, commit)
+        if session.is_main:
+            write_report(run.folder)
+            result.save(run.folder)
+            session.folder.state.unlink(missing_ok=True)
     # The next run needs the memory; networks and optimisers are in cycles.
     session.accelerator.free_memory()
     del session

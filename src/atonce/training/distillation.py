@@ -30,12 +30,13 @@ class Teacher:
     Attributes:
         model: in evaluation mode, on the device of the training.
         sha256: of its file: a run that is resumed goes on with the same one, wherever it lies now.
-        zoom: the size at which it was trained to see pictures, over the size at which the student sees them.
+        zoom: the size at which it was trained to see pictures, over the size at which the student sees them; height's
+            and width's where they differ.
     """
 
     model: FCN
     sha256: str
-    zoom: float = 1.0
+    zoom: float | tuple[float, float] = 1.0
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -44,7 +45,8 @@ class Teacher:
         if self.zoom == 1:
             logits: Tensor = self.model(images)
             return logits.float()
-        seen = [max(1, round(side * self.zoom)) for side in size]
+        zooms = self.zoom if isinstance(self.zoom, tuple) else (self.zoom, self.zoom)
+        seen = [max(1, round(side * zoom)) for side, zoom in zip(size, zooms, strict=True)]
         # It would take a car at half the size for another thing than the cars that it knows.
         resized = F.interpolate(images, seen, mode="bilinear", align_corners=False, antialias=True)
         resized = resized.contiguous(memory_format=torch.channels_last)
@@ -82,13 +84,9 @@ def load_teacher(
     path = find_model_file(recipe.distill.teacher)
     trained = load_model_file(path)
     require_same_classes(trained.labels, dataset, f"the teacher {path}")
-    student = InputSize(recipe.data.scale, recipe.data.max_side)
+    student = InputSize.of_recipe(recipe.data)
     width, height = max(sizes, key=lambda size: sizes[size])
-    zoom = (
-        1.0
-        if trained.input_size == student
-        else _longest(trained.input_size, height, width) / _longest(student, height, width)
-    )
+    zoom = _zoom(trained.input_size, student, height, width)
     model = trained.model.eval().requires_grad_(requires_grad=False)
     return Teacher(
         model.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
@@ -110,5 +108,12 @@ def require_same_teacher(teacher: Teacher | None, began_with: str | None, recipe
         )
 
 
-def _longest(size: InputSize, height: int, width: int) -> int:
-    return max(size.apply(height, width))
+def _zoom(teacher: InputSize, student: InputSize, height: int, width: int) -> float | tuple[float, float]:
+    """The size at which a teacher sees a picture over that at which the student does; one number where both keep its
+    proportions."""
+    if teacher == student:
+        return 1.0
+    theirs, ours = teacher.apply(height, width), student.apply(height, width)
+    if teacher.size is None and student.size is None:
+        return max(theirs) / max(ours)
+    return theirs[0] / ours[0], theirs[1] / ours[1]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
 
 from atonce.devices import default_device, has_float64, usable_device
 from atonce.errors import RecipeError, UserError, option
@@ -121,3 +122,24 @@ def require_divisible(recipe: Recipe, processes: int) -> None:
             f"train.batch_size = {recipe.train.batch_size} for {processes} processes x {recipe.train.accumulate} parts",
             f"a multiple of {parts}",
         )
+
+
+def in_main_process(accelerator: Accelerator, act: Callable[[], None]) -> None:
+    """Do something in the first process alone; the others wait for it, and every one raises what it has raised.
+
+    Raises:
+        UserError: of the kind that `act` raises.
+    """
+    failed: UserError | None = None
+    if accelerator.is_main_process:
+        try:
+            act()
+        except UserError as error:
+            failed = error
+    if accelerator.num_processes > 1:
+        told = broadcast_object_list([(type(failed), failed.parts) if failed else None], from_process=0)
+        if told[0] and failed is None:
+            kind, parts = told[0]
+            failed = kind(*parts)
+    if failed:
+        raise failed

@@ -12,9 +12,9 @@ from torch import Tensor
 from atonce.data.augmentation import augment
 from atonce.data.batches import Batch
 from atonce.errors import TrainingError, option
-from atonce.training.callbacks import Callback
+from atonce.training.callbacks import Callback, CallbackList
 from atonce.training.distillation import distillation_sum
-from atonce.training.interrupt import deferred_interrupt
+from atonce.training.interrupt import Interrupt, StoppableValidation, StopValidation, deferred_interrupt
 from atonce.training.losses import Losses, cross_entropy_sum, data_loss, l2_penalty, total_loss, valid_weight
 from atonce.training.optimizers import learning_rate_factor, set_learning_rate
 from atonce.training.run_length import is_due, share_done
@@ -30,7 +30,8 @@ def fit(run: TrainingRun, callback: Callback) -> None:
         TrainingError: the loss or the gradient is not finite; what was saved before is kept. The weights of the
             steps since then are not: they are on their way to infinity.
         StorageError: the disk is full; what was saved before is intact.
-        KeyboardInterrupt: Ctrl-C; the state has been saved (not if it was pressed twice).
+        KeyboardInterrupt: Ctrl-C; the state has been saved (not if it was pressed twice). Its subclass `Terminated`
+            after SIGTERM or SIGHUP, likewise.
     """
     knobs, progress = run.recipe.train, run.progress
     step_log = StepLog(run, callback)
@@ -39,6 +40,9 @@ def fit(run: TrainingRun, callback: Callback) -> None:
     callback.on_train_start(run)
     run.wrapped.train()
     with deferred_interrupt(callback) as interrupt:
+        if progress.validation_due:
+            validate_or_stop(run, callback, interrupt)
+            progress.seconds = time.monotonic() - began
         share = share_of(run)
         for step, batch in run.stream.batches(progress.step, knobs.steps):
             while share >= run.stage.end < 1:
@@ -57,17 +61,20 @@ def fit(run: TrainingRun, callback: Callback) -> None:
             if share >= 1:
                 step_log.finish()
             if is_due(knobs.validate_every, knobs, progress.step, before=before, share=share):
-                validate(run, callback)
+                validate_or_stop(run, callback, interrupt)
                 progress.seconds = time.monotonic() - began
                 share = share_of(run)
-            if is_due(knobs.save_every, knobs, progress.step, before=before, share=share) or interrupt.asked:
+            stopping = run.in_any_process(asked=interrupt.asked)
+            if is_due(knobs.save_every, knobs, progress.step, before=before, share=share) or stopping:
                 save(run, step_log)
-            if interrupt.asked:
-                raise KeyboardInterrupt
-    step_log.finish()
-    if not progress.validated:
-        validate(run, callback)
-    save(run, step_log)
+            if stopping:
+                raise interrupt.error()
+        step_log.finish()
+        if not progress.validated:
+            validate_or_stop(run, callback, interrupt)
+        save(run, step_log)
+        if run.in_any_process(asked=interrupt.asked):
+            raise interrupt.error()
     # Not before every process has its last batch.
     run.accelerator.wait_for_everyone()
     if run.is_main:
@@ -103,6 +110,20 @@ def save(run: TrainingRun, step_log: StepLog) -> None:
     run.save_state()
 
 
+def validate_or_stop(run: TrainingRun, callback: Callback, interrupt: Interrupt) -> None:
+    """Validate, unless a scheduler ends the run in the middle of it: then the session that goes on validates.
+
+    Over several processes the validation is made: all of them have to come to its end.
+    """
+    if run.world == 1:
+        callback = CallbackList([callback, StoppableValidation(interrupt)])
+    try:
+        validate(run, callback)
+        run.progress.validation_due = False
+    except StopValidation:
+        run.progress.validation_due = True
+
+
 def next_stage(run: TrainingRun, callback: Callback) -> None:
     """Score what a stage has come to, then go on from it with the next finer network."""
     if not run.progress.validated:
@@ -130,7 +151,8 @@ def update(run: TrainingRun, batch: Batch, step_log: StepLog) -> Losses:
             # Gradients are averaged over processes; times their number, the sum over them is left.
             loss = data_loss(run.recipe.distill, cross_entropy, distillation) * run.world
             if last:
-                l2 = l2_penalty(run.model, run.recipe.loss.l2).to(loss.device)
+                added_only = run.recipe.loss.l2_on == "added"
+                l2 = l2_penalty(run.model, run.recipe.loss.l2, added_only=added_only).to(loss.device)
                 loss = total_loss(run.recipe.loss, loss, l2)
             run.accelerator.backward(loss)
         terms[0] += cross_entropy.detach()

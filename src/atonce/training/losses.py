@@ -38,17 +38,27 @@ def valid_weight(labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
     return (counts.double() * class_weights.double()).sum()
 
 
-def kernels(model: nn.Module) -> Iterator[nn.Parameter]:
-    """Yield the trainable convolution kernels: all but biases; fixed upsampling has no parameter."""
-    return (p for p in model.parameters() if p.ndim == 4 and p.requires_grad)
+def kernels(model: nn.Module, *, added_only: bool = False) -> Iterator[nn.Parameter]:
+    """Yield the trainable convolution kernels: all but biases; fixed upsampling has no parameter.
+
+    Args:
+        added_only: leave out those of VGG-16, trunk and head, so that score layers and learned upsampling are left.
+    """
+    for name, parameter in model.named_parameters():
+        left_out = added_only and name.startswith(("trunk.", "head."))
+        if parameter.ndim == 4 and parameter.requires_grad and not left_out:
+            yield parameter
 
 
-def l2_penalty(model: nn.Module, coefficient: float) -> Tensor:
-    """Compute the L2 term that is added to the loss: coefficient / 2 * sum of squares of all kernels.
+def l2_penalty(model: nn.Module, coefficient: float, *, added_only: bool = False) -> Tensor:
+    """Compute the L2 term that is added to the loss: coefficient / 2 * sum of squares of the kernels.
 
     Its gradient is coefficient * kernel, what Caffe calls weight_decay. Biases are left out.
+
+    Args:
+        added_only: see `kernels`.
     """
-    weights = list(kernels(model))
+    weights = list(kernels(model, added_only=added_only))
     if coefficient == 0 or not weights:
         return torch.zeros(())
     squares: Tensor = _SumOfSquares.apply(*weights)  # type: ignore[no-untyped-call]

@@ -15,6 +15,8 @@ from atonce.data.formats import named_folder, require_format
 from atonce.errors import TrainingError, option
 from atonce.model_location import require_model_file
 from atonce.recipes import Recipe, load_recipe
+from atonce.recipes.recipe_files import given_keys
+from atonce.training.fine_tuning import with_shape_of_weights
 from atonce.weights.registry import require_weights
 
 Overrides = Mapping[str, Any] | Sequence[str]
@@ -125,11 +127,17 @@ def override_texts(overrides: Overrides) -> list[str]:
 def _named_recipe(
     data: Path, recipe: str | PathLike[str] | Recipe | None, overrides: Sequence[str]
 ) -> tuple[str, Recipe]:
-    """Return a recipe with its overrides, and the name that it gives to a run folder."""
+    """Return a recipe with its overrides, and the name that it gives to a run folder.
+
+    With weights of atonce's own, the network is theirs where neither the overrides nor the recipe's author set another.
+    """
+    source: str | Recipe
     if isinstance(recipe, Recipe):
-        return "recipe", load_recipe(recipe, overrides)
-    source = _name_for_data(data, overrides) if recipe is None else fspath(recipe)
-    return Path(source).stem, load_recipe(source, overrides)
+        name, source = "recipe", recipe
+    else:
+        source = _name_for_data(data, overrides) if recipe is None else fspath(recipe)
+        name = Path(source).stem
+    return name, with_shape_of_weights(load_recipe(source, overrides), given_keys(source, overrides))
 
 
 def _name_for_data(data: Path, overrides: Sequence[str]) -> str:

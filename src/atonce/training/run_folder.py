@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from atonce.errors import TrainingError, option
-from atonce.recipes import Recipe, to_yaml
-from atonce.storage import make_folder, remove_temporaries, storage_errors, write_text
+from atonce.recipes import Recipe, load_recipe, to_yaml
+from atonce.storage import make_folder, none_to_nan, remove_temporaries, storage_errors, write_text
 
 
 class RunFolder:
@@ -26,6 +27,7 @@ class RunFolder:
         model: model.safetensors, the best on validation.
         last: last.safetensors, the network of the last validation.
         state: state/state.safetensors, from which the run is resumed.
+        data: state/data.json, the data that it began with.
         pictures: validation pictures, drawn at each validation.
         decoded: decoded training pictures, while it trains with data.cache: disk.
     """
@@ -39,6 +41,7 @@ class RunFolder:
         self.model = path / "model.safetensors"
         self.last = path / "last.safetensors"
         self.state = path / "state" / "state.safetensors"
+        self.data = path / "state" / "data.json"
         self.pictures = path / "pictures"
         self.decoded = path / "decoded"
 
@@ -51,10 +54,39 @@ class RunFolder:
                 f"add {option('resume', value=True)} to go on with it, or choose another {option('out')}",
             )
 
-    def create(self, recipe: Recipe) -> None:
-        """Make the folders and write the recipe that the run goes by from now on. Raises StorageError."""
+    def require_no_model(self) -> None:
+        """Raise TrainingError when there is a trained model without the state to go on from: it would be overwritten.
+
+        A run that was killed before its first state may have a model all the same, of an earlier step.
+        """
+        if not self.model.exists():
+            return
+        knobs = load_recipe(self.recipe).train
+        rows = self._validation_steps()
+        last = max([*rows, *(record["step"] for _, record in self._records())], default=0)
+        # Without a number, it is saved when it is validated, after that.
+        saved = len(rows) > 1 if knobs.save_every is None else last >= min(knobs.save_every, knobs.steps)
+        if not saved and not self.info.is_file():
+            return
+        raise TrainingError(
+            f"{self.path} holds a model but no {self.state.relative_to(self.path)}",
+            "the state of a run to resume",
+            f"start anew from the model: {option('weights', self.path)} {option('out', 'NEW')}",
+        )
+
+    def _validation_steps(self) -> list[int]:
+        """The steps that metrics.csv has a row of."""
+        rows = csv.DictReader(self.metrics.read_text("utf-8").splitlines()) if self.metrics.is_file() else ()
+        steps = [none_to_nan(row.get("step")) for row in rows]
+        return [int(step) for step in steps if math.isfinite(step)]
+
+    def make(self) -> None:
+        """Make the folders. Raises StorageError."""
         make_folder(self.state.parent)
         make_folder(self.pictures)
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write the recipe that the run goes by from now on. Raises StorageError."""
         write_text(self.recipe, to_yaml(recipe))
 
     def remove_decoded(self) -> None:
@@ -87,18 +119,25 @@ class RunFolder:
             file.write(json.dumps(record) + "\n")
 
     def truncate_log(self, step: int) -> None:
-        """Remove the lines after a step, and a last line that a crash left unfinished."""
-        if not self.log.exists():
-            return
-        kept = []
-        for line in self.log.read_text("utf-8").splitlines():
+        """Remove the lines after a step, and from the first one on that is no record: a crash left it unfinished, or
+        a disk damaged it."""
+        if self.log.exists():
+            kept = [line + "\n" for line, record in self._records() if record["step"] <= step]
+            write_text(self.log, "".join(kept))
+
+    def _records(self) -> list[tuple[str, dict[str, Any]]]:
+        """The lines of the log and the records in them, up to the first line that holds none."""
+        records: list[tuple[str, dict[str, Any]]] = []
+        for line in self.log.read_bytes().splitlines() if self.log.is_file() else ():
             try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
+                text = line.decode("utf-8")
+                record = json.loads(text)
+            except (ValueError, RecursionError):
                 break
-            if record["step"] <= step:
-                kept.append(line + "\n")
-        write_text(self.log, "".join(kept))
+            if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+                break
+            records.append((text, record))
+        return records
 
     def write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write metrics.csv: one line a validation, from first to last. Raises StorageError."""

@@ -32,8 +32,11 @@ from atonce.recipes import FCNConfig, Recipe
 from atonce.text import count_of
 from atonce.training.callbacks import Callback
 from atonce.training.distillation import load_teacher, require_same_teacher
-from atonce.training.hardware import accelerator_for, describe_hardware, require_divisible
+from atonce.training.hardware import accelerator_for, describe_hardware, in_main_process, require_divisible
+from atonce.training.launcher import end_with_launcher
+from atonce.training.recorded_data import DataOfRun, RecordedData, split_of_weights
 from atonce.training.run_folder import RunFolder
+from atonce.training.run_lock import RunLock
 from atonce.training.stages import Stage, stages_of
 from atonce.training.state import RunProgress, load_state, read_progress
 from atonce.training.training_run import TrainingRun, build_optimizer_and_average
@@ -65,14 +68,42 @@ def set_up(
     accelerator = accelerator_for(recipe, device)
     require_divisible(recipe, accelerator.num_processes)
     callback.on_note(describe_hardware(accelerator))
-    folder = RunFolder(out)
+    end_with_launcher()
+    lock = RunLock(out)
+    try:
+        return _set_up(recipe, data, lock, accelerator=accelerator, resume=resume, session=session, callback=callback)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _set_up(
+    recipe: Recipe,
+    data: Path,
+    lock: RunLock,
+    *,
+    accelerator: Accelerator,
+    resume: bool,
+    session: Session,
+    callback: Callback,
+) -> TrainingRun:
+    """Set up a run as `set_up`; the lock is that of its folder, and is held at the end."""
+    folder = RunFolder(lock.folder)
+    if resume and folder.path.is_dir():
+        in_main_process(accelerator, lock.acquire)
     # A run that was killed before its first state begins again.
     resuming = resume and (folder.state.is_file() or not folder.recipe.is_file())
     if not resume:
         folder.require_new()
+    elif not resuming:
+        folder.require_no_model()
+        callback.on_note(f"{folder.path} holds no state yet: it begins at step 0")
     stages = stages_of(recipe)
     stage = _present(stages, read_progress(folder.state).stage, folder) if resuming else stages[0]
-    dataset, report = _read_data(recipe, data, callback)
+    data_of_run = DataOfRun(folder, data) if resuming else None
+    dataset, report = _read_data(recipe, data, data_of_run, callback)
+    # The run folder keeps the recipe as it was asked for; its epochs are steps from here on.
+    asked, recipe = recipe, _with_steps(recipe, dataset, callback)
     counts = report.statistics["train"]
     weights = class_weights(recipe.loss, counts.pixel_count, counts.pixels_of_pictures_with_class)
     teacher = load_teacher(recipe, dataset, counts.sizes, accelerator.device)
@@ -92,16 +123,27 @@ def set_up(
         progress = RunProgress(model.config.model_dump(mode="json"))
     progress.teacher = teacher.sha256 if teacher else None
     progress.sessions.append(asdict(session))
-    # Last of all that may fail: what has been refused leaves no run behind.
-    if accelerator.is_main_process:
-        folder.create(recipe)
+
+    def begin() -> None:
+        folder.make()
+        lock.acquire()
+        if not resume:
+            # Another run may have begun there in the meantime.
+            folder.require_new()
+        folder.write_recipe(asked)
+        if data_of_run is None or data_of_run.recorded is None:
+            RecordedData.describe(dataset, report, recipe).save(folder.data)
         folder.rewind(progress.logged, progress.validations)
+
+    # Last of all that may fail: what has been refused leaves no run behind.
+    in_main_process(accelerator, begin)
     cache = _cache(recipe, dataset, folder, accelerator=accelerator, sizes=counts.sizes, callback=callback)
     accelerator.wait_for_everyone()
     wrapped, prepared = accelerator.prepare(model, optimizer)
     return TrainingRun(
         recipe=recipe,
         folder=folder,
+        lock=lock,
         dataset=dataset,
         accelerator=accelerator,
         model=model,
@@ -121,6 +163,23 @@ def set_up(
     )
 
 
+def _with_steps(recipe: Recipe, dataset: Dataset, callback: Callback) -> Recipe:
+    """The recipe with its epochs as steps, now that the number of pictures is known.
+
+    Raises:
+        RecipeError: a stage would be shorter than one step.
+    """
+    if recipe.train.epochs is None:
+        return recipe
+    pictures = len(dataset.split("train"))
+    knobs = recipe.train.with_steps_of_epochs(pictures)
+    # Only now can it be told whether each stage has a step.
+    stages_of(recipe.model_copy(update={"train": knobs.model_copy(update={"epochs": None})}))
+    epochs, of = f"{knobs.epochs:g} epochs", f"{count_of(pictures, 'picture')} in batches of {knobs.batch_size}"
+    callback.on_note(f"{epochs} of {of}: {count_of(knobs.steps, 'step')}")
+    return recipe.model_copy(update={"train": knobs})
+
+
 def _network(recipe: Recipe, stage: Stage, dataset: Dataset, callback: Callback | None) -> FCN:
     """The network of a stage, initialised; where a new run begins (with a callback), filled from the weights."""
     model = FCN(recipe.model.model_copy(update={"stride": stage.stride}), dataset.labels.num_classes)
@@ -128,9 +187,8 @@ def _network(recipe: Recipe, stage: Stage, dataset: Dataset, callback: Callback 
     torch.manual_seed(recipe.train.seed)
     initialise(model)
     if recipe.weights and callback:
-        loaded = load_weights(model, recipe.weights, callback.on_download)
-        layers = count_of(len(loaded.loaded), "layer")
-        callback.on_note(f"weights: {loaded.layout}, {layers}; fresh: {', '.join(loaded.fresh) or 'none'}")
+        loaded = load_weights(model, recipe.weights, callback.on_download, classes=dataset.labels.names)
+        callback.on_note(f"weights: {loaded.summary()}")
     return model
 
 
@@ -180,7 +238,7 @@ def _stream(
 
 
 def _input_size(recipe: Recipe) -> InputSize:
-    return InputSize(recipe.data.scale, recipe.data.max_side)
+    return InputSize.of_recipe(recipe.data)
 
 
 def _present(stages: tuple[Stage, ...], index: int, folder: RunFolder) -> Stage:
@@ -203,7 +261,10 @@ def describe_data(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset, CheckReport]:
+def _read_data(
+    recipe: Recipe, data: Path, data_of_run: DataOfRun | None, callback: Callback
+) -> tuple[Dataset, CheckReport]:
+    """Open and check the data; of a run that is resumed, those that it began with."""
     config = recipe.data
     dataset = open_dataset(
         data,
@@ -215,6 +276,12 @@ def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset,
         masks=config.masks,
         bands=config.bands,
     )
+    if data_of_run:
+        dataset, note = data_of_run.restrict(dataset, recipe)
+        if note:
+            callback.on_note(note)
+    elif recipe.weights:
+        dataset, _ = split_of_weights(dataset, recipe.weights, recipe)
     callback.on_note(f"data: {dataset}")
     report = check(dataset, progress=callback.on_data_check)
     # A teacher knows the other classes, too: with one, masks of a single class can be learned from.
@@ -226,6 +293,8 @@ def _read_data(recipe: Recipe, data: Path, callback: Callback) -> tuple[Dataset,
             have = "has" if len(without) == 1 else "have"
             found = f"{count_of(len(without), 'picture')} of split '{split}' {have} no mask: {', '.join(without[:5])}"
             raise DataError(found)
+    if data_of_run:
+        data_of_run.require_same_masks(report)
     for note in (*dataset.notes, *problem_notes(report.problems, dataset.root)):
         callback.on_note(note)
     return dataset, report
@@ -239,7 +308,7 @@ def _calibrate(model: FCN, dataset: Dataset, recipe: Recipe, callback: Callback)
     if not fresh and not scales:
         return
     chosen = evenly_spaced(dataset.split("train"), _CALIBRATION_PICTURES)
-    size = InputSize(recipe.data.scale, recipe.data.max_side)
+    size = _input_size(recipe)
     pictures = [network_input(dataset.load(item).image, size) for item in chosen]
     if fresh:
         data_dependent_init(model, pictures)

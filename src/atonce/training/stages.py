@@ -52,8 +52,8 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     for stride, share, factor in used:
         stages.append(Stage(stride, before / total, (before + share) / total, factor))
         before += share
-        # A hair of tolerance: 3 steps in 3 stages are 0.99999 steps each.
-        if share / total * recipe.train.steps < 1 - 1e-9:
+        # A hair of tolerance: 3 steps in 3 stages are 0.99999 steps each. Of epochs the steps are known later.
+        if recipe.train.epochs is None and share / total * recipe.train.steps < 1 - 1e-9:
             raise RecipeError(
                 f"stages.shares leave FCN-{stride}s {share / total * recipe.train.steps:.2g} of "
                 f"{recipe.train.steps} steps",

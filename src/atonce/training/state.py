@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -15,7 +17,19 @@ from atonce.errors import TrainingError, option
 from atonce.model.fcn import FCN
 from atonce.recipes import FCNConfig
 from atonce.safetensors_writer import save_tensors
+from atonce.training.losses import Losses
 from atonce.training.optimizers import MovingAverage
+
+
+class StepsSinceLog(TypedDict):
+    """The content of `RunProgress.steps_since_log`, see `StepLog.to_json`."""
+
+    losses: list[dict[str, float | None]]
+    confusion: list[list[int]]
+    lr: float
+    seconds: float
+    waited: float
+    run_seconds: float
 
 
 @dataclass
@@ -34,6 +48,7 @@ class RunProgress:
         teacher: sha256 of the model file that it learns from, beside the masks.
         steps_since_log: what `StepLog` has measured since the last line of log.jsonl.
         sessions: the calls that the run is made of, the first one first; see `atonce.provenance.Session`.
+        validation_due: whether the run was stopped when it came to a validation, which it goes on with.
     """
 
     model: dict[str, Any]
@@ -47,6 +62,7 @@ class RunProgress:
     teacher: str | None = None
     steps_since_log: dict[str, Any] = field(default_factory=dict)
     sessions: list[dict[str, Any]] = field(default_factory=list)
+    validation_due: bool = False
 
     @property
     def logged(self) -> int:
@@ -113,11 +129,31 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[RunProgress, dict[str, str
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             found: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys() if with_tensors}  # noqa: SIM118
-        progress = RunProgress(**json.loads(metadata["progress"]))
-        FCNConfig.model_validate(progress.model)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        progress = _parse_progress(metadata["progress"])
+        int(metadata.get("averages", 0))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError):
         raise TrainingError(f"{path} is damaged or not a training state", "the state of a run") from None
     return progress, metadata, found
+
+
+def _parse_progress(text: str) -> RunProgress:
+    """Read a `RunProgress` from JSON. Raises TypeError or ValueError: another type, or a number that cannot be."""
+    progress = RunProgress(**json.loads(text))
+    TypeAdapter(RunProgress).validate_python(asdict(progress), strict=True)
+    FCNConfig.model_validate(progress.model)
+    counts = (progress.step, progress.best_step, progress.stage, progress.stage_began, progress.seconds)
+    rows = [row.get("step") for row in progress.validations]
+    if min(counts) < 0 or not math.isfinite(progress.seconds) or not math.isfinite(progress.best_mean_iou):
+        raise ValueError("a negative or infinite number")
+    if log := progress.steps_since_log:
+        losses: Any = TypeAdapter(StepsSinceLog).validate_python(log, strict=True)["losses"]
+        if not all(each.keys() == {field.name for field in fields(Losses)} for each in losses):
+            raise ValueError("losses of another kind")
+    if not all(type(step) is int and 0 <= step <= progress.step for step in rows):
+        raise ValueError("a validation without its step")
+    if progress.best_mean_iou >= 0 and not rows:
+        raise ValueError("a best validation, and no validation")
+    return progress
 
 
 def _require_same(

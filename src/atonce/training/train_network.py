@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -100,8 +100,9 @@ def train(
         data: the folder of the data set; its format is recognised.
         recipe: a shipped recipe's name, a YAML file, or a `Recipe`; None takes the one for the data's format.
         out: the run folder; None for runs/<data>-<recipe>.
-        weights: pretrained VGG-16: a file or a name (`atonce weights list`); "none" starts afresh; None leaves it to
-            the recipe.
+        weights: pretrained VGG-16: a file or a name (`atonce weights list`); or a model file or run folder of one's own
+            to go on from, whose network is taken as it is where the recipe's author or `overrides` set no other one;
+            "none" starts afresh; None leaves it to the recipe.
         overrides: changes to the recipe, {"optim.lr": 1e-4} or ["optim.lr=1e-4"].
         seed: of all that is random; None leaves it to the recipe.
         max_minutes: stop after this time at the latest.
@@ -124,7 +125,8 @@ def train(
     Raises:
         UserError: of the kind that fits; nothing has been trained or overwritten then.
         TrainingError: the loss or the gradient is not finite; what was saved before is kept.
-        KeyboardInterrupt: Ctrl-C; the state has been saved.
+        KeyboardInterrupt: Ctrl-C, or its subclass `atonce.signals.Terminated`: SIGTERM or SIGHUP. From the first step
+            on, the state has been saved.
     """
     session = provenance.begin_session()
     folder, chosen = choose_run(
@@ -143,10 +145,12 @@ def train(
         seed=seed,
         max_minutes=max_minutes,
     )
-    with _callback(callbacks, progress=progress) as callback:
-        run = set_up(chosen, Path(data), folder, resume=resume, device=device, session=session, callback=callback)
-        fit(run, callback)
-    evaluation = _evaluate_best(run, session, progress=progress) if run.is_main else None
+    with ExitStack() as stack:
+        with _callback(callbacks, progress=progress) as callback:
+            run = set_up(chosen, Path(data), folder, resume=resume, device=device, session=session, callback=callback)
+            stack.enter_context(run.lock)
+            fit(run, callback)
+        evaluation = _evaluate_best(run, session, progress=progress) if run.is_main else None
     return TrainedRun(
         folder=folder,
         evaluation=evaluation,
@@ -168,7 +172,8 @@ def run_training(
     """
     callback = callback or Callback()
     run = set_up(recipe, data, out, resume=resume, callback=callback)
-    fit(run, callback)
+    with run.lock:
+        fit(run, callback)
     return run
 
 

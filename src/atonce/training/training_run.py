@@ -20,6 +20,7 @@ from atonce.recipes import Recipe
 from atonce.training.distillation import Teacher
 from atonce.training.optimizers import MovingAverage, build_optimizer
 from atonce.training.run_folder import RunFolder
+from atonce.training.run_lock import RunLock
 from atonce.training.stages import Stage, extend_to_stride
 from atonce.training.state import RunProgress, save_state
 
@@ -31,6 +32,7 @@ class TrainingRun:
     Attributes:
         recipe: what the run goes by.
         folder: where its files are.
+        lock: the right to write there; a context that gives it back, to be left when the run's last file is written.
         dataset: what it learns from.
         accelerator: device, processes and precision.
         model: the network itself.
@@ -50,6 +52,7 @@ class TrainingRun:
 
     recipe: Recipe
     folder: RunFolder
+    lock: RunLock
     dataset: Dataset
     accelerator: Accelerator
     model: FCN
@@ -102,7 +105,7 @@ class TrainingRun:
         return ModelFile(
             self.model,
             labels_with_mask_values(self.dataset),
-            InputSize(self.recipe.data.scale, self.recipe.data.max_side),
+            InputSize.of_recipe(self.recipe.data),
             training_data=self.about_data,
             recipe=self.recipe.model_dump(mode="json"),
         )
@@ -120,6 +123,13 @@ class TrainingRun:
         if not self.may_stop:
             return False
         return bool(self.from_main(1.0 if self.stop_reason else 0.0))
+
+    def in_any_process(self, *, asked: bool) -> bool:
+        """Tell whether something is true in any process, so that all decide alike."""
+        if self.world == 1:
+            return asked
+        number = torch.tensor(1.0 if asked else 0.0, device=self.accelerator.device)
+        return float(self.accelerator.reduce(number, "sum")) > 0
 
     def from_main(self, value: float) -> float:
         """Broadcast the first process's number, so that all processes decide alike."""

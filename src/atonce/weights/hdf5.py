@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -13,10 +13,18 @@ from atonce.extras import require_extra
 
 _LARGEST = 1 << 30
 """The largest array that is read, in bytes; fc1, the largest of VGG-16, has 411 million."""
+_LARGEST_FILE = 2 << 30
+"""The largest size of all arrays together, in bytes: HDF5 compresses, and what it never wrote it fills in."""
 
 
-def read_hdf5(path: Path) -> dict[str, Tensor]:
+def read_hdf5(path: Path, content: IO[bytes] | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the arrays of floating point numbers, by their paths inside the file; an optimiser's arrays are left out.
+
+    Args:
+        content: the file where it is not at `path` itself, but a member of the archive there.
+
+    Returns:
+        The arrays; and the names of layers that Keras 3 notes beside them: layers/conv2d_3 -> block2_conv2.
 
     Raises:
         WeightsError: the file is damaged, refers to other files, or claims to hold arrays that are larger than any of
@@ -25,17 +33,25 @@ def read_hdf5(path: Path) -> dict[str, Tensor]:
     """
     h5py = require_extra("h5py", f"{path}, an HDF5 file of Keras,", "keras")
     found: dict[str, Any] = {}
+    noted: dict[str, str] = {}
 
-    def visit(name: str, item: object) -> None:
+    def visit(name: str, item: Any) -> None:
+        if name.endswith("/vars") and isinstance(layer := item.attrs.get("name"), str):
+            noted[name.removesuffix("/vars")] = layer
         wanted = isinstance(item, h5py.Dataset) and item.dtype.kind == "f"
         if wanted and not name.startswith("optimizer"):
             found[name] = item
 
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(content or path, "r") as file:
             # Follows no links: neither symbolic ones nor those into other files.
             file.visititems(visit)
-            return {name: _read(path, name, dataset) for name, dataset in found.items()}
+            for name, dataset in found.items():
+                if dataset.nbytes > _LARGEST:
+                    raise WeightsError(f"{path}: {name} has the shape {dataset.shape}", "VGG-16's shapes")
+            if sum(dataset.nbytes for dataset in found.values()) > _LARGEST_FILE:
+                raise WeightsError(f"{path} claims to hold more than {_LARGEST_FILE >> 20} MiB", "a VGG-16's arrays")
+            return {name: _read(path, name, dataset) for name, dataset in found.items()}, noted
     except (OSError, RuntimeError, ValueError, KeyError):
         raise WeightsError(f"{path} is damaged", "an HDF5 file of Keras", "fetch it again") from None
 
@@ -43,6 +59,4 @@ def read_hdf5(path: Path) -> dict[str, Tensor]:
 def _read(path: Path, name: str, dataset: Any) -> Tensor:
     if dataset.external or dataset.is_virtual:
         raise WeightsError(f"{path}: {name} lies in another file", "arrays in the file itself")
-    if dataset.nbytes > _LARGEST:
-        raise WeightsError(f"{path}: {name} has the shape {dataset.shape}", "VGG-16's shapes")
     return torch.from_numpy(dataset[()])

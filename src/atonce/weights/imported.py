@@ -27,6 +27,10 @@ class ImportedWeights:
         layout: the importer that read them.
         head_scale: the factor on pool5 that fc6 was trained with.
         network: the variant that the tensors are, where they make a complete one.
+        classes: the names of the classes of a complete network, in the order of its scores; empty where the file does
+            not name them.
+        scales_known_from: what in the file says how a complete FCN-8s was trained, so with which skip scales; "" where
+            nothing does, and they are an assumption.
     """
 
     tensors: Mapping[str, Tensor]
@@ -34,6 +38,8 @@ class ImportedWeights:
     layout: str
     head_scale: float = 1.0
     network: FCNConfig | None = None
+    classes: tuple[str, ...] = ()
+    scales_known_from: str = ""
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -57,13 +63,26 @@ class ImportedWeights:
         head = f"fc6 and fc7 of {self.head_width}" if self.head_width else "no fc6 and fc7"
         lines = [f"layout   {self.layout}", f"layers   {convolutions} convolutions, {head}; all values finite"]
         if network := self.network:
-            trained = f", skip scales {network.skip_scales}" if network.stride == 8 else ""
+            known = f" ({self.scales_known_from})" if self.scales_known_from else ""
+            trained = f", skip scales {network.skip_scales}{known}" if network.stride == 8 else ""
             lines.append(
                 f"network  FCN-{network.stride}s, {self.num_classes} classes, {network.upsampling} upsampling{trained}"
             )
         expects = self.preprocessing
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (expects.mean, expects.std))
         return "\n".join([*lines, f"input    RGB 0..255, minus ({mean}), divided by ({std})"])
+
+
+def scope_of(file: WeightsFile, variable: str) -> str | None:
+    """The scope below which a checkpoint has a variable, "a/b/", or "" outside of one; None without the variable.
+
+    Raises:
+        WeightsError: it is there in several scopes, and not outside of one.
+    """
+    scopes = [key.removesuffix(variable) for key in file.tensors if key == variable or key.endswith(f"/{variable}")]
+    if len(scopes) > 1 and "" not in scopes:
+        raise WeightsError(f"{file.path} holds {len(scopes)} of VGG-16, in {' and in '.join(scopes[:4])}", "one VGG-16")
+    return "" if "" in scopes else scopes[0] if scopes else None
 
 
 def unchanged(tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pretrained weights by name: their addresses, their sha256, the folder in which downloads are kept.
+"""Pretrained weights by name: their addresses, their sha256, the folder of downloads, which resume where they broke.
 
 Nothing here imports torch before a file is looked for: a mistyped name is refused at once.
 """
@@ -6,23 +6,45 @@ Nothing here imports torch before a file is looked for: a mistyped name is refus
 from __future__ import annotations
 
 import os
+import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import IO
 
 from atonce.errors import StorageError, WeightsError
+from atonce.model_location import find_model_file
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, sha256_of, storage_errors
 from atonce.text import did_you_mean, similar_file
+from atonce.weights.checkpoint_files import checkpoint_prefix
 
-EXPECTED = "a weights file (.pth, .safetensors or .h5)"
+EXPECTED = "a weights file (`atonce weights list` names the kinds)"
 """The words for what is read, in messages."""
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _BLOCK = 1 << 20
 _TIMEOUT = 30  # seconds without a byte
+_WAITS = (1.0, 2.0, 4.0, 8.0)
+"""Seconds before each further attempt, where attempts fail one after the other; the first two where none ever got a
+byte: then there is no connection, rather than a bad one."""
+_TEMPORARY = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+"""Answers after which it may help to ask again."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +100,7 @@ def cache_folder() -> Path:
 
 
 def find_weights(source: str | Path, progress: ProgressCallback | None = None) -> Path:
-    """Find the file of a registry name, downloaded where need be, or of a path.
+    """Find the file of a registry name, downloaded where need be, or of a path; of a run folder its model.
 
     Args:
         progress: called with the bytes downloaded and all bytes.
@@ -89,7 +111,7 @@ def find_weights(source: str | Path, progress: ProgressCallback | None = None) -
     entry = REGISTRY.get(str(source))
     if entry:
         return fetch(entry, progress)
-    path = Path(source)
+    path = find_model_file(source)
     if not path.suffix:
         require_weights(source)
     return path
@@ -99,10 +121,10 @@ def require_weights(source: str | Path) -> None:
     """Refuse a name or a path that cannot be weights, without reading or downloading any.
 
     Raises:
-        WeightsError: neither a registry name nor a path where something lies.
+        WeightsError: neither a registry name nor a path where something lies, nor the prefix of a checkpoint.
     """
     path = Path(source)
-    if str(source) in REGISTRY or path.exists():
+    if str(source) in REGISTRY or path.exists() or checkpoint_prefix(path) is not None:
         return
     if path.suffix:
         raise WeightsError(f"{path} does not exist", EXPECTED, similar_file(path))
@@ -147,40 +169,125 @@ def verify_sha256(path: Path, entry: PretrainedWeights) -> str:
 
 
 def _download(entry: PretrainedWeights, path: Path, progress: ProgressCallback | None) -> None:
-    """Fetch, check, and only then give the file its name: whoever finds it there may trust it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Fetch, check, and only then give the file its name: whoever finds it there may trust it.
+
+    What came before a connection broke stays beside it as `.NAME.part`, for the next attempt, here or in another run.
+    """
+    part = path.with_name(f".{path.name}.part")
+    of_use = False
     try:
         # The file first: where it cannot be written, the network need not be asked.
-        with storage_errors(path), part.open("wb") as file, _open(entry, path) as response:
-            total = int(response.headers.get("Content-Length") or 0)
-            while block := _read(response, entry, path):
-                file.write(block)
-                if progress:
-                    progress(file.tell(), total)
-            done = file.tell()
-        # A connection that breaks off looks like the end of the file.
-        if done < total:
-            raise _unreachable(entry, path, f"the connection broke off after {done} of {total} bytes")
-        found = sha256_of(part)
-        if not found.startswith(entry.sha256):
-            raise WeightsError(
-                f"{entry.url} gave a file with sha256 {found[:16]}...",
-                f"{entry.sha256[:16]}...",
-                f"try again, or fetch it elsewhere and put it at {path}",
-            )
-        with storage_errors(path):
+        with storage_errors(path), part.open("ab") as file:
+            _wait_for_others(file)
+            if path.is_file():  # one of them has been faster
+                return
+            of_use = True
+            resumed = file.seek(0, os.SEEK_END) > 0
+            _fetch_rest(entry, path, file, progress)
+            found = _sha256(file, part)
+            if resumed and not found.startswith(entry.sha256):
+                # The beginning was damaged, or of another file.
+                file.truncate(0)
+                _fetch_rest(entry, path, file, progress)
+                found = _sha256(file, part)
+            of_use = False
+            if not found.startswith(entry.sha256):
+                raise WeightsError(
+                    f"{entry.url} gave a file with sha256 {found[:16]}...",
+                    f"{entry.sha256[:16]}...",
+                    f"try again, or fetch it elsewhere and put it at {path}",
+                )
             part.replace(path)
     finally:
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            if not of_use or part.stat().st_size == 0:
+                part.unlink(missing_ok=True)
 
 
-def _open(entry: PretrainedWeights, path: Path) -> HTTPResponse:
+def _wait_for_others(file: IO[bytes]) -> None:
+    """Wait until no other process downloads into a file: of several that want the same one, one fetches it."""
+    if fcntl is not None:
+        with suppress(OSError):  # file systems without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _sha256(file: IO[bytes], path: Path) -> str:
+    file.flush()
+    return sha256_of(path)
+
+
+def _fetch_rest(entry: PretrainedWeights, path: Path, file: IO[bytes], progress: ProgressCallback | None) -> None:
+    """Append to a file what is missing of it, and begin again where the connection breaks.
+
+    Raises:
+        WeightsError: the server refuses, or several attempts in a row have not brought a byte.
+    """
+    failures, anything = 0, False
+    while True:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            _append(entry, path, file, progress)
+            return
+        except _Refused as refused:
+            raise refused.error from None
+        except WeightsError:
+            came = file.tell() > before
+            failures, anything = (1 if came else failures + 1), anything or came
+            waits = _WAITS if anything else _WAITS[:2]
+            if failures > len(waits):
+                raise
+            time.sleep(waits[failures - 1])
+
+
+def _append(entry: PretrainedWeights, path: Path, file: IO[bytes], progress: ProgressCallback | None) -> None:
+    """Ask once for what follows the end of a file, and append it."""
+    done = file.tell()
+    response = _open(entry, path, done)
+    if response is None:
+        return
+    with response:
+        if response.status == HTTPStatus.OK and done:
+            # A server that does not know ranges sends everything.
+            file.truncate(0)
+            done = file.seek(0)
+        length = int(response.headers.get("Content-Length") or 0)
+        total = done + length if length else 0
+        while block := _read(response, entry, path):
+            file.write(block)
+            done += len(block)
+            if progress:
+                progress(done, total)
+    # A connection that breaks off looks like the end of the file.
+    if done < total:
+        raise _unreachable(entry, path, f"the connection broke off after {done} of {total} bytes")
+
+
+class _Refused(Exception):
+    """The server's answer is no: to ask again would not help."""
+
+    def __init__(self, error: WeightsError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _open(entry: PretrainedWeights, path: Path, start: int) -> HTTPResponse | None:
+    """Ask for a file from its byte `start` on; None where it ends there.
+
+    Raises:
+        _Refused: the answer is no.
+        WeightsError: there is none, or one that says to ask again.
+    """
+    request = urllib.request.Request(entry.url, headers={"Range": f"bytes={start}-"} if start else {})
     try:
-        response: HTTPResponse = urllib.request.urlopen(entry.url, timeout=_TIMEOUT)
+        response: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
-        raise _unreachable(entry, path, f"the server says {error.code} {error.reason}") from None
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
+            return None
+        failure = _unreachable(entry, path, f"the server says {error.code} {error.reason}")
+        if error.code in _TEMPORARY:
+            raise failure from None
+        raise _Refused(failure) from None
     except (OSError, HTTPException) as error:
         raise _unreachable(entry, path, str(getattr(error, "reason", error))) from None
     return response

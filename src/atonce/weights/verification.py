@@ -11,6 +11,7 @@ from atonce.storage import sha256_of
 from atonce.weights import REGISTRY, find_weights, read_weights
 from atonce.weights.imported import ImportedWeights
 from atonce.weights.registry import PretrainedWeights, cache_folder, verify_sha256
+from atonce.weights.tensor_files import files_of
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class FileCheck:
 
     Attributes:
         weights: the tensors.
-        sha256: the file's.
+        sha256: the file's; that of all files of a checkpoint one after the other, the index first.
         published_as: the registry entry with that sha256, where there is one.
     """
 
@@ -72,6 +73,6 @@ def verify_file(source: str | Path) -> FileCheck:
         WeightsError: it is missing, damaged, of an unknown layout, or not a VGG-16.
     """
     path = find_weights(source)
-    weights, digest = read_weights(path), sha256_of(path)
+    weights, digest = read_weights(path), sha256_of(*files_of(path))
     names = [entry.name for entry in REGISTRY.values() if digest.startswith(entry.sha256)]
     return FileCheck(weights, digest, names[0] if names else None)

@@ -107,6 +107,37 @@ def test_keys_that_are_not_its_are_all_named(staged: Checkpoint, tmp_path: Path)
         read_weights(tmp_path / "f.pth")
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("told_by", ["arch", "name"])
+@pytest.mark.parametrize("name", ["FCN8s", "FCN8sAtOnce"])
+def test_the_checkpoint_says_how_it_was_trained(name: str, told_by: str, tmp_path: Path, atonce: Command) -> None:
+    """Without a flag: taken for staged, an at-once network's pool3 would be ten thousand times too loud."""
+    file = (
+        "best.pth.tar"
+        if told_by == "arch"
+        else {"FCN8s": "fcn8s_from_caffe", "FCN8sAtOnce": "fcn8s-atonce_from_caffe"}[name]
+    )
+    built = save_checkpoint(name, tmp_path / f"{file}.pth")
+    if told_by == "arch":
+        # As pytorch-fcn's trainer saves it.
+        saved = torch.load(built.path, weights_only=True) | {
+            "arch": name,
+            "iteration": 5,
+            "best_mean_iu": np.float64(0.5),
+        }
+        torch.save(saved, built.path)
+    out = tmp_path / "model.safetensors"
+    ran = atonce("weights", "convert", built.path, "--out", out)
+    assert ran.code == 0 and ("trained at once, because of the name" in ran.err) == (file == "fcn8s-atonce_from_caffe")
+    # fcn8s_from_caffe says nothing either way: that assumption is still named.
+    assert ("add --at-once" in ran.err) == (name == "FCN8s" and told_by == "name")
+    logits = load(out, device="cpu")(picture()).logits
+    torch.testing.assert_close(logits, built.logits(picture()), atol=1e-4, rtol=0)
+    summary = atonce("weights", "verify", built.path).out
+    expected = "at-once" if name == "FCN8sAtOnce" else "unit"
+    assert f"skip scales {expected}" in summary and ("arch: " in summary) == (told_by == "arch")
+
+
 @pytest.fixture(scope="module", params=["FCN32s", "FCN16s"])
 def without_pool3(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return save_checkpoint(request.param, tmp_path_factory.mktemp("fcn") / "fcn.pth")

@@ -67,9 +67,12 @@ class BirdsEye:
         rectify[:3, :3] = values["R0_rect"]
         to_road[:3] = values["Tr_cam_to_road"]
         try:
-            projection = values["P2"] @ rectify @ np.linalg.inv(to_road)
+            with np.errstate(over="ignore", invalid="ignore"):
+                projection = values["P2"] @ rectify @ np.linalg.inv(to_road)
         except np.linalg.LinAlgError:
             raise DataError(f"{path}: Tr_cam_to_road cannot be inverted", "a rotation and a translation") from None
+        if not np.isfinite(projection).all():
+            raise DataError(f"{path}: P2, R0_rect and Tr_cam_to_road multiply to infinity", "matrices of a camera")
         return cls(projection[:, [0, 2, 3]])
 
     def __call__(self, image: ArrayLike) -> NDArray[Any]:
@@ -116,9 +119,11 @@ class BirdsEye:
         z = (Z_MAX - CELL / 2 - CELL * np.arange(ROWS)).astype(np.float32)
         ground = np.ones((3, ROWS, COLUMNS))
         ground[0], ground[1] = x[None, :], z[:, None]
-        u, v, w = self.homography @ ground.reshape(3, -1)
-        w = np.where(w > 0, w, np.nan)
-        return u / w, v / w
+        # What overflows is as far from the picture as what is behind the camera.
+        with np.errstate(over="ignore", invalid="ignore"):
+            u, v, w = self.homography @ ground.reshape(3, -1)
+            w = np.where(w > 0, w, np.nan)
+            return u / w, v / w
 
 
 def _read(path: Path) -> Mapping[str, Floats]:

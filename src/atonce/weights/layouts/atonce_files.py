@@ -1,4 +1,4 @@
-"""atonce .safetensors files as weights: a model file gives its trunk and head, a converted VGG-16 is nothing else."""
+"""atonce .safetensors files as weights: a model file is a complete network, a converted VGG-16 its trunk and head."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from atonce.errors import WeightsError
 from atonce.model.preprocessing import Preprocessing
 from atonce.model.vgg import TRUNK_LAYERS
+from atonce.recipes import FCNConfig
 from atonce.safetensors_writer import save_tensors
 from atonce.weights.imported import ImportedWeights, TensorSpec, take_tensors
 from atonce.weights.tensor_files import WeightsFile
@@ -30,21 +31,36 @@ def recognise(file: WeightsFile) -> str | None:
 
 
 def read(file: WeightsFile) -> ImportedWeights:
-    """Read trunk, head and preprocessing. Score layers belong to the classes of their training and are left out.
+    """Read the network of a model file with the names of its classes, or the trunk and head of a converted VGG-16.
 
     Raises:
-        WeightsError: tensors missing, unexpected or not finite.
+        WeightsError: tensors missing, unexpected or not finite; a description that is none.
     """
+    network, classes = _described(file)
     layers = [f"trunk.{name}" for name in TRUNK_LAYERS]
     if any(key.startswith("head.") for key in file.tensors):
         layers += ["head.fc6", "head.fc7"]
+    if network:
+        layers += ["score_fc7", *(f"score_pools.pool{pool}" for pool in network.skips)]
     keys = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")] + list(_NORMALISE.values())
+    if network and network.upsampling == "learned":
+        keys += [f"{name}.weight" for name in (*(f"up_pools.pool{pool}" for pool in network.skips), "up_output")]
     specs = [TensorSpec(key, key, (1, 3, 1, 1) if key in _NORMALISE.values() else None) for key in keys]
     tensors = take_tensors(
         file, specs, ignored=lambda key: key.startswith(("score_", "up_")), network="a network of atonce"
     )
+    if network and len(tensors["score_fc7.bias"]) != len(classes):
+        found = f"{file.path} scores {len(tensors['score_fc7.bias'])} classes and names {len(classes)}"
+        raise WeightsError(found, "a name for each")
     mean, std = (_triple(tensors.pop(key)) for key in _NORMALISE.values())
-    return ImportedWeights(tensors, Preprocessing(mean, std), LAYOUT, head_scale=_head_scale(file))
+    return ImportedWeights(
+        tensors,
+        Preprocessing(mean, std),
+        LAYOUT,
+        head_scale=1.0 if network is None or network.head_scale == "calibrate" else network.head_scale,
+        network=network,
+        classes=classes,
+    )
 
 
 def write_trunk(imported: ImportedWeights, path: Path, source: Mapping[str, Any]) -> None:
@@ -74,14 +90,15 @@ def write_trunk(imported: ImportedWeights, path: Path, source: Mapping[str, Any]
     save_tensors(path, tensors, metadata)
 
 
-def _head_scale(file: WeightsFile) -> float:
-    """Read the factor on pool5 from a model file's description; 1 where there is none."""
+def _described(file: WeightsFile) -> tuple[FCNConfig | None, tuple[str, ...]]:
+    """Read the variant and the names of the classes from a model file's description; None and () without one."""
     if _MODEL_KEY not in file.metadata:
-        return 1.0
+        return None, ()
     try:
-        value = json.loads(file.metadata[_MODEL_KEY])["architecture"]["head_scale"]
-        return 1.0 if value == "calibrate" else float(value)
-    except (ValueError, KeyError, TypeError):
+        data = json.loads(file.metadata[_MODEL_KEY])
+        classes = tuple(str(name) for name in data["labels"]["names"])
+        return FCNConfig.model_validate(data["architecture"]), classes
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise WeightsError(f"{file.path} describes a network unknown here", "a model file of atonce") from None
 
 

@@ -8,14 +8,11 @@ Published as vgg16_weights_tf_dim_ordering_tf_kernels.h5 and ..._notop.h5, with 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-
-from torch import Tensor
 
 from atonce.errors import WeightsError
 from atonce.model.preprocessing import CAFFE_VGG
-from atonce.model.vgg import VGG16_CHANNELS
-from atonce.weights.imported import POOL5, ImportedWeights, TensorSpec, reverse_inputs, take_tensors
+from atonce.weights.channels_last import head_specs, trunk_specs
+from atonce.weights.imported import ImportedWeights, take_tensors
 from atonce.weights.tensor_files import WeightsFile
 
 LAYOUT = "keras"
@@ -41,9 +38,13 @@ def read(file: WeightsFile) -> ImportedWeights:
     found = _find(file)
     if ("block3_conv4", "weight") in found:
         raise WeightsError(f"{file.path} holds VGG-19", "VGG-16")
-    specs = list(_trunk(found))
-    if _has_head(file.tensors, found):
-        specs += _head(found, len(file.tensors[found["fc1", "bias"]]))
+
+    def key_of(layer: str, part: str) -> str:
+        """The path that an array has; where it is missing, the one that Keras would give it."""
+        theirs, name = _layer_name(layer), "kernel" if part == "weight" else "bias"
+        return found.get((theirs, part), _NEWER.format(layer=theirs, part=name))
+
+    specs = [*trunk_specs(key_of, blue_first=True), *head_specs(file, key_of)]
     remedy = ""
     first = file.tensors.get(found.get(("block1_conv1", "weight"), ""))
     if first is not None and first.shape == (64, 3, 3, 3):
@@ -76,46 +77,6 @@ def _find(file: WeightsFile) -> dict[tuple[str, str], str]:
     return found
 
 
-def _key(found: Mapping[tuple[str, str], str], layer: str, part: str) -> str:
-    """The path that an array has; where it is missing, the one that Keras would give it."""
-    name = "kernel" if part == "weight" else "bias"
-    return found.get((layer, part), _NEWER.format(layer=layer, part=name))
-
-
-def _trunk(found: Mapping[tuple[str, str], str]) -> Iterator[TensorSpec]:
-    for name, (outputs, inputs) in VGG16_CHANNELS.items():
-        layer = name.replace("conv", "block").replace("_", "_conv")
-        convert = _first_kernel if name == "conv1_1" else _kernel
-        yield TensorSpec(f"trunk.{name}.weight", _key(found, layer, "weight"), (3, 3, inputs, outputs), convert)
-        yield TensorSpec(f"trunk.{name}.bias", _key(found, layer, "bias"), (outputs,))
-
-
-def _head(found: Mapping[tuple[str, str], str], width: int) -> Iterator[TensorSpec]:
-    yield TensorSpec("head.fc6.weight", _key(found, "fc1", "weight"), (25088, width), _fc6)
-    yield TensorSpec("head.fc6.bias", _key(found, "fc1", "bias"), (width,))
-    yield TensorSpec("head.fc7.weight", _key(found, "fc2", "weight"), (width, width), lambda w: w.T[:, :, None, None])
-    yield TensorSpec("head.fc7.bias", _key(found, "fc2", "bias"), (width,))
-
-
-def _has_head(tensors: Mapping[str, Tensor], found: Mapping[tuple[str, str], str]) -> bool:
-    """Tell whether fc1 and fc2 are VGG-16's: many a network of one's own has an fc1 too."""
-    if not {(layer, part) for layer in ("fc1", "fc2") for part in ("weight", "bias")} <= found.keys():
-        return False
-    width = len(tensors[found["fc1", "bias"]])
-    shapes = tensors[found["fc1", "weight"]].shape, tensors[found["fc2", "weight"]].shape
-    return shapes == ((25088, width), (width, width))
-
-
-def _kernel(kernel: Tensor) -> Tensor:
-    """Turn a kernel (H, W, in, out) into (out, in, H, W)."""
-    return kernel.permute(3, 2, 0, 1)
-
-
-def _first_kernel(kernel: Tensor) -> Tensor:
-    return reverse_inputs(_kernel(kernel))
-
-
-def _fc6(columns: Tensor) -> Tensor:
-    """Turn fc1, (25088, out) over pool5 laid flat as (H, W, C), into a kernel (out, C, 7, 7)."""
-    channels, height, width = POOL5
-    return _kernel(columns.reshape(height, width, channels, -1))
+def _layer_name(layer: str) -> str:
+    """Keras' name for a layer: conv1_1 is block1_conv1, fc6 is fc1."""
+    return {"fc6": "fc1", "fc7": "fc2"}.get(layer, layer.replace("conv", "block").replace("_", "_conv"))

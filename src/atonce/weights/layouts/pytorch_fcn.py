@@ -5,6 +5,7 @@ They take BGR minus the mean of the authors' voc_layers.py; conv1_1 is turned to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -25,6 +26,11 @@ LAYOUT = "pytorch-fcn"
 _UPSAMPLING_TO_PIXELS = {32: "upscore", 16: "upscore16", 8: "upscore8"}
 _UPSAMPLING_TO_POOL = {4: "upscore2", 3: "upscore_pool4"}
 
+FILE_NAME = "the file's name"
+"""The evidence that the published FCN8sAtOnce was trained at once."""
+_AT_ONCE_NAME = re.compile(r"fcn[-_]?8s[-_]?at[-_]?once", re.IGNORECASE)
+"""The part of a name that says so: the published checkpoint is called fcn8s-atonce_from_caffe.pth."""
+
 
 def recognise(file: WeightsFile) -> str | None:
     """The layout's name where a convolution is called conv1_1, as in Caffe, and the scores score_fr; None otherwise."""
@@ -32,14 +38,46 @@ def recognise(file: WeightsFile) -> str | None:
 
 
 def read(file: WeightsFile) -> ImportedWeights:
-    """Read a complete network, taken to be trained in stages; `trained_at_once` makes it the other one.
+    """Read a complete network; see `read_network`.
 
-    Upsampling kernels that interpolate bilinearly, each class by itself, become fixed ones.
+    Its keys are the same whether an FCN-8s was trained in stages or at once. The checkpoints of pytorch-fcn's trainer
+    say which, `arch: FCN8sAtOnce`; of the published ones only the file's name does. Without either it is taken to be
+    trained in stages, and `trained_at_once` makes it the other one.
 
     Raises:
         WeightsError: tensors missing, unexpected, of wrong shape or not finite.
     """
-    stride = next((s for s, name in _UPSAMPLING_TO_PIXELS.items() if f"{name}.weight" in file.tensors), None)
+    imported = read_network(file, LAYOUT)
+    assert imported.network is not None
+    if imported.network.stride != 8:
+        return imported
+    if arch := file.metadata.get("arch"):
+        known = {"FCN8s": False, "FCN8sAtOnce": True}.get(arch.rpartition(".")[2])
+        if known is not None:
+            imported = replace(imported, scales_known_from=f"arch: {arch[:40]}")
+            return trained_at_once(imported) if known else imported
+    if _AT_ONCE_NAME.search(file.path.name):
+        return trained_at_once(replace(imported, scales_known_from=FILE_NAME))
+    return imported
+
+
+def stride_of(file: WeightsFile) -> int | None:
+    """The stride of the FCN in a file, by the layer that upsamples to pixels; None where there is no such layer."""
+    return next((s for s, name in _UPSAMPLING_TO_PIXELS.items() if f"{name}.weight" in file.tensors), None)
+
+
+def read_network(file: WeightsFile, layout: str) -> ImportedWeights:
+    """Read a complete network whose layers have the names of the authors' nets, with skip scales of 1.
+
+    Upsampling kernels that interpolate bilinearly, each class by itself, become fixed ones.
+
+    Args:
+        layout: the name of the layout that the file is of.
+
+    Raises:
+        WeightsError: tensors missing, unexpected, of wrong shape or not finite.
+    """
+    stride = stride_of(file)
     if stride is None:
         raise WeightsError(
             f"{file.path} holds no upsampling of scores to pixels",
@@ -54,7 +92,7 @@ def read(file: WeightsFile) -> ImportedWeights:
     if all(_is_bilinear(tensors[spec.name]) for spec in _upsampling(network, classes)):
         network = network.model_copy(update={"upsampling": "fixed"})
         tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("up_")}
-    return ImportedWeights(tensors, CAFFE_FCN, LAYOUT, network=network)
+    return ImportedWeights(tensors, CAFFE_FCN, layout, network=network)
 
 
 def trained_at_once(imported: ImportedWeights) -> ImportedWeights:

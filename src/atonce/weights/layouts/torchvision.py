@@ -68,7 +68,7 @@ def recognise(file: WeightsFile) -> str | None:
     classifier = file.tensors.get("classifier.0.weight")
     if classifier is not None:
         return FEATURES if classifier.isnan().all() else V1
-    _refuse_variants(file)
+    refuse_variants(file)
     raise WeightsError(
         f"{file.path} holds the convolutions of a VGG-16 of unknown origin, so its preprocessing is unknown",
         "published weights, or a classifier with them",
@@ -83,15 +83,15 @@ def read(file: WeightsFile, layout: str) -> ImportedWeights:
     Raises:
         WeightsError: another VGG, or tensors missing, unexpected, of wrong shape or not finite.
     """
-    _refuse_variants(file)
-    specs = list(_trunk(layout))
+    refuse_variants(file)
+    specs = list(trunk_specs(layout))
     if _has_head(file.tensors, layout):
         specs += _head(len(file.tensors["classifier.0.bias"]))
     tensors = take_tensors(file, specs, ignored=lambda key: key.startswith("classifier."), network="VGG-16")
     return ImportedWeights(tensors, TORCHVISION if layout == V1 else CAFFE_VGG, layout)
 
 
-def _trunk(layout: str) -> Iterator[TensorSpec]:
+def trunk_specs(layout: str) -> Iterator[TensorSpec]:
     for name, index in _INDICES.items():
         outputs, inputs = VGG16_CHANNELS[name]
         convert = reverse_inputs if layout == CAFFE and name == "conv1_1" else unchanged
@@ -110,14 +110,14 @@ def _head(width: int) -> Iterator[TensorSpec]:
 def _has_head(tensors: Mapping[str, Tensor], layout: str) -> bool:
     """Tell whether the classifier begins as VGG-16's does, and is not the NaN that FEATURES is published with."""
     first, second = tensors.get("classifier.0.weight"), tensors.get("classifier.3.weight")
-    if first is None or second is None:
+    if first is None or second is None or not first.ndim == second.ndim == 2:
         return False
     if first.shape != (len(first), 25088) or second.shape != (len(first), len(first)):
         return False
     return layout != FEATURES or not bool(first.isnan().all())
 
 
-def _refuse_variants(file: WeightsFile) -> None:
+def refuse_variants(file: WeightsFile) -> None:
     """Refuse the file of another VGG, a mistake that deserves more than a list of keys."""
     found = {key for key, tensor in file.tensors.items() if key.startswith("features.") and tensor.ndim == 4}
     if any(key.startswith("features.") and key.endswith("running_mean") for key in file.tensors):

@@ -1,0 +1,66 @@
+"""SIGTERM and SIGHUP as an exception, so that a job that is ended by its scheduler cleans up as after Ctrl-C.
+
+Slurm and Kubernetes send SIGTERM before they kill, a terminal or an ssh connection that is closed sends SIGHUP.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+
+TERMINATION_SIGNALS = tuple(number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)))
+"""Those that end a program and leave it time to save its work; Windows has no SIGHUP."""
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal has ended the program; a KeyboardInterrupt, so that whoever saves at Ctrl-C saves then, too.
+
+    Attributes:
+        signal: its number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"ended by {signal.Signals(number).name}")
+        self.signal = number
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return the exit code of a program that was ended: 128 and the signal's number, 130 for Ctrl-C."""
+    return 128 + (error.signal if isinstance(error, Terminated) else signal.SIGINT)
+
+
+def raise_terminated(number: int, frame: FrameType | None = None) -> None:
+    """Raise `Terminated`; the handler of a signal."""
+    raise Terminated(number)
+
+
+def raise_at_termination() -> None:
+    """Have SIGTERM and SIGHUP raise `Terminated` in the main thread from now on.
+
+    Where they are ignored (nohup) or somebody else handles them, they are left as they are.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in TERMINATION_SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, raise_terminated)
+
+
+def leave_dead_terminal(descriptors: list[int]) -> None:
+    """Send what goes to a terminal that has been closed nowhere: writing there is an error, whoever writes.
+
+    Args:
+        descriptors: those of 1 (stdout) and 2 (stderr) that were terminals.
+    """
+    for descriptor in descriptors:
+        if not os.isatty(descriptor):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
+
+
+def terminal_descriptors() -> list[int]:
+    """Return those of 1 (stdout) and 2 (stderr) that are terminals."""
+    return [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]

@@ -1,0 +1,38 @@
+"""Drawing streets obeys Ctrl-C, and leaves no process behind whatever becomes of the one that draws."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.processes import children_of, interrupt, is_alive, start, wait_until
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to see processes in")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_drawing_ends_at_once_and_so_do_its_processes(tmp_path: Path, number: int, code: int) -> None:
+    process = start("streets", tmp_path / "out", "--train", "3000", "--val", "1")
+    wait_until(lambda: list(tmp_path.glob("out/train/images/*.png")), process)
+    children = children_of(process.pid)
+    began = time.monotonic()
+    if number == signal.SIGINT:
+        interrupt(process)
+    else:
+        os.kill(process.pid, number)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == code, said
+    assert time.monotonic() - began < 10
+    if number != signal.SIGKILL:
+        assert said.strip().splitlines()[-1] == (
+            "atonce: stopped; the scenes are not complete; the same command draws them anew"
+        )
+    assert "Traceback" not in said
+    end = time.monotonic() + 10
+    while any(map(is_alive, children)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not [child for child in children if is_alive(child)], "orphans"
