@@ -11,7 +11,7 @@ from atonce.data.images import FileError
 from atonce.data.mask_sources import Annotation
 from atonce.data.masks import percent
 from atonce.data.sampling import evenly_spaced
-from atonce.data.shapes import ShapeMask, covered_share
+from atonce.data.shape_masks import ShapeMask, covered_share
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX, LabelSpec
 from atonce.text import listing

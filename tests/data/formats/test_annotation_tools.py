@@ -16,7 +16,7 @@ from atonce.data.checks import check
 from atonce.data.dataset import Annotation, Dataset, Item
 from atonce.data.fingerprint import fingerprint
 from atonce.data.formats import open_dataset, recognise
-from atonce.data.shapes import decode_rle
+from atonce.data.shape_masks import decode_rle
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX
 from tests.data import annotation_trees as tools

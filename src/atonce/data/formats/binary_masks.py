@@ -14,7 +14,7 @@ from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import images_in, masks_in, no_mask, pair, sample_name
 from atonce.data.picture_index import entries_in
-from atonce.data.shapes import Shape, Shapes, dump_shapes
+from atonce.data.shape_masks import Shape, Shapes, dump_shapes
 from atonce.data.splits import complete_splits
 
 

@@ -27,7 +27,7 @@ from atonce.data.picture_index import (
     split_of,
     usual_files,
 )
-from atonce.data.shapes import Shape, Shapes, dump_shapes, polygon
+from atonce.data.shape_masks import Shape, Shapes, dump_shapes, polygon
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
 from atonce.text import count_of, listing

@@ -19,7 +19,7 @@ from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import no_mask
 from atonce.data.picture_index import PictureIndex, annotation_files, entries_in, read_json, split_of, usual_files
-from atonce.data.shapes import Shape, Shapes, dump_shapes
+from atonce.data.shape_masks import Shape, Shapes, dump_shapes
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
 from atonce.text import count_of, listing

@@ -27,7 +27,7 @@ from atonce.data.picture_index import (
     split_of,
     usual_files,
 )
-from atonce.data.shapes import Shape, Shapes, circle, dump_shapes, labels_of, polygon, thick_line
+from atonce.data.shape_masks import Shape, Shapes, circle, dump_shapes, labels_of, polygon, thick_line
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
 from atonce.text import count_of
@@ -35,7 +35,7 @@ from atonce.text import count_of
 _WORDS = (b'"shapes"', b'"imagePath"')
 _EXPECTED = "a file that labelme wrote"
 _LINE_WIDTH, _POINT_RADIUS = 10, 5
-"""In pixels: how labelme itself paints lines and points into masks."""
+"""Pixels with which labelme itself paints lines and points into masks."""
 
 
 class Labelme(DatasetFormat):

@@ -15,7 +15,7 @@ from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import sample_name
 from atonce.data.picture_index import usual_files
-from atonce.data.shapes import Shape, Shapes, dump_shapes, labels_of, polygon
+from atonce.data.shape_masks import Shape, Shapes, dump_shapes, labels_of, polygon
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
 from atonce.text import count_of, listing
