@@ -1,4 +1,4 @@
-"""What reaches the terminal: characters that it has, and no control codes out of somebody's file.
+"""Text for the terminal: characters that it has, and no control codes out of somebody's file.
 
 A file's or a class's name may hold escape sequences, which would move the cursor, recolour or overwrite what was said
 before. And a terminal, or a pipe on Windows, may know no more than 256 characters: Python then raises an error in the
