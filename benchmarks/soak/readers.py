@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -176,19 +177,23 @@ _TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 def torch_weights(_: Workspace) -> list[bytes]:
-    """Make VGG-16 as torchvision names it, of full shapes and a few hundred bytes a tensor: one number, repeated."""
+    """Make VGG-16 as torchvision names it, of full shapes: equal numbers need no space in a compressed zip."""
     numbers = iter(_TORCHVISION)
     names: dict[str, tuple[int, ...]] = {}
     for key, shape in _vgg(lambda b, i: f"{b}-{i}", lambda a, b: (b, a, 3, 3)).items():
         number = next(numbers)
         names |= {f"features.{number}.weight": shape, f"features.{number}.bias": (shape[0],)}
         del key
-    tensors = {name: torch.full((1,), 0.01).expand(shape) for name, shape in names.items()}
+    tensors = {name: torch.full(shape, 0.01) for name, shape in names.items()}
     found = []
     for content in (tensors, {"state_dict": {f"module.{k}": v for k, v in tensors.items()}, "epoch": 3}):
         file = io.BytesIO()
         torch.save(content, file)
-        found.append(file.getvalue())
+        small = io.BytesIO()
+        with zipfile.ZipFile(file) as before, zipfile.ZipFile(small, "w", zipfile.ZIP_DEFLATED) as after:
+            for entry in before.infolist():
+                after.writestr(entry.filename, before.read(entry))
+        found.append(small.getvalue())
     return found
 
 
