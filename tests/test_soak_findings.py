@@ -3,99 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
 
-from atonce.data.input_size import InputSize
 from atonce.data.pairing import list_lines
 from atonce.errors import DataError, UserError, WeightsError
-from atonce.inference import ExportedPredictor, load
-from atonce.labels import LabelSpec
-from atonce.metrics.kitti_road.birds_eye import BirdsEye
+from atonce.inference import ExportedPredictor
 from atonce.reports.run_files import read_run_files
 from atonce.studies.study_folder import read_description, read_result
-from atonce.training.state import read_progress
 from tests.networks import save_model
-
-Change = Callable[[dict[str, Any]], object]
-
-
-def changed(path: Path, key: str, change: Change) -> Path:
-    """The file with a change in the JSON of one of its texts."""
-    with safe_open(path, "np") as file:
-        texts = dict(file.metadata())
-    data = json.loads(texts[key])
-    change(data)
-    to = path.with_name("changed.safetensors")
-    save_file(load_file(path), to, {**texts, key: json.dumps(data)})
-    return to
-
-
-STRANGERS: dict[str, Change] = {
-    "a palette beyond bytes": lambda d: d["labels"].update(palette=[[300, 0, 0], [0, 0, 0]]),
-    "a palette of texts": lambda d: d["labels"].update(palette=["red", "blue"]),
-    "names that are no text": lambda d: d["labels"].update(names=[1, 2]),
-    "names in one text": lambda d: d["labels"].update(names="ab"),
-    "an empty name": lambda d: d["labels"].update(names=["", "x"]),
-    "labels that are a number": lambda d: d.update(labels=5),
-    "a scale that is a text": lambda d: d["input_size"].update(scale="1"),
-    "a scale of a million": lambda d: d["input_size"].update(scale=1e6),
-    "a scale of nothing": lambda d: d["input_size"].update(scale=0),
-    "a scale that is no number": lambda d: d["input_size"].update(scale=float("nan")),
-    "a longest side that is a text": lambda d: d["input_size"].update(max_side="512"),
-    "an input size that is a list": lambda d: d.update(input_size=[1]),
-    "a recipe that is a text": lambda d: d.update(recipe="x"),
-    "a section that is a number": lambda d: d.update(recipe={"data": 5}),
-    "an architecture that is none": lambda d: d.update(architecture=[]),
-    "a width beyond numbers": lambda d: d["architecture"].update(width=1e308),
-}
-
-
-@pytest.mark.parametrize("change", STRANGERS.values(), ids=STRANGERS)
-def test_a_strangers_model_file(tmp_path: Path, change: Change) -> None:
-    path = changed(save_model(tmp_path / "model.safetensors"), "atonce", change)
-    with pytest.raises(WeightsError, match=r"changed\.safetensors (describes|is of)") as raised:
-        load(path)
-    assert "\n" not in str(raised.value)
-
-
-def test_a_description_that_is_nested_too_deep(tmp_path: Path) -> None:
-    path = save_model(tmp_path / "model.safetensors")
-    save_file(load_file(path), path, {"atonce": "[" * 100_000 + "]" * 100_000})
-    with pytest.raises(WeightsError, match="describes itself in broken JSON"):
-        load(path)
-
-
-STATES: dict[str, Change] = {
-    "a step that is a text": lambda d: d.update(step="x"),
-    "a step below zero": lambda d: d.update(step=-1),
-    "a step of none": lambda d: d.update(step=None),
-    "validations that are a number": lambda d: d.update(validations=3),
-    "validations of numbers": lambda d: d.update(validations=[3]),
-    "a validation without a step": lambda d: d.update(validations=[{}]),
-    "a validation beyond the last step": lambda d: d.update(validations=[{"step": 10**9}]),
-    "a stage that there is not": lambda d: d.update(stage=7),
-    "seconds that are a list": lambda d: d.update(seconds=[]),
-    "a best score that is a mapping": lambda d: d.update(best_mean_iou={}),
-    "a model that is a list": lambda d: d.update(model=[]),
-    "something unknown": lambda d: d.update(later=1),
-}
-
-
-@pytest.mark.parametrize("change", STATES.values(), ids=STATES)
-def test_a_damaged_state(tiny_run: Path, tmp_path: Path, change: Change) -> None:
-    path = tmp_path / "state.safetensors"
-    path.write_bytes((tiny_run / "state" / "state.safetensors").read_bytes())
-    assert read_progress(path).step == 4
-    with pytest.raises(UserError, match=r"changed\.safetensors is damaged or not a training state"):
-        read_progress(changed(path, "progress", change))
-
 
 STUDY = {
     "name": "mine", "question": "which", "data": "/data", "recipe_name": "streets", "recipe": {}, "seeds": [0, 1],
@@ -173,28 +92,6 @@ def test_names_that_no_file_can_have(tmp_path: Path, line: str) -> None:
     path.write_text(f"a.png b.png\n{line}\n", "utf-8")
     with pytest.raises(DataError, match=r"train\.txt: line 2 holds a n(ame|ull)"):
         list_lines(path)
-
-
-def test_calibrations_whose_product_overflows(tmp_path: Path) -> None:
-    path = tmp_path / "calib.txt"
-    path.write_text(
-        "P2: 1e300 0 0 0 0 1 0 0 0 0 1 0\nR0_rect: 1e300 0 0 0 1 0 0 0 1\nTr_cam_to_road: 1 0 0 0 0 1 0 0 0 0 1 0\n"
-    )
-    with pytest.raises(DataError, match=r"the product of its matrices is (inf|nan)"):
-        BirdsEye.from_calibration(path)
-
-
-@pytest.mark.parametrize(
-    "given", [("1", None), (0, None), (float("inf"), None), (17, None), (1.0, "9"), (1.0, 0)], ids=str
-)
-def test_input_sizes_that_are_none(given: tuple[Any, Any]) -> None:
-    with pytest.raises(ValueError, match="an input size of"):
-        InputSize(*given)
-
-
-def test_labels_that_are_none() -> None:
-    with pytest.raises(TypeError, match="labels are a list"):
-        LabelSpec.from_json([])  # type: ignore[arg-type]
 
 
 def test_a_graph_that_fails_when_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

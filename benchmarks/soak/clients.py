@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import anyio
@@ -95,6 +96,8 @@ class Client:
                 answer = await ask(*connection, "POST", "/predict?format=labels", file)
             except (OSError, TimeoutError):
                 self._told.counts["cut off"] += 1
+                if connection:
+                    connection[1].close()
                 connection = None
                 await asyncio.sleep(0.05)
                 continue
@@ -132,10 +135,8 @@ async def silent(port: int, until: float) -> None:
     while loop.time() < until:
         with contextlib.suppress(OSError):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            with contextlib.suppress(TimeoutError):
-                with anyio.fail_after(max(0.0, until - loop.time())):
-                    await reader.read()
-            writer.close()
+            with closing(writer), anyio.move_on_after(max(0.0, until - loop.time())):
+                await reader.read()
 
 
 async def slow(port: int, file: bytes, until: float) -> None:
@@ -144,14 +145,14 @@ async def slow(port: int, file: bytes, until: float) -> None:
     while loop.time() < until:
         with contextlib.suppress(OSError):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(head_of("POST", "/predict", len(file)))
-            for byte in file:
-                if loop.time() > until:
-                    break
-                writer.write(bytes([byte]))
-                await writer.drain()
-                await asyncio.sleep(0.2)
-            writer.close()
+            with closing(writer):
+                writer.write(head_of("POST", "/predict", len(file)))
+                for byte in file:
+                    if loop.time() > until:
+                        break
+                    writer.write(bytes([byte]))
+                    await writer.drain()
+                    await asyncio.sleep(0.2)
 
 
 async def deaf(port: int, file: bytes, until: float) -> None:
@@ -160,10 +161,10 @@ async def deaf(port: int, file: bytes, until: float) -> None:
     while loop.time() < until:
         with contextlib.suppress(OSError):
             _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
-            writer.write(head_of("POST", "/predict?format=probabilities", len(file)) + file)
-            await writer.drain()
-            await asyncio.sleep(min(20.0, max(0.0, until - loop.time())))
-            writer.close()
+            with closing(writer):
+                writer.write(head_of("POST", "/predict?format=probabilities", len(file)) + file)
+                await writer.drain()
+                await asyncio.sleep(min(20.0, max(0.0, until - loop.time())))
 
 
 async def probe(port: int, told: Told, until: float) -> None:
@@ -174,8 +175,8 @@ async def probe(port: int, told: Told, until: float) -> None:
         try:
             with anyio.fail_after(5):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                answer = await ask(reader, writer, "GET", "/healthz")
-                writer.close()
+                with closing(writer):
+                    answer = await ask(reader, writer, "GET", "/healthz")
             told.counts[f"health {answer.status}"] += 1
             if answer.status != 200:
                 told.wrong.append(f"the health check got {answer.status}")

@@ -47,7 +47,7 @@ class Commands:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._number = folder, 0
         self._context = multiprocessing.get_context("forkserver")
-        packages = ["atonce.training", "atonce.inference.folders", "atonce.exporting", "torch._dynamo"]
+        packages = ["atonce.cli", "atonce.training", "atonce.inference.folders", "atonce.exporting", "torch._dynamo"]
         self._context.set_forkserver_preload([*packages, "benchmarks.soak.commands"])
 
     def start(self, words: Sequence[str | Path], *, largest_file: int | None = None) -> Command:

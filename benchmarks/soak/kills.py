@@ -24,7 +24,7 @@ _ENDINGS = {
     signal.SIGTERM: {-15: "ended by the signal", 143: "stopped", 130: "stopped"},
     signal.SIGINT: {130: "stopped", -2: "ended by the signal", 2: "stopped before it was there"},
 }
-_MAIN = "atonce/cli/__init__.py"
+_MAIN = ", in main"
 """Stands in every traceback of a command that has begun."""
 
 _MOST_KILLS = 3

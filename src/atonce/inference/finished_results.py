@@ -76,16 +76,15 @@ class ResultTag:
     path: str = ""
 
     def __str__(self) -> str:
-        return json.dumps(
-            {
-                "model": self.model,
-                "options": self.options,
-                "source": self.source,
-                "content": self.content,
-                "path": self.path,
-            },
-            sort_keys=True,
-        )
+        # The model comes first: `own_results` knows a result of ours by that.
+        data = {
+            "model": self.model,
+            "options": dict(sorted(self.options.items())),
+            "source": self.source,
+            "content": self.content,
+            "path": self.path,
+        }
+        return json.dumps(data)
 
     def is_of_same_source(self, other: ResultTag) -> bool:
         """Tell whether two results are of files with the same content, wherever they lie."""
