@@ -48,9 +48,10 @@ def evaluate(
 
     from atonce.cli.show import print_note
     from atonce.data.formats import require_folder
-    from atonce.model_location import require_model_file
+    from atonce.model_location import require_model_file, require_model_first
 
     # What is mistyped is said here, before the seconds that importing torch takes.
+    require_model_first(model, [data], "evaluate")
     require_model_file(model)
     require_folder(data)
     from atonce.evaluation import evaluate as evaluate_model

@@ -119,9 +119,10 @@ def predict(
 
     What the same model has done with the same options is skipped; results are no inputs, nor are a data set's masks.
     """
-    from atonce.model_location import require_model_file
+    from atonce.model_location import require_model_file, require_model_first
 
     # What is mistyped is said here, before the seconds that importing torch takes.
+    require_model_first(model, inputs, "predict")
     require_model_file(model)
     from atonce.inference.folders import predict as predict_all
     from atonce.inference.inputs import find_jobs

@@ -20,9 +20,10 @@ def submit(
     device: Device = None,
 ) -> None:
     """Write what the KITTI road benchmark takes: confidences of road seen from above, one PNG a picture, in a zip."""
-    from atonce.model_location import require_model_file
+    from atonce.model_location import require_model_file, require_model_first
 
     # What is mistyped is said here, before the seconds that importing torch takes.
+    require_model_first(model, [data], "submit")
     require_model_file(model)
     from atonce.evaluation import submit as write_submission
     from atonce.text import count_of, listing

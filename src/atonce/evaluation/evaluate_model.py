@@ -20,11 +20,11 @@ from atonce.evaluation.extra_metrics import CalibrationErrorMetric, default_metr
 from atonce.evaluation.gallery import Gallery
 from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter
 from atonce.evaluation.scoring import Evaluation, ExtraMetric, score_items
-from atonce.inference.argument_order import require_model_first
 from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.inference.segmenter import Segmenter
 from atonce.model_file import ModelFile
+from atonce.model_location import require_model_first
 from atonce.progress import ProgressCallback, shown_as
 from atonce.reports import write_report
 from atonce.storage import make_folder, write_text

@@ -23,11 +23,11 @@ from atonce.data.images import FileError, read_image
 from atonce.data.pairing import images_in
 from atonce.errors import DataError, StorageError
 from atonce.evaluation.kitti_scores import ROAD, RoadSegmenter, camera_file_of, require_camera_files
-from atonce.inference.argument_order import require_model_first
 from atonce.inference.load import Model, load
 from atonce.inference.segmenter import Segmenter
 from atonce.metrics.kitti_road.birds_eye import BirdsEye
 from atonce.metrics.kitti_road.road_evaluator import confidence_bytes
+from atonce.model_location import require_model_first
 from atonce.progress import ProgressCallback, shown_as
 from atonce.storage import make_folder, refuse_foreign, write_atomically
 from atonce.text import listing

@@ -23,7 +23,6 @@ from atonce.errors import DataError, UserError, as_python, option
 from atonce.inference import finished_results, own_results
 from atonce.inference.annotation_files import CONFIDENCES_KEY, AnnotationFiles, AnnotationKind, require_kinds
 from atonce.inference.annotations import class_confidences
-from atonce.inference.argument_order import require_model_first
 from atonce.inference.inputs import Job, find_jobs
 from atonce.inference.load import Model, load
 from atonce.inference.pixel_limit import MAX_MEGAPIXELS, PixelLimit
@@ -39,7 +38,7 @@ from atonce.inference.result import (
 from atonce.inference.video.container import frames_stated
 from atonce.inference.video.overlay import VideoReport, overlay_suffix, predict_video
 from atonce.labels import ColourName, LabelSpec
-from atonce.model_location import find_model_file
+from atonce.model_location import find_model_file, require_model_first
 from atonce.progress import ProgressCallback
 from atonce.storage import allocate, make_folder, write_atomically
 from atonce.text import count_of
