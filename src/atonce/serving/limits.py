@@ -135,3 +135,13 @@ class Reservation:
 def transfer_seconds(count: int) -> float:
     """The time that a client may take, from the beginning, to send or receive `count` bytes."""
     return GRACE_SECONDS + count / MIN_BYTES_PER_SECOND
+
+
+def piece_deadline(began: float, now: float, count: int) -> float:
+    """Return when the next piece of a transfer must have come or gone: a client that stands still is found out early.
+
+    Args:
+        began, now: of the event loop's clock.
+        count: bytes transferred so far.
+    """
+    return min(began + transfer_seconds(count), now + GRACE_SECONDS)

@@ -19,9 +19,8 @@ from starlette.types import Receive, Scope, Send
 from atonce.inference import Result
 from atonce.inference.result import OverlayBlender
 from atonce.labels import LabelSpec
-from atonce.serving import limits
 from atonce.serving.connections import ABORT
-from atonce.serving.limits import MemoryBudget, transfer_seconds
+from atonce.serving.limits import MemoryBudget, piece_deadline
 from atonce.serving.request_errors import RequestError
 
 MAX_PROBABILITIES = 1 << 26
@@ -179,8 +178,7 @@ class DeadlineResponse(Response):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             for start in range(0, max(len(body), 1), _CHUNK):
                 piece, last = bytes(body[start : start + _CHUNK]), start + _CHUNK >= len(body)
-                # For the whole, and for each piece: a client that takes nothing at all is found out early.
-                deadline = min(started + transfer_seconds(start), anyio.current_time() + limits.GRACE_SECONDS)
+                deadline = piece_deadline(started, anyio.current_time(), start)
                 with anyio.CancelScope(deadline=deadline) as scope_of_piece:
                     await send({"type": "http.response.body", "body": piece, "more_body": not last})
                 if scope_of_piece.cancelled_caught:

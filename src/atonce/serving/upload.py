@@ -8,7 +8,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from atonce.errors import option
-from atonce.serving.limits import Reservation, transfer_seconds
+from atonce.serving.limits import Reservation, piece_deadline
 from atonce.serving.request_errors import ClientDisconnected, RequestError
 
 FIELD = "picture"
@@ -59,7 +59,8 @@ async def read_body(request: Request, limit: int, reservation: Reservation) -> b
     with anyio.CancelScope() as transfer:
         reservation.begin_transfer(transfer.cancel)
         while more:
-            with anyio.CancelScope(deadline=started + transfer_seconds(len(body))) as scope:
+            deadline = piece_deadline(started, anyio.current_time(), len(body))
+            with anyio.CancelScope(deadline=deadline) as scope:
                 message = await request.receive()
             if scope.cancelled_caught:
                 raise _too_slow(len(body))
