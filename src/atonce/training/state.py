@@ -139,7 +139,7 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[RunProgress, dict[str, str
 def _parse_progress(text: str) -> RunProgress:
     """Read a `RunProgress` from JSON. Raises TypeError or ValueError: another type, or a number that cannot be."""
     progress = RunProgress(**json.loads(text))
-    TypeAdapter(RunProgress).validate_python(asdict(progress), strict=True)
+    TypeAdapter(RunProgress).validate_json(text, strict=True)
     FCNConfig.model_validate(progress.model)
     counts = (progress.step, progress.best_step, progress.stage, progress.stage_began, progress.seconds)
     rows = [row.get("step") for row in progress.validations]
