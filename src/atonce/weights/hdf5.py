@@ -59,4 +59,8 @@ def read_hdf5(path: Path, content: IO[bytes] | None = None) -> tuple[dict[str, T
 def _read(path: Path, name: str, dataset: Any) -> Tensor:
     if dataset.external or dataset.is_virtual:
         raise WeightsError(f"{path}: {name} lies in another file", "arrays in the file itself")
-    return torch.from_numpy(dataset[()])
+    try:
+        return torch.from_numpy(dataset[()])
+    except MemoryError:
+        found = f"{path}: {name} would take {dataset.nbytes >> 20} MiB of memory, more than there is"
+        raise WeightsError(found, "VGG-16's arrays", "end other programs, if the file is whole") from None

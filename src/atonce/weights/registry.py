@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from atonce.errors import StorageError, WeightsError
-from atonce.model_location import find_model_file
+from atonce.model_location import FILE_NAME, find_model_file
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, sha256_of, storage_errors
 from atonce.text import did_you_mean, similar_file
@@ -111,7 +111,9 @@ def find_weights(source: str | Path, progress: ProgressCallback | None = None) -
     entry = REGISTRY.get(str(source))
     if entry:
         return fetch(entry, progress)
-    path = find_model_file(source)
+    path = Path(source)
+    if any((path / name).is_file() for name in (FILE_NAME, "recipe.yaml")):
+        return find_model_file(path)  # other folders may hold a checkpoint of TensorFlow
     if not path.suffix:
         require_weights(source)
     return path
