@@ -52,6 +52,10 @@ def read_hdf5(path: Path, content: IO[bytes] | None = None) -> tuple[dict[str, T
             if sum(dataset.nbytes for dataset in found.values()) > _LARGEST_FILE:
                 raise WeightsError(f"{path} claims to hold more than {_LARGEST_FILE >> 20} MiB", "a VGG-16's arrays")
             return {name: _read(path, name, dataset) for name, dataset in found.items()}, noted
+    except MemoryError:
+        # A damaged length may ask for any number of bytes; h5py asks the system for them.
+        found = f"{path} asks for more memory than there is"
+        raise WeightsError(found, "an HDF5 file of Keras", "fetch it again, or end other programs") from None
     except (OSError, RuntimeError, ValueError, KeyError):
         raise WeightsError(f"{path} is damaged", "an HDF5 file of Keras", "fetch it again") from None
 
@@ -59,8 +63,4 @@ def read_hdf5(path: Path, content: IO[bytes] | None = None) -> tuple[dict[str, T
 def _read(path: Path, name: str, dataset: Any) -> Tensor:
     if dataset.external or dataset.is_virtual:
         raise WeightsError(f"{path}: {name} lies in another file", "arrays in the file itself")
-    try:
-        return torch.from_numpy(dataset[()])
-    except MemoryError:
-        found = f"{path}: {name} would take {dataset.nbytes >> 20} MiB of memory, more than there is"
-        raise WeightsError(found, "VGG-16's arrays", "end other programs, if the file is whole") from None
+    return torch.from_numpy(dataset[()])
