@@ -125,7 +125,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
     Raises StorageError.
     """
-    folder = path.with_name(f".{path.stem[:40]}.{ProcessIdentity.current()}.tmp")
+    folder = path.with_name(f".{path.stem[:40]}.{ProcessIdentity.current()}.tmp.folder")
     with storage_errors(path):
         _remove_dead_once(path.parent)
         folder.mkdir()
