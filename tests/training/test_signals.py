@@ -159,7 +159,8 @@ def test_sigterm_ends_the_command_with_143_and_tells_how_to_go_on(street_data: P
 def test_a_terminal_that_is_closed_leaves_the_state(street_data: Path, tmp_path: Path) -> None:
     run, ours, theirs = tmp_path / "run", *pty.openpty()
     code = """
-        import fcntl, sys, termios
+        import fcntl, signal, termios
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may themselves run under nohup
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         from atonce.cli import main
         main()
