@@ -22,7 +22,7 @@ if __name__ == "__main__":
 """
 """What is started in the background ignores Ctrl-C; somebody at a terminal is in the foreground."""
 
-PATIENCE = 120.0
+PATIENCE = 240.0
 """Seconds: machines may be busy."""
 
 

@@ -22,7 +22,6 @@ from atonce.recipes import load_recipe
 from atonce.storage import file_stem
 from atonce.training import run_training
 from atonce.training.state import read_progress
-from atonce.weights import read_weights
 from tests.commands import Command
 from tests.disks import tiny_disk
 from tests.tiny import tiny_recipe
@@ -110,16 +109,6 @@ def test_a_strangers_model_file_is_refused_in_one_line(
             read(path)
         assert "m.safetensors describes" in str(caught.value)
         assert len(str(caught.value).splitlines()) == 1
-
-
-def test_a_small_hdf5_file_that_asks_for_gigabytes_is_refused(tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py")
-    with h5py.File(tmp_path / "x.h5", "w") as file:
-        for number in range(20):
-            file.create_dataset(f"a{number}", (125_000_000,), "f4", chunks=(1 << 20,))
-    assert (tmp_path / "x.h5").stat().st_size < 100_000
-    with pytest.raises(WeightsError, match=r"x\.h5 would take 10\.0 GB of memory"):
-        read_weights(tmp_path / "x.h5")
 
 
 def test_numbers_of_a_recipe_that_no_network_can_have_are_refused() -> None:

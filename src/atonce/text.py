@@ -59,6 +59,6 @@ def printable(text: str) -> str:
 
 
 def shortened(value: object, limit: int = 120) -> str:
-    """What Python writes for a value, and of a long one the beginning and the end."""
+    """The `repr` of a value, of a long one its beginning and its end."""
     text = repr(value)
     return text if len(text) <= limit else f"{text[: limit - 23]}...{text[-20:]}"

@@ -30,15 +30,15 @@ from tests.processes import start
 from tests.tiny import set_options
 
 COMMANDS: dict[str, tuple[Any, str, tuple[str, ...]]] = {
-    "train": (atonce.training, "train", ("data", "--out", "out")),
-    "predict": (atonce.inference.folders, "predict", ("model", "pictures")),
-    "export": (atonce.exporting, "export", ("model", "--to", "onnx")),
-    "submit": (atonce.evaluation, "submit", ("model", "data")),
-    "evaluate": (atonce.evaluation, "evaluate", ("model", "data")),
-    "doctor": (atonce.doctor, "examine", ("data",)),
-    "streets": (atonce.streets, "write_streets", ("out",)),
+    "train": (atonce.training, "train", ("DATA", "--out", "OUT")),
+    "predict": (atonce.inference.folders, "predict", ("MODEL", "DATA")),
+    "export": (atonce.exporting, "export", ("MODEL", "--to", "onnx")),
+    "submit": (atonce.evaluation, "submit", ("MODEL", "DATA")),
+    "evaluate": (atonce.evaluation, "evaluate", ("MODEL", "DATA")),
+    "doctor": (atonce.doctor, "examine", ("DATA",)),
+    "streets": (atonce.streets, "write_streets", ("OUT",)),
 }
-"""By command, the function that it calls, and words that it is content with."""
+"""Command -> the function that it calls, and words that it is content with."""
 
 STOPPED = {
     "train": "stopped before the first step; nothing was trained",
@@ -58,7 +58,11 @@ GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
 
 @pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch, atonce: Command) -> Callable[[str, BaseException], Outcome]:
+def failing(
+    monkeypatch: pytest.MonkeyPatch, atonce: Command, tiny_run: Path, street_data: Path, tmp_path: Path
+) -> Callable[[str, BaseException], Outcome]:
+    there = {"MODEL": tiny_run, "DATA": street_data, "OUT": tmp_path / "out"}
+
     def run(command: str, error: BaseException) -> Outcome:
         module, name, words = COMMANDS[command]
 
@@ -66,7 +70,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, atonce: Command) -> Callable[[str, 
             raise error
 
         monkeypatch.setattr(module, name, fail)
-        return atonce(command, *words)
+        return atonce(command, *(there.get(word, word) for word in words))
 
     return run
 

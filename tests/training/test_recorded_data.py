@@ -114,7 +114,7 @@ def test_a_class_more_is_named(run: Path, data: Path) -> None:
 
 
 def test_masks_whose_values_stand_for_other_classes_are_told(run: Path, data: Path) -> None:
-    names = json.loads((run / "state" / "data.json").read_text())["classes"]
+    names = json.loads((run / "data.json").read_text())["classes"]
     # The same names in the same order, the same files: but what was pavement and after it counts as void.
     listed = "".join(f"- {{name: {name}, value: {i if i < 4 else i + 60}}}\n" for i, name in enumerate(names))
     (data / "classes.yaml").write_text(f"classes:\n{listed}ignore_index: {[*range(4, 11), 255]}\n")
@@ -148,19 +148,21 @@ def test_a_picture_that_was_moved_to_another_split_is_named(tiny_run: Path, stre
     assert "in another split (street_500000)" in refused(run, data)
 
 
-def test_what_is_added_is_left_out_and_the_split_is_kept(run: Path, data: Path, flat_data: Path) -> None:
+def test_what_is_added_is_left_out_and_the_split_is_kept(
+    run: Path, data: Path, flat_data: Path, flat_run: Path
+) -> None:
     before = {split: names_of(data, split) for split in ("train", "val")}
     added = add(data, 8)
     assert names_of(data, "val") - added != before["val"], "the split is the same by chance: the test tests nothing"
     callback = Notes()
     session = run_training(tiny_recipe(*MORE), data, run, resume=True, callback=callback)
     assert {split: {i.name for i in session.dataset.split(split)} for split in before} == before
-    told = [note for note in callback.notes if "added" in note]
+    told = [note for note in callback.notes if " added to " in note]
     assert len(told) == 1
     assert f"8 pictures added to {data} since the run began: left out, the split is kept" in told[0]
     # The same bits as without them, and the same description of the data.
-    alone = run.with_name("alone")
-    run_training(tiny_recipe(*MORE), flat_data, alone)
+    alone = Path(shutil.copytree(flat_run, run.with_name("alone")))
+    run_training(tiny_recipe(*MORE), flat_data, alone, resume=True)
     assert [row["loss"] for row in log_of(run)] == [row["loss"] for row in log_of(alone)]
     described = [load(path).model_file.training_data for path in (run, alone)]
     assert [about["fingerprint"] for about in described] == [described[0]["fingerprint"]] * 2
@@ -187,7 +189,7 @@ def test_a_new_run_from_the_model_keeps_what_was_validated_apart(run: Path, data
 
 
 def test_a_run_of_the_first_edition_is_compared_with_its_model_file(run: Path, data: Path) -> None:
-    (run / "state" / "data.json").unlink()
+    (run / "data.json").unlink()
     untouched = Path(shutil.copytree(run, run.with_name("untouched")))
     add(data, 1)
     assert "is not what it was: pictures, masks or split have changed: 9 train (then 8), 2 val (then 2)" in refused(
@@ -199,12 +201,12 @@ def test_a_run_of_the_first_edition_is_compared_with_its_model_file(run: Path, d
     assert "Lamp post instead of Pole" in refused(run, data)
     change_classes(data, lambda text: text.replace("Lamp post", "Pole"))
     run_training(tiny_recipe(*MORE), data, untouched, resume=True)
-    assert (untouched / "state" / "data.json").is_file(), "from now on it is known"
+    assert (untouched / "data.json").is_file(), "from now on it is known"
 
 
 def test_a_damaged_description_is_named(run: Path, data: Path) -> None:
     for text in ("", "[]", "{}", '{"classes": 1}', "[" * 100_000):
-        (run / "state" / "data.json").write_text(text)
+        (run / "data.json").write_text(text)
         with pytest.raises(TrainingError, match=r"data\.json is damaged"):
             run_training(tiny_recipe(*MORE), data, run, resume=True)
 

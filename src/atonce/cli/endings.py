@@ -1,4 +1,4 @@
-"""What a command says when it is stopped, runs out of memory, or meets a path that it may not enter."""
+"""The last line of a command that is stopped, runs out of memory, or meets a path that it may not enter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 _OUT_OF_MEMORY = re.compile(
     "DefaultCPUAllocator|[Cc]annot allocate memory|bad_alloc|could not (create a memory|(create|execute) a primitive$)"
 )
-"""What torch, the system, C++ and oneDNN say when the computer's memory is full."""
+"""The words of torch, the system, C++ and oneDNN for a memory that is full."""
 
 _KEPT = {
     "predict": "what is finished is kept; the same command goes on with the rest",
@@ -21,7 +21,7 @@ _KEPT = {
     "demo": "the same command goes on",
     "weights": "what has been downloaded is kept; the same command goes on with it",
 }
-"""By command, what is left when it is stopped before its end. Training tells more, see `cli/train.py`."""
+"""Command -> what is left when it is stopped before its end. Training tells more, see `cli/train.py`."""
 
 _SMALLER_TRAINING = "lower train.batch_size or data.crop, raise train.accumulate"
 _SMALLER_PICTURES = "give smaller pictures, or end other programs"

@@ -1,4 +1,4 @@
-"""What reaches the terminal: characters that it has, and no control codes out of somebody's file.
+"""Streams that give a terminal the characters that it has, and no control codes out of somebody's file.
 
 A file's or a class's name may hold escape sequences, which would move the cursor, recolour or overwrite what was said
 before. And a terminal, or a pipe on Windows, may know no more than 256 characters: Python then raises an error in the
@@ -40,7 +40,7 @@ def _plain(character: str) -> str:
 
 
 class PrintableStream:
-    """A text stream that writes control codes as they are escaped in Python: \\x1b.
+    r"""A text stream that writes control codes as they are escaped in Python: \x1b.
 
     rich, whose own codes colour and draw, is given the stream behind it; what it prints of ours is made printable by
     `atonce.progress.PrintableConsole`.

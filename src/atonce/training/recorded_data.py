@@ -25,7 +25,7 @@ _SPLITS = ("train", "val")
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedData:
-    """A description of a data set by which a later one is compared with it; as JSON, the content of state/data.json.
+    """A description of a data set by which a later one is compared with it; as JSON, the content of data.json.
 
     Attributes:
         classes: the names, in the order of their ids.

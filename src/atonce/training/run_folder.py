@@ -27,7 +27,7 @@ class RunFolder:
         model: model.safetensors, the best on validation.
         last: last.safetensors, the network of the last validation.
         state: state/state.safetensors, from which the run is resumed.
-        data: state/data.json, the data that it began with.
+        data: data.json, the data that it began with.
         pictures: validation pictures, drawn at each validation.
         decoded: decoded training pictures, while it trains with data.cache: disk.
     """
@@ -41,7 +41,7 @@ class RunFolder:
         self.model = path / "model.safetensors"
         self.last = path / "last.safetensors"
         self.state = path / "state" / "state.safetensors"
-        self.data = path / "state" / "data.json"
+        self.data = path / "data.json"
         self.pictures = path / "pictures"
         self.decoded = path / "decoded"
 

@@ -153,7 +153,7 @@ class RunLock:
         return False
 
     def _require_first(self, descriptor: int) -> None:
-        """Where two processes have written their names at once, the later one has it."""
+        """Raise where another process has written its name at the same time, and later."""
         time.sleep(0.5)
         owner = Owner.read(self.path)
         if owner and owner.process != ProcessIdentity.current():

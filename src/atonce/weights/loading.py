@@ -130,7 +130,7 @@ def load_into(model: FCN, imported: ImportedWeights, classes: Sequence[str] = ()
 
 
 def _other_width(model: FCN, imported: ImportedWeights) -> tuple[str, str]:
-    """What to expect and to do where the trunk is of another width, with the number that fits."""
+    """The second and third part of a message about a trunk of another width, with the number that fits."""
     if imported.network is None or imported.network.width == 1:
         remedy = f"model.width is {model.config.width}; pretrained VGG-16 weights need 1"
     else:
