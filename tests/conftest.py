@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,13 @@ def tiny_run(street_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def tiny_model(tiny_run: Path) -> Path:
     """The model file of that run."""
     return tiny_run / "model.safetensors"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _signals_of_a_terminal() -> None:
+    """Take signals as in a terminal: `nohup` and a shell's `&` hand on that SIGHUP and SIGINT are ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

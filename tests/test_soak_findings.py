@@ -74,6 +74,7 @@ def test_a_log_with_lines_of_something_else(tmp_path: Path) -> None:
         {"absent": True},
         {"predicted_only": [1]},
         {"pictures": True},
+        {"confusion": [[1], 0.5]},
         {"calibration": {"bins": 3}},
         {"road": {"categories": {"um": {"curve": [1]}}}},
     ],

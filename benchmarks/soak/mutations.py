@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -128,16 +129,16 @@ def _changed(node: Any, random: Random) -> Any:
     """Return the node with a change in it or below it."""
     below = list(node.items()) if isinstance(node, dict) else list(enumerate(node)) if isinstance(node, list) else []
     if not below or random.random() < 0.15:
-        return random.choice(_VALUES)
+        return deepcopy(random.choice(_VALUES))
     key, value = random.choice(below)
     if random.random() < 0.6:
         node[key] = _changed(value, random)
     elif isinstance(node, dict) and random.random() < 0.5:
         node.pop(key)
     elif isinstance(node, list) and random.random() < 0.5:
-        node.insert(key, random.choice(_VALUES))
+        node.insert(key, deepcopy(random.choice(_VALUES)))
     else:
-        node[key] = random.choice(_VALUES) if random.random() < 0.95 else _deep(random)
+        node[key] = deepcopy(random.choice(_VALUES)) if random.random() < 0.95 else _deep(random)
     return node
 
 
