@@ -2,6 +2,7 @@
 # make test   the tests
 # make lint   style, types, architecture
 # make bench  ours against the peers: about 12 minutes on two cores, a table in runs/bench
+# make soak   damaged files, kills, full disks and a crowded server: about 20 minutes, a table, findings in runs/soak
 # make docs-recipes  docs/recipes.md and the comments of the shipped recipes, after a change of recipes/schema.py
 VENV := .venv
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format docs-recipes clean
+.PHONY: help demo test bench soak lint format docs-recipes clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -41,6 +42,9 @@ test: $(VENV)/.developer
 bench: $(VENV)/.developer
 	$(BIN)/python -m benchmarks --out runs/bench $(BENCH)
 
+soak: $(VENV)/.developer
+	$(BIN)/python -m benchmarks.soak --out runs/soak $(SOAK)
+
 lint: $(VENV)/.developer
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -56,4 +60,4 @@ docs-recipes: $(VENV)/.user
 	$(BIN)/python -m atonce.recipes.reference --annotate src/atonce/recipes/shipped/*.yaml
 
 clean:
-	rm -rf $(VENV) runs/demo runs/bench .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) runs/demo runs/bench runs/soak .pytest_cache .ruff_cache .mypy_cache .hypothesis

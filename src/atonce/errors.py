@@ -61,6 +61,18 @@ def as_command_line(message: str) -> str:
     return _OPTION.sub(write, message)
 
 
+_LONGEST_LINE = 1500
+"""Characters of a line of a message: what a file holds may be quoted in it."""
+
+
+def _bounded(part: str) -> str:
+    """Return a part of a message with lines that a person can still read."""
+    half = _LONGEST_LINE // 2
+    return "\n".join(
+        line if len(line) <= _LONGEST_LINE else f"{line[:half]} [...] {line[-half:]}" for line in part.split("\n")
+    )
+
+
 class UserError(Exception):
     """Shown by the command line as one line on stderr, without a traceback; exit code 2.
 
@@ -86,7 +98,7 @@ class UserError(Exception):
             parts.append(f"expected {expected}")
         if remedy:
             parts.append(remedy)
-        return "; ".join(parts)
+        return "; ".join(map(_bounded, parts))
 
     def for_command_line(self) -> str:
         """The message with its options as flags."""

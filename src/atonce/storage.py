@@ -75,6 +75,27 @@ def refuse_existing(path: Path) -> None:
         raise DataError(f"{path} is there already", "a new file to write", "move it away, or choose another name")
 
 
+def refuse_foreign(path: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Refuse to write over a file that something else has made; an earlier one of the same kind is replaced.
+
+    Args:
+        is_ours: tells whether the file that is there was made by what is about to write it.
+
+    Raises:
+        DataError: there is something else at `path`.
+    """
+    try:
+        foreign = path.exists() and not is_ours(path)
+    except (OSError, ValueError):
+        foreign = True
+    if foreign:
+        raise DataError(
+            f"{path} is there already, and not an earlier one of ours",
+            "a new file to write",
+            "move it away, or choose another name",
+        )
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` with a temporary path beside `path`, flush it to the disk, then rename it over `path`.
 

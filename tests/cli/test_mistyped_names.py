@@ -27,7 +27,7 @@ MISTYPED: dict[str, tuple[Words, str]] = {
     "train, data": (lambda data, model: ("train", "nowhere"), "nowhere does not exist; expected a folder"),
     "train, a path to weights": (
         lambda data, model: ("train", data, "--weights", model.with_name("mdel.safetensors")),
-        "mdel.safetensors does not exist; expected a weights file (.pth, .safetensors or .h5); did you mean ",
+        "mdel.safetensors does not exist; expected a weights file (`atonce weights list` names the kinds); did you mean ",
     ),
     "train, a name of weights": (
         lambda data, model: ("train", data, "--weights", "vgg16-imagenet1k-feature"),

@@ -73,6 +73,25 @@ def test_borders_to_void_need_a_void(tmp_path: Path) -> None:
     assert (mask == 255).any() and (mask == paint(0, how=None))[mask != 255].mean() > 0.999
 
 
+@pytest.mark.parametrize("kind", ["colours", "greys", "background and foreground"])
+def test_borders_become_void_without_a_classes_file_too(kind: str, tmp_path: Path) -> None:
+    root = painted_folder(
+        tmp_path / "data", 8, 10 if kind != "background and foreground" else 2, colour=kind == "colours"
+    )
+    if kind == "background and foreground":
+        for path in (root / "masks").iterdir():
+            trees.save(path, (np.asarray(Image.open(path)).astype(int) * 255 // 25).astype(np.uint8))
+    fixed = write_fixed_masks(root, tmp_path / "out", borders="void")
+    assert fixed.broken == () and fixed.changed == 8 and fixed.classes_file is not None
+    shutil.move(fixed.classes_file, root / "classes.yaml")
+    shutil.rmtree(root / "masks")
+    shutil.move(tmp_path / "out" / "masks", root / "masks")
+    dataset = open_dataset(root)
+    assert dataset.labels.num_classes == (2 if kind == "background and foreground" else 10)
+    shares = [(dataset.read_mask(path) == 255).mean() for path in (root / "masks").iterdir()]
+    assert min(shares) > 0 and max(shares) < 0.1
+
+
 def test_masks_that_are_right_are_copied_as_they_are(tmp_path: Path) -> None:
     root = trees.folder_palette(tmp_path / "data")
     fixed = write_fixed_masks(root, tmp_path / "out")

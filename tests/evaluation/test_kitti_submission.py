@@ -93,13 +93,30 @@ def test_the_same_model_gives_the_same_bytes_and_files_can_be_read(data, tmp_pat
 
 def test_a_failure_halfway_leaves_the_old_zip(data, tmp_path):
     out = tmp_path / "zips" / "out.zip"
-    out.parent.mkdir()
-    out.write_text("the old one")
+    submit(data, out)
+    before = out.read_bytes()
     (data / "testing/image_2/umm_000001.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="umm_000001"):
         submit(data, out)
-    assert out.read_text() == "the old one"
+    assert out.read_bytes() == before
     assert list(out.parent.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("content", [b"mine", b"", b"PK\x05\x06" + bytes(18)])
+def test_what_is_no_submission_is_not_overwritten(data, tmp_path, content):
+    out = tmp_path / "holiday.zip"
+    out.write_bytes(content)
+    network = Colours(KITTI_ROAD)
+    with pytest.raises(DataError, match=r"holiday\.zip is there already, and not an earlier one of ours"):
+        write_submission(network, find_testing(data, "road").entries, out)
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("um_road_000000.png", b"of somebody else: it has a time")
+    with pytest.raises(DataError, match="is there already"):
+        write_submission(network, find_testing(data, "road").entries, out)
+    assert network.asked == 0
+    out.unlink()
+    first = submit(data, out)
+    assert submit(data, out).keys() == first.keys()
 
 
 def test_a_missing_calibration_is_named_before_anything_is_predicted(data, tmp_path):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from atonce.errors import UserError
-from atonce.inference import Predictor, load
-from atonce.inference.finished_results import model_fingerprint, read_tag
+from atonce.inference import Predictor, finished_results, load
+from atonce.inference.finished_results import content_digest, model_fingerprint, read_tag
 from atonce.inference.folders import OutputOptions, Summary, predict_files
 from atonce.inference.inputs import find_jobs
+from atonce.inference.own_results import PNG_KEY
 from tests.data import trees
 from tests.inference.video import videos
 
@@ -97,6 +101,85 @@ def test_new_pictures_are_done_beside_the_old(folder: Folder) -> None:
     summary = folder.predict()
     assert (summary.done, summary.skipped) == (1, 4)
     assert (folder.out / "labels" / "sub" / "new.png").is_file()
+
+
+def test_pictures_of_one_name_size_and_time_do_not_share_labels(folder: Folder, tmp_path: Path) -> None:
+    first = folder.inputs / "0.png"
+    state = first.stat()
+    folder.predict()
+    other = trees.save(tmp_path / "other" / "0.png", trees.picture(7, (30, 20)))
+    # As two cameras or two drives leave them: bytes appended to a PNG change its size and nothing else.
+    size = max(state.st_size, other.stat().st_size)
+    for path in (first, other):
+        path.write_bytes(path.read_bytes().ljust(size, b"\0"))
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    folder.predict(overwrite=True)
+    before = folder.written()
+    folder.inputs = other.parent
+    with pytest.raises(UserError, match=r"labels/0\.png is the result of another file of that name; .*choose another"):
+        folder.predict()
+    assert folder.written() == before
+    assert folder.predict(overwrite=True).done == 1
+    # In the same place it is a picture that has changed.
+    first.write_bytes(trees.save(tmp_path / "x.png", trees.picture(8, (30, 20))).read_bytes().ljust(size, b"\0"))
+    os.utime(first, ns=(state.st_atime_ns, state.st_mtime_ns))
+    folder.inputs = first.parent
+    folder.predict(overwrite=True)
+    first.write_bytes(trees.save(tmp_path / "x.png", trees.picture(9, (30, 20))).read_bytes().ljust(size, b"\0"))
+    os.utime(first, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (folder.predict().done, folder.predict().skipped) == (1, 4)
+
+
+def test_a_second_drive_does_not_overwrite_the_first_ones_results(folder: Folder, tmp_path: Path) -> None:
+    folder.with_video()
+    folder.predict()
+    before = folder.written()
+    drive, folder.inputs = folder.inputs, tmp_path / "second"
+    videos.make(trees.save(folder.inputs / "a.png", trees.picture(1)).with_name("drive.mp4"), videos.constant(5))
+    with pytest.raises(UserError, match=r"overlays/drive\.mp4 is the result of another file"):
+        folder.predict()
+    assert folder.written() == before
+    # The same files elsewhere, copied with other times, are the same pictures.
+    folder.inputs = tmp_path / "moved"
+    shutil.copytree(drive, folder.inputs, copy_function=shutil.copyfile)
+    assert (folder.predict().done, folder.predict().skipped) == (0, 5)
+
+
+def test_results_of_earlier_versions_are_known_by_size_and_time(folder: Folder) -> None:
+    folder.predict()
+    for index in range(4):
+        path = folder.out / "labels" / f"{index}.png"
+        mark = read_tag(path)
+        assert mark is not None
+        with Image.open(path) as labels:
+            labels.load()
+        text = PngInfo()
+        text.add_text(PNG_KEY, json.dumps({"model": mark.model, "options": mark.options, "source": mark.source}))
+        labels.save(path, pnginfo=text)
+    assert folder.predict().skipped == 4
+    trees.save(folder.inputs / "2.png", trees.picture(9, (44, 33)))
+    assert folder.predict().done == 1
+
+
+def test_a_digest_is_of_content_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finished_results, "_WHOLE_BYTES", 6400)
+    path = tmp_path / "a.bin"
+    found = set()
+    for size, at in (
+        (100, None),
+        (101, None),
+        (100, 50),
+        (6400, 3333),
+        (100_000, None),
+        (100_000, 0),
+        (100_000, 99_999),
+    ):
+        data = bytearray(size)
+        if at is not None:
+            data[at] = 1
+        path.write_bytes(data)
+        found.add(content_digest(path))
+    assert len(found) == 7
 
 
 OTHERS = {

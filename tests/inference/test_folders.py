@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import atonce
 from atonce.errors import DataError
 from atonce.inference import Predictor, load
 from atonce.inference.folders import OutputOptions, predict_files
-from atonce.inference.inputs import find_pictures
+from atonce.inference.inputs import find_jobs, find_pictures
 from tests.data import trees
+from tests.inference.video import videos
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,63 @@ def test_no_two_results_share_a_path(tmp_path: Path) -> None:
 
 def test_dots_in_names_stay(tmp_path: Path) -> None:
     assert targets(picture(tmp_path / "2024.05.01 street.png")) == {"2024.05.01 street": "2024.05.01 street.png"}
+
+
+def test_linked_folders_are_followed_and_each_is_read_once(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    picture(root / "a.png")
+    picture(tmp_path / "disk" / "b.png")
+    (root / "linked").symlink_to(tmp_path / "disk")
+    (root / "again").symlink_to(root)
+    (tmp_path / "disk" / "back").symlink_to(root)
+    assert targets(root) == {"a": "a.png", "linked/b": "b.png"}
+
+
+def test_what_cannot_be_entered_is_told_and_the_rest_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "in"
+    picture(root / "a.png")
+    (root / "locked").mkdir()
+    iterdir = Path.iterdir
+
+    def refuse(path: Path) -> object:
+        if path.name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)  # root may enter everything
+    with pytest.raises(DataError, match=r"in/locked cannot be entered \(Permission denied\)"):
+        find_pictures([root])
+    problems: list[DataError] = []
+    assert [job.source.name for job in find_pictures([root], on_problem=problems.append)] == ["a.png"]
+    assert len(problems) == 1
+
+
+@pytest.mark.parametrize("name", ["pipe.png", "pipe.mp4"])
+def test_a_pipe_is_told_and_does_not_hang(tiny_model: Path, tmp_path: Path, name: str) -> None:
+    picture(tmp_path / "in" / "a.png")
+    os.mkfifo(tmp_path / "in" / name)
+    (tmp_path / "in" / "broken.png").symlink_to("nowhere.png")
+    summary = atonce.predict(tiny_model, tmp_path / "in", out=tmp_path / "out")
+    told = " ".join(map(str, summary.broken))
+    assert (summary.done, len(summary.broken)) == (1, 2)
+    assert f"{name} is no ordinary file" in told
+    assert "broken.png" in told
+    with pytest.raises(DataError, match="is no ordinary file"):
+        raise predict_files(load(tiny_model), find_jobs([tmp_path / "in" / name]), tmp_path / "out").broken[0]
+
+
+def test_a_thin_picture_is_bounded_by_what_the_network_computes(tiny_model: Path, tmp_path: Path) -> None:
+    trees.save(tmp_path / "in" / "thin.png", np.zeros((1, 60_000, 3), np.uint8))
+    picture(tmp_path / "in" / "a.png")
+    summary = atonce.predict(tiny_model, tmp_path / "in", out=tmp_path / "out", max_megapixels=0.5)
+    assert summary.done == 1
+    assert "thin.png: the picture has 60000x1 pixels, of which the network makes 1.9 megapixels" in str(
+        summary.broken[0]
+    )
+    (tmp_path / "film").mkdir()
+    videos.make(tmp_path / "film" / "drive.mp4", size=(320, 200))
+    summary = atonce.predict(tiny_model, tmp_path / "film", out=tmp_path / "out", max_megapixels=0.05)
+    assert "drive.mp4: the picture has 320x200 pixels" in str(summary.broken[0])
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from PIL import Image
 from atonce.inference import Predictor
 from atonce.serving.http_app import create_app
 from atonce.serving.limits import Limits
-from atonce.serving.server import create_server, listen
+from atonce.serving.server import Server, create_server, listen
 from atonce.serving.service import Service
 
 BOUNDARY = "a7b3"
@@ -55,8 +55,8 @@ class Reply:
 
 
 class Live:
-    def __init__(self, service: Service, port: int) -> None:
-        self.service, self.port = service, port
+    def __init__(self, service: Service, port: int, server: Server) -> None:
+        self.service, self.port, self.server = service, port, server
 
     def ask(
         self,
@@ -98,11 +98,11 @@ def form(*fields: tuple[str, bytes], filename: str = "../../etc/passwd.png") -> 
 def serving(model: Path, limits: Limits | None = None, engine: str | None = None) -> Iterator[Live]:
     service = Service.from_file(model, device="cpu", engine=engine, limits=limits)
     with listen("127.0.0.1", 0) as listener:
-        server = create_server(create_app(service, ["served.example"]))
+        server = create_server(create_app(service, ["served.example"]), service.stop)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            yield Live(service, listener.getsockname()[1])
+            yield Live(service, listener.getsockname()[1], server)
         finally:
             server.should_exit = True
             thread.join(60)

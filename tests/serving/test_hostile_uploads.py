@@ -15,8 +15,10 @@ import pytest
 from PIL import Image
 
 from atonce.errors import DataError
+from atonce.inference.pixel_limit import PixelLimit
 from atonce.serving import decoding, responses
 from atonce.serving.jpeg_scans import MAX_SCANS, has_too_many_scans
+from atonce.serving.request_errors import RequestError
 from tests.pictures import encoded, noise
 from tests.serving.live import BOUNDARY, FORM, Live, form
 
@@ -100,6 +102,8 @@ UPLOADS: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "a JPEG of many scans": (lambda: many_scans(200), 422, "too many scans"),
     "text bombs in a PNG": (lambda: with_text(100_000_000), 422, "cannot be read"),
     "one pixel too many": (lambda: encoded(Image.new("L", (200_001, 1))), 413, "at most 0.2 megapixels"),
+    "67 bytes of work for minutes": (lambda: png(1, 190_000, bytes(10)), 413, "1x190000 pixels, of which the network makes 6.1"),
+    "a PGM as text": (lambda: b"P2 1 1 1 " + b"#\n" * 6000 + b"1", 422, "a PPM as text"),
     "an animated GIF": (lambda: animated("GIF"), 415, "an animated GIF; expected one picture"),
     "an animated PNG": (lambda: animated("PNG"), 415, "an animated PNG"),
     "an animated WebP": (lambda: animated("WEBP"), 415, "an animated WEBP"),
@@ -113,6 +117,23 @@ def test_hostile_pictures(live: Live, make: Callable[[], bytes], status: int, te
         assert reply.status == status, reply.body
         assert text in reply.error
     assert live.send(PICTURE).status == 200
+
+
+def test_a_grey_picture_of_another_maximum_is_decoded_at_once(live: Live) -> None:
+    # Pillow takes each value one by one, 20 seconds for 25 MB.
+    values = np.random.default_rng(0).integers(0, 2, (400, 500), np.uint8)
+    reply = live.send(b"P5 500 400 1\n" + values.tobytes(), "format=labels")
+    assert reply.status == 200
+    np.testing.assert_array_equal(reply.labels, live.send(encoded(values * 255), "format=labels").labels)
+    # The limits of this server are below those from which on slow files are refused.
+    for file in (b"P2 2000 1000 1\n", rle_bitmap(2000, 1000)):
+        with pytest.raises(RequestError, match=r"2\.0 megapixels; expected at most 1 of each; export it as PNG"):
+            decoding.decode_picture(file, PixelLimit(live.service.predictor.model_file, 25_000_000))
+
+
+def rle_bitmap(width: int, height: int) -> bytes:
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, 4, 0, 0, 1, 0)
+    return b"BM" + struct.pack("<IHHI", 62, 0, 0, 58) + header + bytes(4) + b"\x00\x01"
 
 
 def test_any_damage_is_told_in_one_line(live: Live) -> None:
@@ -204,7 +225,7 @@ def test_other_bodies(live: Live, headers: dict[str, str], status: int, text: st
         ("opacity=2", "opacity: "),
         ("opacity=nan", "opacity: "),
         ("labels=maybe", "labels: "),
-        ("fromat=labels", "the parameter 'fromat'; expected one of format, opacity, labels"),
+        ("fromat=labels", "the parameter 'fromat'; expected one of format, opacity, labels, layer"),
     ],
 )
 def test_wrong_parameters(live: Live, query: str, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 from io import BytesIO
 from pathlib import Path
@@ -12,10 +13,10 @@ import pytest
 from PIL import ExifTags, Image
 
 import atonce
-from atonce.inference import Predictor
-from atonce.labels import CAMVID
+from atonce.inference import Predictor, Result
+from atonce.labels import CAMVID, LabelSpec
 from atonce.serving.request_errors import RequestError
-from atonce.serving.responses import negotiate_format
+from atonce.serving.responses import ResponseOptions, encode_result, negotiate_format
 from tests.networks import small_model_file
 from tests.pictures import encoded, noise
 from tests.serving.live import Live, Reply, serving
@@ -72,6 +73,22 @@ def test_overlays(live: Live, segment: Predictor) -> None:
         reply = live.send(encoded(noise(48, 64)), f"format=overlay{query}")
         with Image.open(BytesIO(reply.body)) as picture:
             np.testing.assert_array_equal(np.asarray(picture), np.asarray(result.overlay(opacity)))
+
+
+def test_the_layer_over_the_picture_is_the_overlay(live: Live) -> None:
+    # The page lays it over the picture by the browser: black, background and void stay as the picture is.
+    spec = LabelSpec(("background", "road", "night", "sky"), ((70, 70, 70), (128, 64, 128), (0, 0, 0), (0, 0, 200)))
+    image = noise(30, 40)
+    result = Result(image, spec, labels=(noise(30, 40, 1)[..., 0] % 4))
+    told = json.loads(encode_result(result, ResponseOptions(with_layer=True), {}))
+    with Image.open(BytesIO(base64.b64decode(told["layer_png"]))) as layer:
+        above = np.asarray(layer.convert("RGBA")).astype(float)
+    assert set(np.unique(above[..., 3])) == {0, 255}
+    for opacity in (0.0, 0.3, 1.0):
+        alpha = above[..., 3:] / 255 * opacity
+        shown = np.rint(above[..., :3] * alpha + image * (1 - alpha))
+        np.testing.assert_array_equal(shown, np.asarray(result.overlay(opacity)))
+    assert "layer_png" in live.send(encoded(noise(8, 8)), "layer=true").json
 
 
 def test_probabilities(live: Live, segment: Predictor) -> None:

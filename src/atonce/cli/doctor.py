@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from atonce.doctor import FixedMasks
 
 
+_MAX_BROKEN = 5
+"""The most masks that are named one by one where they could not be corrected."""
+
+
 class Borders(str, Enum):
     """The choices of --borders: what becomes of pixels of no class along borders."""
 
@@ -65,11 +69,14 @@ def doctor(
     from atonce.doctor import examine, write_classes_file, write_fixed_masks
     from atonce.doctor import write_masks as write_masks_of
     from atonce.doctor import write_split as write_split_of
+    from atonce.doctor.doctor_page import require_page_path
     from atonce.doctor.fix_classes import is_classes_file_of
     from atonce.doctor.split_proposal import split_files
     from atonce.progress import progress_bar
 
     _refuse_existing(fix_classes, write_split, write_masks)
+    if out is not None:
+        require_page_path(out)
     opened: dict[str, Any] = {
         "ground_truth": ground_truth.value if ground_truth else None,
         "images": images,
@@ -134,8 +141,10 @@ def _print_fixed(fixed: FixedMasks, root: Path) -> None:
     _note(f"masks    {fixed.folder} ({what} to {becomes}); use them in the place of those in {root}")
     if fixed.classes_file is not None:
         _note(f"classes  {fixed.classes_file} (give them names; it counts as {root / 'classes.yaml'})")
-    for error in fixed.broken:
+    for error in fixed.broken[:_MAX_BROKEN]:
         _note(f"atonce: not corrected: {error.for_command_line()}")
+    if len(fixed.broken) > _MAX_BROKEN:
+        _note(f"atonce: ... and {len(fixed.broken) - _MAX_BROKEN} more were not corrected")
 
 
 def _note(text: str) -> None:

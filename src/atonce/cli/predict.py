@@ -109,6 +109,9 @@ def predict(
         typer.Option(min=1, metavar="PIXELS", help="The longer side that the network sees, instead of --scale."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do what is done already once more.")] = False,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.01, max=500, help="Of a picture, the network's padding counted; larger: left out.")
+    ] = 500,
     device: Device = None,
     engine: Engine = None,
 ) -> None:
@@ -152,6 +155,7 @@ def predict(
             scale=scale,
             size=size,
             overwrite=overwrite,
+            max_megapixels=max_megapixels,
             device=device,
             engine=engine,
             progress=progress,

@@ -24,7 +24,9 @@ def serve(
         int | None,
         typer.Option(min=1, help="Cores that the network uses; all by default. Containers with few: say so."),
     ] = None,
-    max_megapixels: Annotated[float, typer.Option(min=0.01, max=500, help="Of a picture; larger ones: 413.")] = 25,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.01, max=500, help="Of a picture, and computed for it; larger: 413.")
+    ] = 25,
     max_upload_mb: Annotated[float, typer.Option(min=0.01, max=2000, help="Of a picture's file; larger ones: 413.")] = (
         32
     ),

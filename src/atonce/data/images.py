@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import struct
 import warnings
 import zlib
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from atonce.data.pure_python_pictures import decode_with_numpy
 from atonce.data.tiff_bands import TiffLayout, read_tiff_bands, tiff_layout
 from atonce.errors import DataError, option
 
@@ -129,11 +131,13 @@ def open_image(path: Path) -> Image.Image:
         FileError: missing, a folder, empty, not a picture, truncated, more than 500 megapixels.
     """
     hush_pillow()
+    _require_regular(path)
     try:
         image: Image.Image = Image.open(path, formats=_FORMATS)
         with image:
             if image.width * image.height > _MAX_PIXELS:
                 raise FileError(_too_large(path))
+            decode_with_numpy(image)
             image.load()
             _orientation(image)  # kept by Pillow: the file is closed when it is asked again
         return image
@@ -159,6 +163,16 @@ def _damaged(path: Path, error: BaseException) -> Problem:
     reason = " ".join(told.split()) or type(error).__name__
     remedy = "copy or export it again"
     return Problem("unreadable", path, f"cannot be read ({reason})", "an intact picture", remedy=remedy)
+
+
+def _require_regular(path: Path) -> None:
+    """Raise FileError for a pipe, a socket or a device: reading one may wait for ever, or never end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # the one who opens it says why
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FileError(Problem("unreadable", path, "is no ordinary file", "a picture file", remedy="copy it to one"))
 
 
 def _not_there(path: Path) -> Problem:
@@ -225,6 +239,9 @@ def read_size(path: Path) -> tuple[int, int]:
         FileError: as `open_image` does.
     """
     hush_pillow()
+    layout = _banded_tiff(path)
+    if layout is not None:
+        return layout.size
     try:
         with Image.open(path, formats=_FORMATS) as image:
             sideways = _EXIF_TRANSPOSE.get(_orientation(image)) in _SIDEWAYS
@@ -315,6 +332,7 @@ def read_bands(path: Path, bands: Bands) -> NDArray[np.generic]:
 
 def _banded_tiff(path: Path) -> TiffLayout | None:
     """Return the layout of a TIFF whose bands Pillow does not give; None for all other files."""
+    _require_regular(path)
     try:
         layout = tiff_layout(path)
     except OSError:
@@ -347,6 +365,7 @@ def read_image_bytes(data: bytes, name: str = "the picture") -> NDArray[np.uint8
         with Image.open(BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > _MAX_PIXELS:
                 raise FileError(_too_large(Path(name)))
+            decode_with_numpy(image)
             image.load()
             return to_rgb(image)
     except Image.DecompressionBombError:

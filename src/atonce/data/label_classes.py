@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from atonce.data.annotation_shapes import ShapeMask, covered_share
 from atonce.data.classes_file import BACKGROUND_NAMES, VOID_NAMES, ClassTable, find_classes_file, read_classes
 from atonce.data.images import FileError
 from atonce.data.mask_sources import Annotation
 from atonce.data.masks import percent
 from atonce.data.sampling import evenly_spaced
-from atonce.data.shapes import ShapeMask, covered_share
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX, LabelSpec
 from atonce.text import listing

@@ -18,7 +18,7 @@ class Annotation:
     Attributes:
         path: the file that messages name.
         image: the picture it belongs to; its size is that of the mask where `content` gives none.
-        content: the shapes, as `atonce.data.shapes.dump_shapes` writes them.
+        content: the shapes, as `atonce.data.annotation_shapes.dump_shapes` writes them.
         files: mask files that `content` refers to by their position.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from atonce.data.classes_file import LARGEST_CLASS_VALUE
 from atonce.data.dataset import Dataset
 from atonce.labels import IGNORE_INDEX, LabelSpec
 
@@ -16,7 +17,7 @@ def labels_with_mask_values(dataset: Dataset) -> LabelSpec:
     table = sorted(getattr(dataset.read_mask, "values", ()))
     first: dict[int, int] = {}
     for value, class_id in table:
-        if value >= 0:
+        if 0 <= value <= LARGEST_CLASS_VALUE:
             first.setdefault(class_id, value)
     ids = range(dataset.labels.num_classes)
     if any(class_id not in first for class_id in ids):

@@ -105,18 +105,29 @@ class ListLine:
     names: tuple[str, ...]
 
 
+_LONGEST_NAME = 255
+"""Bytes of a file's name on any usual file system."""
+
+
 def list_lines(path: Path) -> list[ListLine]:
     """Read the lines of a list file that are neither blank nor comments (#); backslashes of Windows become slashes.
 
     Raises:
-        DataError: it cannot be read, or is not UTF-8.
+        DataError: it cannot be read, is not UTF-8, or holds names that no file can have.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error})", "a list of names, text in UTF-8") from None
     stripped = ((number, line.replace("\\", "/").strip()) for number, line in enumerate(lines, start=1))
-    return [ListLine(number, text, _names_in(text)) for number, text in stripped if text and not text.startswith("#")]
+    found = [ListLine(number, text, _names_in(text)) for number, text in stripped if text and not text.startswith("#")]
+    for line in found:
+        # Python raises an error where it is asked for a file of such a name.
+        longest = max((len(os.fsencode(part)) for name in line.names for part in name.split("/")), default=0)
+        if longest > _LONGEST_NAME or "\0" in line.text:
+            told = "a null character" if "\0" in line.text else f"a name of {longest} bytes"
+            raise DataError(f"{path}: line {line.number} holds {told}", f"names of at most {_LONGEST_NAME} bytes")
+    return found
 
 
 def _names_in(line: str) -> tuple[str, ...]:

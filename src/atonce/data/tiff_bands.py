@@ -64,6 +64,11 @@ class TiffLayout:
         return _kind(self.tags) == "f"
 
     @property
+    def size(self) -> tuple[int, int]:
+        """The (height, width) of the first page."""
+        return int(self.tags[_HEIGHT]), int(self.tags[_WIDTH])
+
+    @property
     def pixels(self) -> int:
         """The number of pixels of the first page."""
         return int(self.tags[_WIDTH] * self.tags[_HEIGHT])

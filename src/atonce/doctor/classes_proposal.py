@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 
 import yaml
 
+from atonce.data.annotation_shapes import ShapeMask
 from atonce.data.classes_file import LARGEST_CLASS_VALUE
 from atonce.data.dataset import Dataset
 from atonce.data.mask_probe import border_lines, can_be_read
 from atonce.data.masks import ClassMask, MaskValue
-from atonce.data.shapes import ShapeMask
 from atonce.data.soft_borders import BorderRule
 from atonce.labels import IGNORE_INDEX, Colour, LabelSpec
 

@@ -13,7 +13,7 @@ from atonce.errors import as_command_line, option
 from atonce.reports.html_document import document
 from atonce.reports.number_format import percent
 from atonce.reports.score_tables import swatch
-from atonce.storage import make_folder, write_text
+from atonce.storage import make_folder, refuse_foreign, write_text
 
 _MAX_FILES = 12
 """The most files of a finding that the page names."""
@@ -41,13 +41,29 @@ h1.wrong { color: rgb(var(--miss)); }
 """
 
 
+_TITLE = " · atonce doctor"
+"""The end of the window's title, by which an earlier page is known."""
+
+
+def require_page_path(path: str | Path) -> None:
+    """Raise DataError where `path` is a file that is no earlier page of the doctor: it would be overwritten."""
+    refuse_foreign(Path(path), _is_page)
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _TITLE.encode() in file.read(4096)
+
+
 def write_page(examination: Examination, path: str | Path) -> None:
     """Write the page of an examination, with everything inline.
 
     Raises:
+        DataError: there is a file that is no earlier page of the doctor.
         StorageError: it cannot be written.
     """
     path = Path(path)
+    require_page_path(path)
     make_folder(path.parent)
     write_text(path, render(examination))
 
@@ -71,7 +87,7 @@ def render(examination: Examination) -> str:
 <h1 class="{kind}">{verdict}</h1>
 {_tiles(examination)}
 <nav aria-label="Sections">{links}</nav>"""
-    return document(f"{escape(examination.root.resolve().name)} · atonce doctor", header, body, _STYLE)
+    return document(f"{escape(examination.root.resolve().name)}{_TITLE}", header, body, _STYLE)
 
 
 def _verdict(examination: Examination) -> tuple[str, str]:

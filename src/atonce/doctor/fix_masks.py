@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from atonce.data.classes_file import ClassTable, read_classes
 from atonce.data.dataset import Dataset
 from atonce.data.formats import ClassesNeeded, open_dataset
 from atonce.data.images import FileError
@@ -21,6 +22,7 @@ from atonce.data.open_options import GroundTruth
 from atonce.data.soft_borders import DEFAULT_WIDTH, MAX_WIDTH, BorderRule
 from atonce.doctor.findings import relative_path
 from atonce.errors import DataError, option
+from atonce.labels import IGNORE_INDEX
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, refuse_existing, storage_errors, write_atomically, write_text
 
@@ -94,6 +96,8 @@ def write_fixed_masks(
         refuse_existing(classes_file)
         make_folder(out)
         write_text(classes_file, error.proposal)
+        if borders == "void":
+            write_text(classes_file, error.proposal + _void_entry(read_classes(classes_file)))
         dataset = open_here(classes=classes_file)
     reader = dataset.read_mask
     if not isinstance(reader, ClassMask):
@@ -114,6 +118,20 @@ def write_fixed_masks(
         broken=tuple(result for result in results if isinstance(result, DataError)),
         classes_file=classes_file,
     )
+
+
+def _void_entry(table: ClassTable) -> str:
+    """Write an entry for void, of a colour or number that no class has; "" where void has one already."""
+    if table.colours:
+        taken = {colour for colour, _ in table.colours}
+        corners = [(r, g, b) for r in (0, 255) for g in (0, 255) for b in (0, 255)]
+        greys = [(level, level, level) for level in range(256)]
+        free = next(colour for colour in (*corners, *greys) if colour not in taken)
+        return f"  - {{name: void, colour: {list(free)}, void: true}}\n"
+    if any(class_id == IGNORE_INDEX for _, class_id in table.values):
+        return ""
+    numbers = {value for value, _ in table.values}
+    return f"  - {{name: void, value: {max(set(range(256)) - numbers)}, void: true}}\n"
 
 
 def _rule(reader: ClassMask, to: Literal["nearest", "void"] | None, width: int | None) -> BorderRule:

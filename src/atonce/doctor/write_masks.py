@@ -27,7 +27,7 @@ _HEAD = "# Written by `atonce doctor`: the classes and their numbers in masks/; 
 
 @dataclass(frozen=True)
 class WrittenMasks:
-    """What `write_masks` has written.
+    """Files that `write_masks` has written.
 
     Attributes:
         folder: it holds images/, masks/ and classes.yaml.

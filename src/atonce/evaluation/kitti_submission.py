@@ -29,10 +29,11 @@ from atonce.inference.segmenter import Segmenter
 from atonce.metrics.kitti_road.birds_eye import BirdsEye
 from atonce.metrics.kitti_road.road_evaluator import confidence_bytes
 from atonce.progress import ProgressCallback, shown_as
-from atonce.storage import make_folder, write_atomically
+from atonce.storage import make_folder, refuse_foreign, write_atomically
 from atonce.text import listing
 
 _NAME = re.compile(r"(um|umm|uu)_(\d{6})")
+_ENTRY = re.compile(r"(um|umm|uu)_(road|lane)_\d{6}\.png")
 _CATEGORIES = {"road": ("um", "umm", "uu"), "lane": ("um",)}
 
 
@@ -124,13 +125,15 @@ def write_submission(
 
     Raises:
         WeightsError: the network has no class named road.
-        DataError: a camera calibration is missing or damaged (before anything is predicted), or a picture.
+        DataError: a camera calibration is missing or damaged, `out` is there and no submission of ours (both before
+            anything is predicted), or a picture is damaged.
         StorageError: `out` cannot be written.
     """
     road = RoadSegmenter(segmenter)
     require_camera_files([picture for _, picture in entries])
     if out.is_dir():
         raise StorageError(f"{out} is a folder", "a file to write", f"for example {out / 'submission.zip'}")
+    refuse_foreign(out, _is_submission)
     make_folder(out.parent)
 
     def write(temporary: Path) -> None:
@@ -144,6 +147,19 @@ def write_submission(
                     progress(done, len(entries))
 
     write_atomically(out, write)
+
+
+def _is_submission(path: Path) -> bool:
+    """Tell whether a file is a zip as it is written here: the names of the benchmark, stored, without a time."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except zipfile.BadZipFile:
+        return False
+    written_here = (zipfile.ZIP_STORED, zipfile.ZipInfo("").date_time)
+    return bool(entries) and all(
+        _ENTRY.fullmatch(entry.filename) and (entry.compress_type, entry.date_time) == written_here for entry in entries
+    )
 
 
 def confidence_from_above(road: RoadSegmenter, picture: Path) -> NDArray[np.uint8]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from atonce.data import open_dataset
 from atonce.data.dataset import Dataset, Item
 from atonce.data.images import IMAGE_SUFFIXES, Bands, read_image
 from atonce.data.sampling import evenly_spaced
+from atonce.evaluation.evaluate_model import open_as_trained
 from atonce.exporting.graph_files import ImageLoader
 from atonce.exporting.parity import ODD_SIZES, Check
 from atonce.inference.inputs import find_pictures
@@ -102,15 +102,7 @@ def find_check_images(source: Path | None, model_file: ModelFile, *, format: str
         return CheckImages.from_scenes()
     if format is None and _holds_pictures(source):
         return CheckImages.from_pictures([picture.source for picture in find_pictures([source])], model_file.bands)
-    trained = model_file.recipe.get("data", {})
-    dataset = open_dataset(
-        source,
-        format,
-        seed=trained.get("split_seed", 0),
-        val_fraction=trained.get("val_fraction", 0.2),
-        bands=model_file.bands,
-    )
-    return CheckImages.from_dataset(dataset, model_file.labels)
+    return CheckImages.from_dataset(open_as_trained(model_file, source, format=format), model_file.labels)
 
 
 def _holds_pictures(path: Path) -> bool:

@@ -85,7 +85,7 @@ class ExportedPredictor(Predictor):
     def _run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """Run the graph on a batch. Raises WeightsError: it is damaged in a way that only shows when it runs."""
         try:
-            return self._session.run(np.ascontiguousarray(images))
+            found = self._session.run(np.ascontiguousarray(images))
         except Exception as error:
             # Each engine has exceptions of its own; memory that is full is no fault of the file.
             if isinstance(error, MemoryError) or "alloc" in str(error):
@@ -94,6 +94,11 @@ class ExportedPredictor(Predictor):
             raise WeightsError(
                 f"{self._path} cannot be run by {self.engine}: {reason}", "a file of `atonce export`", "export it again"
             ) from None
+        labels = found.get("labels")
+        if labels is None or labels.dtype != np.uint8 or labels.shape != images.shape[:3]:
+            told = "no labels" if labels is None else f"{labels.dtype} of shape {labels.shape} as labels"
+            raise WeightsError(f"{self._path} gives {told}", "a file of `atonce export`", "export it again")
+        return found
 
     def batch_size_for(self, size: tuple[int, ...]) -> int:
         """Return the number of pictures of (height, width) in a batch, 1 to 8."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atonce.data.images import Problem
+from atonce.data.images import Problem, read_size
 from atonce.data.problem_notes import problem_notes, tell_problems
 from atonce.errors import DataError, UserError, as_python, option
 from atonce.inference import finished_results, own_results
@@ -26,6 +26,7 @@ from atonce.inference.annotations import class_confidences
 from atonce.inference.argument_order import require_model_first
 from atonce.inference.inputs import Job, find_jobs
 from atonce.inference.load import Model, load
+from atonce.inference.pixel_limit import MAX_MEGAPIXELS, PixelLimit
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import (
     LABEL_STYLES,
@@ -178,6 +179,7 @@ def predict(
     scale: float | None = None,
     size: int | None = None,
     overwrite: bool = False,
+    max_megapixels: float = MAX_MEGAPIXELS,
     device: str | None = None,
     engine: str | None = None,
     progress: ProgressCallback | None = None,
@@ -213,6 +215,8 @@ def predict(
         min_area: areas of fewer pixels are left out of annotations.
         scale, size: the size at which the network sees pictures, see `load`.
         overwrite: do once more what is finished already, whoever made it.
+        max_megapixels: the most of a picture, and of what the network computes for it; larger ones are left out, as
+            broken ones are.
         device, engine: see `load`.
         progress: called with what is done and what there is to do: pictures and frames.
         on_note: called with what a user should know, a line at a time: masks of a data set that were left out, videos
@@ -226,7 +230,8 @@ def predict(
     """
     paths = [inputs] if isinstance(inputs, (str, PathLike)) else inputs
     require_model_first(model, paths, "predict")
-    jobs = find_jobs([Path(path) for path in paths], out=Path(out), on_note=on_note)
+    problems: list[DataError] = []
+    jobs = find_jobs([Path(path) for path in paths], out=Path(out), on_note=on_note, on_problem=problems.append)
     predictor = load(model, device=device, engine=engine, scale=scale, size=size)
     fingerprint = "" if isinstance(model, Predictor) else finished_results.model_fingerprint(find_model_file(model))
     if fingerprint and (scale is not None or size is not None):
@@ -255,9 +260,11 @@ def predict(
         options,
         fingerprint=fingerprint,
         overwrite=overwrite,
+        max_megapixels=max_megapixels,
         progress=progress,
         on_note=on_note,
     )
+    summary.broken[:0] = problems
     tell_problems(summary.problems, on_note)
     return summary
 
@@ -270,6 +277,7 @@ def predict_files(
     *,
     fingerprint: str = "",
     overwrite: bool = False,
+    max_megapixels: float = MAX_MEGAPIXELS,
     progress: ProgressCallback | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Summary:
@@ -284,6 +292,7 @@ def predict_files(
         StorageError: `out` cannot be written.
     """
     options = (options or OutputOptions()).resolved(predictor.labels)
+    limit = PixelLimit(predictor.model_file, round(max_megapixels * 1e6))
     if fingerprint and predictor.engine == "torch-bf16":
         # The other engines give the same labels; rounded weights are another network.
         fingerprint += "-bf16"
@@ -323,7 +332,7 @@ def predict_files(
             if fingerprint:
                 tag = str(finished_results.ResultTag.for_job(job, fingerprint, options.that_matter(job)))
             if job.is_video:
-                report = _predict_video(predictor, job, out, options, tag=tag, progress=steps.within)
+                report = _predict_video(predictor, job, out, options, limit=limit, tag=tag, progress=steps.within)
                 summary.videos.append(report)
                 if on_note:
                     for line in report.notes:
@@ -331,7 +340,7 @@ def predict_files(
             else:
                 tiles_seen = steps.within if len(jobs) == 1 else None
                 result = _predict_picture(
-                    predictor, job, out, options, annotations=annotations, tag=tag, progress=tiles_seen
+                    predictor, job, out, options, annotations=annotations, limit=limit, tag=tag, progress=tiles_seen
                 )
                 # What was lost in reading is told for all pictures together.
                 lost = set(map(as_python, problem_notes(result.problems)))
@@ -425,7 +434,14 @@ def _add_finished(
 
 
 def _predict_video(
-    predictor: Predictor, job: Job, out: Path, options: OutputOptions, *, tag: str, progress: ProgressCallback
+    predictor: Predictor,
+    job: Job,
+    out: Path,
+    options: OutputOptions,
+    *,
+    limit: PixelLimit,
+    tag: str,
+    progress: ProgressCallback,
 ) -> VideoReport:
     return predict_video(
         predictor,
@@ -438,6 +454,7 @@ def _predict_video(
         audio=options.audio,
         labels=_path(out, "labels", job, ".mkv") if options.label_video else None,
         comment=tag or own_results.SOFTWARE,
+        require_size=lambda height, width: limit.require(height, width, job.source),
         progress=progress,
     )
 
@@ -449,9 +466,11 @@ def _predict_picture(
     options: OutputOptions,
     *,
     annotations: AnnotationFiles,
+    limit: PixelLimit,
     tag: str,
     progress: ProgressCallback | None,
 ) -> Result:
+    limit.require(*read_size(job.source), job.source)
     result = predictor(job.source, progress)
     result.label_spec = result.label_spec.with_colours(options.colours)
     for name in options.mapped(result.label_spec):

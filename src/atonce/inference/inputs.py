@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,10 @@ _MASK_FOLDERS = frozenset(
 """Names of folders of masks, in lower case: for masks that no picture claims, and data sets that cannot be opened."""
 
 
+OnProblem = Callable[[DataError], object]
+"""A function that is called with the error for something that is left out."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A picture or a video to be segmented.
@@ -53,25 +56,35 @@ class Job:
 
 
 def find_pictures(
-    inputs: Sequence[Path], *, out: Path | None = None, on_note: Callable[[str], None] | None = None
+    inputs: Sequence[Path],
+    *,
+    out: Path | None = None,
+    on_note: Callable[[str], None] | None = None,
+    on_problem: OnProblem | None = None,
 ) -> list[Job]:
     """List files as they are and folders with all pictures below them, in order; no two results share a path.
 
-    Left out below a folder are the masks of a data set, earlier results of atonce, and what lies in the folders of
-    results in `out`.
+    Links to folders are followed, each folder once. What is named as a picture but is none (a broken link, a pipe) is
+    listed, too: whoever reads it says so. Left out below a folder are the masks of a data set, earlier results of
+    atonce, and what lies in the folders of results in `out`.
 
     Args:
         out: the folder that results will be written to.
         on_note: called with what was left out, a line at a time.
+        on_problem: called with an error for each folder that cannot be entered; without it, the first one is raised.
 
     Raises:
-        DataError: an input does not exist, or is no file; there is no picture at all; a folder cannot be listed.
+        DataError: an input does not exist, or is no file; there is no picture at all; a folder cannot be entered.
     """
-    return _find(inputs, IMAGE_SUFFIXES, "pictures", out=out, on_note=on_note)
+    return _find(inputs, IMAGE_SUFFIXES, "pictures", out=out, on_note=on_note, on_problem=on_problem)
 
 
 def find_jobs(
-    inputs: Sequence[Path], *, out: Path | None = None, on_note: Callable[[str], None] | None = None
+    inputs: Sequence[Path],
+    *,
+    out: Path | None = None,
+    on_note: Callable[[str], None] | None = None,
+    on_problem: OnProblem | None = None,
 ) -> list[Job]:
     """List pictures and videos, as `find_pictures` lists pictures.
 
@@ -79,7 +92,8 @@ def find_jobs(
         DataError: as `find_pictures`.
         UserError: there are videos, but the extra `video` is not installed.
     """
-    jobs = _find(inputs, IMAGE_SUFFIXES | VIDEO_SUFFIXES, "pictures or videos", out=out, on_note=on_note)
+    suffixes = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    jobs = _find(inputs, suffixes, "pictures or videos", out=out, on_note=on_note, on_problem=on_problem)
     video = next((job for job in jobs if job.is_video), None)
     if video:
         # Before thousands of pictures have been segmented.
@@ -94,11 +108,13 @@ def _find(
     *,
     out: Path | None,
     on_note: Callable[[str], None] | None,
+    on_problem: OnProblem | None,
 ) -> list[Job]:
+    problems: list[DataError] = []
     found: list[tuple[Path, Path]] = []
     for path in inputs:
         if path.is_dir():
-            files, notes = _pictures_below(path, suffixes, out)
+            files, notes = _pictures_below(path, suffixes, out, problems.append)
             found += [(file, file.relative_to(path)) for file in files]
             for note in notes:
                 if on_note:
@@ -112,6 +128,10 @@ def _find(
             raise DataError(f"{path} is an address, not a file", f"{what}, or folders of them", "download it first")
         else:
             raise DataError(f"{path} does not exist", f"{what}, or folders of them")
+    for problem in problems:
+        if on_problem is None or not found:
+            raise problem
+        on_problem(problem)
     if not found:
         kinds = ", ".join(sorted(s[1:] for s in suffixes))
         raise DataError(f"no {what} in {', '.join(map(str, inputs))}", f"files of type {kinds}")
@@ -124,9 +144,11 @@ def _find(
     return jobs
 
 
-def _pictures_below(folder: Path, suffixes: frozenset[str], out: Path | None) -> tuple[list[Path], list[str]]:
+def _pictures_below(
+    folder: Path, suffixes: frozenset[str], out: Path | None, on_problem: OnProblem
+) -> tuple[list[Path], list[str]]:
     """List the files below a folder that are to be segmented, and what was left out of it."""
-    files = sorted(path for path in _walk(folder) if _is_input(path, suffixes))
+    files = sorted(path for path in _files_below(folder, on_problem) if _is_input(path, suffixes))
     if out is not None:
         # Also what a killed process left there, which bears no mark.
         results = [result for name in FOLDERS if (result := (out / name).resolve()).is_relative_to(folder.resolve())]
@@ -164,25 +186,33 @@ def _mask_test(folder: Path) -> Callable[[Path], bool] | None:
     return is_mask
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, following links but those that lead back. Raises DataError: no permission."""
-    for base, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
-        here = Path(base)
-        folders[:] = [name for name in folders if not _leads_back(here, name)]
-        yield from (here / name for name in names)
-
-
-def _leads_back(here: Path, name: str) -> bool:
-    return (here / name).is_symlink() and here.resolve().is_relative_to((here / name).resolve())
-
-
-def _cannot_list(error: OSError) -> None:
-    raise DataError(f"{error.filename} cannot be listed ({error.strerror})", "a folder that can be read") from None
+def _files_below(root: Path, on_problem: OnProblem) -> Iterator[Path]:
+    """Yield what lies below a folder and is no folder. Links to folders are followed, each folder once."""
+    seen: set[tuple[int, int]] = set()
+    folders, linked = [root], list[Path]()
+    while folders or linked:
+        # What a folder holds itself comes first, so that a link beside it does not give its files another name.
+        folder = folders.pop() if folders else linked.pop()
+        try:
+            state = folder.stat()
+            if (state.st_dev, state.st_ino) in seen:
+                continue
+            seen.add((state.st_dev, state.st_ino))
+            for path in folder.iterdir():
+                if not path.is_dir():
+                    yield path
+                elif path.is_symlink():
+                    linked.append(path)
+                else:
+                    folders.append(path)
+        except OSError as error:
+            remedy = "give yourself the right to enter it, or name the files that you mean"
+            on_problem(DataError(f"{folder} cannot be entered ({error.strerror})", "a folder", remedy))
 
 
 def _is_input(path: Path, suffixes: frozenset[str]) -> bool:
     """Tell by its name; hidden files are other programs' (`._x.jpg` of macOS)."""
-    return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in suffixes and not path.name.startswith(".")
 
 
 def _names(name: Path) -> Iterator[Path]:

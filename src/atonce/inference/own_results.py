@@ -41,6 +41,8 @@ def save_options(path: Path) -> dict[str, Any]:
 
 def is_own(path: Path) -> bool:
     """Tell whether a picture or a video was written here, by its mark."""
+    if not path.is_file():
+        return False  # a pipe would have to be waited for
     try:
         if path.suffix.lower() in (".png", ".jpg"):
             with Image.open(path, formats=("PNG", "JPEG")) as picture:

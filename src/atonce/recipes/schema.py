@@ -58,8 +58,8 @@ class FCNConfig(Section):
     upsampling_init: Literal["bilinear", "normal"] = "bilinear"
     """Initial kernels of learned upsampling. bilinear: interpolation of each class by itself. normal: truncated normal,
     see upsampling_init_sigma; scores then start close to zero at every pixel, and the network has to learn to
-    interpolate. In a staged training those of a later stage start bilinear, so that it begins with the predictions of
-    the one before."""
+    interpolate, which takes it longer. In a staged training those of a later stage start bilinear, so that it begins
+    with the predictions of the one before."""
     upsampling_init_sigma: Positive = 0.01
     """Standard deviation of the truncated normal of upsampling_init, which is cut at two of them; unused otherwise."""
     width: Annotated[float, Field(gt=0, le=16)] = 1.0

@@ -131,7 +131,7 @@ def _json(path: Path, kind: type) -> Any:
         return kind()
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}", "JSON", "remove it or make it again") from None
     if not isinstance(data, kind):
         raise DataError(f"{path} holds a {type(data).__name__}", f"a {kind.__name__}", "remove it or make it again")
@@ -147,9 +147,39 @@ def _require_evaluation(path: Path, data: Mapping[str, Any]) -> None:
         and isinstance(matrix, list)
         and [len(row) for row in matrix if isinstance(row, list)] == [len(classes)] * len(classes)
         and all(isinstance(count, int) for row in matrix for count in row)
+        and all(_is_list_of_texts(data.get(key) or []) for key in ("absent", "predicted_only"))
+        and isinstance(data.get("pictures") or [], (list, dict))
+        and _has_bins(data.get("calibration"))
+        and _has_curves(data.get("road"))
+        and all(isinstance(c.get("pixels") or 0, (int, float)) for c in classes)
     )
     if not fine:
         raise DataError(f"{path} is not an evaluation", "what `atonce evaluate` writes into a folder", "evaluate again")
+
+
+def _has_bins(calibration: object) -> bool:
+    """Tell whether the reliability diagram can be drawn, or there is none."""
+    if not isinstance(calibration, dict):
+        return True
+    bins = calibration.get("bins") or []
+    return isinstance(bins, list) and all(isinstance(one, dict) for one in bins)
+
+
+def _has_curves(road: object) -> bool:
+    """Tell whether the precision-recall curves can be drawn, or there are none."""
+    categories = road.get("categories") if isinstance(road, dict) else None
+    if not isinstance(road, dict) or not isinstance(categories, dict):
+        return True
+    rows = [row for row in [*categories.values(), road.get("pooled")] if isinstance(row, dict)]
+    curves = [row.get("curve") or {} for row in rows]
+    return all(
+        isinstance(curve, dict) and all(isinstance(curve.get(key) or [], list) for key in ("recall", "precision"))
+        for curve in curves
+    )
+
+
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _settings(recipe: str) -> Mapping[str, Any]:
@@ -167,7 +197,7 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
     for line in _text(path).splitlines():
         try:
             record = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             break
         if isinstance(record, dict) and "step" in record:
             records.append(record)

@@ -198,7 +198,9 @@ def to_svg(figure: Figure, alt: str) -> str:
     """Return the bare <svg>: no size of its own, no metadata, no namespace addresses, no style that would leak."""
     stream = io.StringIO()
     canvas: Any = FigureCanvasSVG(figure)
-    canvas.print_svg(stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    # Values near the largest float overflow where ticks are computed, which shows in the picture well enough.
+    with np.errstate(all="ignore"):
+        canvas.print_svg(stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = stream.getvalue()
     box = re.search(r'viewBox="([\d. ]+)"', text)
     body = text[text.index(">", text.index("<svg")) + 1 :]

@@ -58,4 +58,4 @@ def serve(
         application = create_app(service, [*allow_host, *([] if is_wildcard_address(host) else [host])])
         if on_ready:
             on_ready(f"http://{address_of(host, listener.getsockname()[1])}", service.predictor.engine)
-        run(application, listener)
+        run(application, listener, service.stop)

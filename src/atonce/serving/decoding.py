@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from atonce.data.images import DAMAGE, hush_pillow, to_rgb, what_instead
-from atonce.errors import DataError, option
+from atonce.data.pure_python_pictures import decode_with_numpy, slow_decoder
+from atonce.errors import DataError
+from atonce.inference.pixel_limit import PixelLimit
 from atonce.serving.jpeg_scans import MAX_SCANS, has_too_many_scans
 from atonce.serving.request_errors import RequestError
 
@@ -19,9 +21,18 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF")
 
 _TIFF_TILE = (322, 323)
 
+_SLOW_BYTES = _SLOW_PIXELS = 1_000_000
+"""The most of a file that Pillow decodes in Python: a second's work. Run lengths of 0 and comments take time, too."""
 
-def decode_picture(file: bytes, max_pixels: int) -> NDArray[np.uint8]:
+_SLOW_COMMENTS = 5000
+"""Each moves the rest of a megabyte."""
+
+
+def decode_picture(file: bytes, limit: PixelLimit) -> NDArray[np.uint8]:
     """Decode the file of a picture to uint8 (H, W, 3) RGB, upright, as `data.images.read_image` does.
+
+    Args:
+        limit: on its size and on the work for it, known from its header before it is decoded.
 
     Raises:
         RequestError: 413 too many pixels; 415 not a picture, or of a format that is not read; 422 damaged.
@@ -29,14 +40,15 @@ def decode_picture(file: bytes, max_pixels: int) -> NDArray[np.uint8]:
     hush_pillow()
     try:
         with Image.open(BytesIO(file), formats=FORMATS) as image:
-            _require_few_pixels(image, max_pixels)
+            _require_few_pixels(image, limit)
             _require_cheap_decoding(image, file)
+            decode_with_numpy(image)
             image.load()
             return to_rgb(image)
     except UnidentifiedImageError:
         raise _unknown(file) from None
     except (Image.DecompressionBombError, MemoryError):
-        raise RequestError(413, "the picture is too large", _at_most(max_pixels), "scale it down") from None
+        raise RequestError(413, "the picture is too large", _at_most(limit.pixels), "scale it down") from None
     except RequestError:
         raise
     except DataError as error:
@@ -46,15 +58,19 @@ def decode_picture(file: bytes, max_pixels: int) -> NDArray[np.uint8]:
         raise RequestError(422, f"the picture cannot be read ({reason})", "an intact one", "export it again") from None
 
 
-def _require_few_pixels(image: Image.Image, max_pixels: int) -> None:
+def _require_few_pixels(image: Image.Image, limit: PixelLimit) -> None:
     width, height = image.size
-    if width * height > max_pixels:
-        found = f"the picture has {width}x{height} pixels ({width * height / 1e6:.1f} megapixels)"
-        raise RequestError(413, found, _at_most(max_pixels), f"scale it down, or serve with {option('max_megapixels')}")
+    if problem := limit.problem(height, width):
+        raise RequestError(413, *problem)
 
 
 def _require_cheap_decoding(image: Image.Image, file: bytes) -> None:
     """Raise RequestError for a small picture that takes much memory or time to decode, or for one of several."""
+    slow = slow_decoder(image)
+    comments = file.count(b"#") if image.format == "PPM" else 0
+    if slow and (len(file) > _SLOW_BYTES or math.prod(image.size) > _SLOW_PIXELS or comments > _SLOW_COMMENTS):
+        size = f"{len(file) / 1e6:.1f} MB and {math.prod(image.size) / 1e6:.1f} megapixels"
+        raise RequestError(422, f"a {slow} of {size}", "at most 1 of each", "export it as PNG")
     if image.format == "TIFF":
         # A tile is decoded whole, however little of it lies in the picture.
         tile = [image.tag_v2.get(tag, 0) for tag in _TIFF_TILE]  # type: ignore[attr-defined]

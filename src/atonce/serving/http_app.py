@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp
 
 from atonce.errors import UserError
+from atonce.serving.admission import Admission
 from atonce.serving.host_check import HostCheck
 from atonce.serving.request_errors import ClientDisconnected, RequestError
 from atonce.serving.responses import ResponseFormat, ResponseOptions, negotiate_format
@@ -35,7 +36,7 @@ _ERROR_STATUSES = {
     413: "the file or the picture is too large",
     415: "not a picture, or of a kind that is not read",
     422: "a damaged picture, or a parameter that is wrong",
-    503: "the queue is full; Retry-After says when to come again",
+    503: "the queue is full, or the server is being stopped; Retry-After says when to come again",
 }
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {} for kind in ("application/json", "image/png", "application/octet-stream")}},
@@ -80,19 +81,20 @@ def create_app(service: Service, allowed_hosts: Iterable[str] = ()) -> ASGIApp:
         ] = None,
         opacity: Annotated[float, Query(ge=0, le=1, description="Of the colours in an overlay")] = 0.5,
         labels: Annotated[bool, Query(description="json: with the label picture, PNG in base64")] = False,
+        layer: Annotated[bool, Query(description="json: with what an overlay lays over the picture, PNG")] = False,
     ) -> Response:
-        known = ("format", "opacity", "labels")
+        known = ("format", "opacity", "labels", "layer")
         unknown = [key for key in request.query_params if key not in known]
         if unknown:
             raise RequestError(422, f"the parameter '{unknown[0][:40]}'", f"one of {', '.join(known)}")
         chosen = format or negotiate_format(request.headers.get("accept", ""))
-        options = ResponseOptions(chosen, opacity, with_labels=labels)
+        options = ResponseOptions(chosen, opacity, with_labels=labels, with_layer=layer)
         try:
             return await service.predict(request, options)
         except ClientDisconnected:
             return Response(status_code=499)  # nobody reads it
 
-    return HostCheck(app, allowed_hosts)
+    return HostCheck(Admission(app, service.queue), allowed_hosts)
 
 
 def _handle_errors(app: FastAPI) -> None:

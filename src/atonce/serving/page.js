@@ -76,7 +76,7 @@ async function segment(file) {
   at("status").textContent = `Segmenting ${file.name} …`;
   at("result").classList.add("busy");
   try {
-    const answer = await (await ask(file, "format=json&labels=true", mine.signal)).json();
+    const answer = await (await ask(file, "format=json&labels=true&layer=true", mine.signal)).json();
     await show(file, answer, mine.signal);
     const { width, height, milliseconds } = answer;
     const took = milliseconds.total < 1000 ? `${Math.round(milliseconds.total)} ms` : `${(milliseconds.total / 1000).toFixed(1)} s`;
@@ -89,11 +89,15 @@ async function segment(file) {
   }
 }
 
+function png(base64) {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  return address(new Blob([bytes], { type: "image/png" }));
+}
+
 async function show(file, answer, signal) {
   const old = addresses;
   addresses = [];
-  const bytes = Uint8Array.from(atob(answer.labels_png), (letter) => letter.charCodeAt(0));
-  const labels = address(new Blob([bytes], { type: "image/png" }));
+  const labels = png(answer.labels_png);
   let picture = address(file);
   const original = at("original");
   const seen = await shown(original, picture);
@@ -104,7 +108,8 @@ async function show(file, answer, signal) {
   }
   at("of").textContent = file.name;
   at("below").src = picture;
-  at("labels").src = labels;
+  // Transparent where an overlay paints nothing: over the picture it shows the same as ?format=overlay.
+  at("labels").src = png(answer.layer_png);
   at("save-labels").href = labels;
   for (const figure of document.querySelectorAll(".pictures figure"))
     figure.style.maxWidth = `calc(75vh * ${answer.width / answer.height})`;

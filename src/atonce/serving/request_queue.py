@@ -89,6 +89,19 @@ class RequestQueue:
         self._average_seconds = 1.0
 
     @cached_property
+    def stopping(self) -> anyio.Event:
+        """Set when the server is about to end. It belongs to the event loop that is running when it is first needed."""
+        return anyio.Event()
+
+    def stop(self) -> None:
+        """Refuse whoever waits or comes from now on; what is in progress goes on. Called in the event loop."""
+        self.stopping.set()
+
+    def shutdown_error(self) -> RequestError:
+        """Build the error for requests that the end of the server meets."""
+        return RequestError(503, "the server is being stopped", remedy="try again later", retry_after=10)
+
+    @cached_property
     def _slots(self) -> anyio.CapacityLimiter:
         # Belongs to the event loop that is running when it is first needed.
         return anyio.CapacityLimiter(_SLOTS)
@@ -104,7 +117,9 @@ class RequestQueue:
         return self._slots.statistics().borrowed_tokens
 
     def require_capacity(self) -> None:
-        """Raise RequestError (503, with Retry-After) if the queue is full."""
+        """Raise RequestError (503, with Retry-After) if the queue is full, or the server is being stopped."""
+        if self.stopping.is_set():
+            raise self.shutdown_error()
         if self.in_progress == _SLOTS and self.waiting >= self.max_waiting:
             after = min(math.ceil(self._average_seconds * (self.waiting + 1)), 600)
             found = f"{self.in_progress + self.waiting} pictures are in work or waiting"
@@ -117,7 +132,7 @@ class RequestQueue:
         then.
 
         Raises:
-            RequestError: the queue is full.
+            RequestError: the queue is full, or the server is stopped while the request waits.
             ClientDisconnected: the client has gone.
         """
         self.require_capacity()
@@ -126,6 +141,7 @@ class RequestQueue:
         failure: Exception | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(_watch_connection, request, queued, group.cancel_scope)
+            group.start_soon(_watch_shutdown, self.stopping, group.cancel_scope)
             try:
                 outcome.append(await anyio.to_thread.run_sync(work, queued, limiter=self._slots))
             except Exception as error:
@@ -137,7 +153,7 @@ class RequestQueue:
         if failure:
             raise failure
         if not outcome:
-            raise ClientDisconnected
+            raise self.shutdown_error() if self.stopping.is_set() else ClientDisconnected()
         # An exponential moving average, from which Retry-After is estimated.
         self._average_seconds += 0.2 * (queued.processing_seconds - self._average_seconds)
         return outcome[0]
@@ -152,4 +168,10 @@ async def _watch_connection(request: Request, queued: QueuedRequest, scope: anyi
     while (await request.receive())["type"] != "http.disconnect":
         pass
     queued.mark_disconnected()
+    scope.cancel()
+
+
+async def _watch_shutdown(stopping: anyio.Event, scope: anyio.CancelScope) -> None:
+    """Cancel the request's turn when the server is stopped; work that has begun is not cancelled by that."""
+    await stopping.wait()
     scope.cancel()

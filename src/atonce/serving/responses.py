@@ -17,14 +17,17 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from atonce.inference import Result
+from atonce.inference.result import OverlayBlender
 from atonce.labels import LabelSpec
+from atonce.serving import limits
+from atonce.serving.connections import ABORT
 from atonce.serving.limits import MemoryBudget, transfer_seconds
 from atonce.serving.request_errors import RequestError
 
 MAX_PROBABILITIES = 1 << 26
 """Float16 values of one response, 128 MB, which have to be held until the client has received them."""
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 
 
 class ResponseFormat(str, Enum):
@@ -57,11 +60,14 @@ class ResponseOptions:
     Attributes:
         opacity: of the colours in an overlay, 0..1.
         with_labels: JSON also holds the label picture, PNG in base64.
+        with_layer: JSON also holds what an overlay lays over the picture, PNG in base64, transparent where it lays
+            nothing.
     """
 
     format: ResponseFormat = ResponseFormat.JSON
     opacity: float = 0.5
     with_labels: bool = field(default=False, kw_only=True)
+    with_layer: bool = field(default=False, kw_only=True)
 
 
 def negotiate_format(header: str) -> ResponseFormat:
@@ -114,6 +120,8 @@ def encode_result(result: Result, options: ResponseOptions, about: Mapping[str, 
     data = {**about, "width": labels.width, "height": labels.height, "classes": class_shares(labels, result.label_spec)}
     if options.with_labels:
         data["labels_png"] = base64.b64encode(_png(labels)).decode()
+    if options.with_layer:
+        data["layer_png"] = base64.b64encode(_png(labels, transparency=overlay_alpha(result.label_spec))).decode()
     return json.dumps(data, ensure_ascii=False).encode()
 
 
@@ -136,10 +144,16 @@ def class_table(spec: LabelSpec) -> list[dict[str, Any]]:
     return [{"id": index, "name": name, "colour": list(colour)} for index, (name, colour) in rows]
 
 
-def _png(image: Image.Image) -> bytes:
+def overlay_alpha(spec: LabelSpec) -> bytes:
+    """Return the alpha of each id in a palette, 256 bytes: 255 where an overlay paints a class, 0 where it does not."""
+    alpha = OverlayBlender(spec).painted.astype(np.uint8) * 255
+    return alpha.tobytes()
+
+
+def _png(image: Image.Image, **options: Any) -> bytes:
     file = BytesIO()
     # The fastest compression: labels are small with any, and pictures little larger than with the best.
-    image.save(file, "PNG", compress_level=1)
+    image.save(file, "PNG", compress_level=1, **options)
     return file.getvalue()
 
 
@@ -159,13 +173,26 @@ class DeadlineResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = memoryview(bytes(self.body))
         started = anyio.current_time()
-        with self._budget.reserve() as reservation:
+        with self._budget.reserve() as reservation, anyio.CancelScope() as transfer:
+            reservation.begin_transfer(transfer.cancel)
             reservation.extend(len(body))
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             for start in range(0, max(len(body), 1), _CHUNK):
                 piece, last = bytes(body[start : start + _CHUNK]), start + _CHUNK >= len(body)
-                with anyio.CancelScope(deadline=started + transfer_seconds(start)) as deadline:
+                # For the whole, and for each piece: a client that takes nothing at all is found out early.
+                deadline = min(started + transfer_seconds(start), anyio.current_time() + limits.GRACE_SECONDS)
+                with anyio.CancelScope(deadline=deadline) as scope_of_piece:
                     await send({"type": "http.response.body", "body": piece, "more_body": not last})
-                if deadline.cancelled_caught:
-                    # The server closes connections whose response ends early.
-                    return
+                if scope_of_piece.cancelled_caught:
+                    transfer.cancel()
+                    break
+                reservation.transferred = start + len(piece)
+        if transfer.cancel_called:
+            await _abort(scope)
+
+
+async def _abort(scope: Scope) -> None:
+    """Cut a connection off whose response ends early, with whatever the system still keeps for it."""
+    if abort := scope.get("state", {}).get(ABORT):
+        abort()
+        await anyio.sleep(0.01)  # until the server has noticed

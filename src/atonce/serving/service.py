@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from atonce.inference import Predictor, Result, load
 from atonce.inference.finished_results import model_fingerprint
+from atonce.inference.pixel_limit import PixelLimit
 from atonce.serving.decoding import FORMATS, decode_picture
 from atonce.serving.limits import ClientMemory, Limits
 from atonce.serving.request_errors import RequestError
@@ -39,6 +40,7 @@ class Service:
     def __init__(self, predictor: Predictor, path: Path, limits: Limits) -> None:
         self.predictor, self.limits = predictor, limits
         self.model = {"file": path.name, "fingerprint": model_fingerprint(path)}
+        self._pixel_limit = PixelLimit(predictor.model_file, limits.pixels)
         self.queue, self.memory = RequestQueue(limits.queue), ClientMemory(limits)
 
     @classmethod
@@ -65,6 +67,10 @@ class Service:
             )
         return DeadlineResponse(content, self.memory.responses, media_type=MEDIA_TYPES[options.format], headers=headers)
 
+    def stop(self) -> None:
+        """Refuse whoever waits or comes from now on, since the server is about to end."""
+        self.queue.stop()
+
     def warm_up(self) -> None:
         """Segment one small picture: what is loaded or compiled with the first one, or may fail, does so now."""
         file = BytesIO()
@@ -78,7 +84,7 @@ class Service:
         """Decode, segment, encode; called in a thread of its own. Returns the response's body and headers."""
         queued.raise_if_disconnected()
         queued.finish_step("queue")
-        image = decode_picture(extract_picture(body, content_type, self.limits.upload_bytes), self.limits.pixels)
+        image = decode_picture(extract_picture(body, content_type, self.limits.upload_bytes), self._pixel_limit)
         if options.format is ResponseFormat.PROBABILITIES:
             require_probabilities_fit(len(self.predictor.classes), image.shape[:2])
         queued.finish_step("decode")

@@ -56,20 +56,30 @@ async def read_body(request: Request, limit: int, reservation: Reservation) -> b
         raise _too_large(limit)
     body, started = bytearray(), anyio.current_time()
     more = True
-    while more:
-        with anyio.CancelScope(deadline=started + transfer_seconds(len(body))) as scope:
-            message = await request.receive()
-        if scope.cancelled_caught:
-            raise RequestError(408, f"after {len(body)} bytes the picture came too slowly", remedy="send it faster")
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnected
-        chunk = message.get("body", b"")
-        if len(body) + len(chunk) > allowed:
-            raise _too_large(limit)
-        reservation.extend(len(chunk))
-        body += chunk
-        more = message.get("more_body", False)
+    with anyio.CancelScope() as transfer:
+        reservation.begin_transfer(transfer.cancel)
+        while more:
+            with anyio.CancelScope(deadline=started + transfer_seconds(len(body))) as scope:
+                message = await request.receive()
+            if scope.cancelled_caught:
+                raise _too_slow(len(body))
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnected
+            chunk = message.get("body", b"")
+            if len(body) + len(chunk) > allowed:
+                raise _too_large(limit)
+            reservation.extend(len(chunk))
+            body += chunk
+            reservation.transferred = len(body)
+            more = message.get("more_body", False)
+        reservation.on_cut_off = None
+    if transfer.cancelled_caught:
+        raise _too_slow(len(body))
     return bytes(body)
+
+
+def _too_slow(received: int) -> RequestError:
+    return RequestError(408, f"after {received} bytes the picture came too slowly", remedy="send it faster")
 
 
 def _too_large(limit: int) -> RequestError:

@@ -11,6 +11,7 @@ from typing import Any
 
 from atonce.errors import DataError
 from atonce.storage import make_folder, nan_to_none, write_text
+from atonce.typed_json import from_json_data
 
 SCORES = ("mean_iou", "pixel_accuracy")
 
@@ -69,7 +70,7 @@ class StudyDescription:
     recipe_name: str
     recipe: Mapping[str, Any]
     variants: Mapping[str, Mapping[str, Any]]
-    seeds: Sequence[int]
+    seeds: list[int]
     sessions: Sequence[Mapping[str, Any]]
 
     @property
@@ -107,8 +108,8 @@ def read_result(folder: Path) -> RunResult | None:
         numbers: dict[str, Any] = {f.name: data[f.name] for f in fields(RunResult)}
         # Only NaN is written as null, apart from the reason of a failure.
         numbers |= {k: math.nan for k, v in numbers.items() if v is None and k != "failed"}
-        return RunResult(**numbers)
-    except (KeyError, TypeError) as error:
+        return from_json_data(RunResult, numbers)
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder / 'result.json'} is damaged: {error}", remedy="remove it") from None
 
 
@@ -118,8 +119,12 @@ def read_description(out: Path) -> StudyDescription | None:
     if data is None:
         return None
     try:
-        return StudyDescription(**data)
-    except TypeError as error:
+        study = from_json_data(StudyDescription, data)
+        if not study.variants or not study.seeds or not all("command" in session for session in study.sessions):
+            raise ValueError("no variant, no seed, or a session without its command")
+        dict(study.recipe.get("train", {}))
+        return study
+    except (TypeError, ValueError) as error:
         raise DataError(f"{out / 'study.json'} is damaged: {error}", remedy="remove it") from None
 
 
@@ -128,7 +133,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
         return None
     try:
         data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {error}", "JSON", "remove it") from None
     if not isinstance(data, dict):
         raise DataError(f"{path} holds a {type(data).__name__}", "what `atonce ablate` writes", "remove it")

@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from atonce.data.annotation_shapes import decode_rle
 from atonce.data.checks import check
 from atonce.data.dataset import Annotation, Dataset, Item
 from atonce.data.fingerprint import fingerprint
 from atonce.data.formats import open_dataset, recognise
-from atonce.data.shapes import decode_rle
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX
 from tests.data import annotation_trees as tools

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -19,6 +20,7 @@ from atonce.inference.result import blend
 from atonce.inference.video import overlay as overlay_module
 from atonce.inference.video import writer
 from atonce.inference.video.overlay import predict_video
+from atonce.inference.video.writer import VideoWriter
 from tests.inference.video import videos
 from tests.tiny import ENVIRONMENT
 
@@ -94,6 +96,35 @@ def test_sound_is_left_out_where_that_is_asked_for_or_the_container_does_not_tak
     assert note == f"{source}: sound left out, opus does not go into this container"
     assert len(videos.times(tmp_path / "out.mov")) == 12
     assert not videos.sound(tmp_path / "out.mov")
+
+
+def test_sound_of_a_kind_that_nobody_knows_is_left_out_with_a_note(segment: Predictor, tmp_path: Path) -> None:
+    # Phones record spatial sound (apac) beside or instead of the ordinary one.
+    source = videos.make(tmp_path / "phone.mov", audio="pcm_s16le")
+    source.write_bytes(source.read_bytes().replace(b"sowt", b"apac"))
+    with av.open(str(source)) as container:
+        assert container.streams.audio[0].codec_context is None
+    out = tmp_path / "out.mov"
+    report = segment.video(source, out)
+    assert report.frames == 12
+    assert report.notes == (f"{source}: 1 track of sound left out, of a kind that the installed FFmpeg does not know",)
+    assert not videos.sound(out)
+    assert not segment.video(source, out, audio=False).notes
+
+
+@pytest.mark.parametrize("kind", ["PatchWelcomeError", "BugError", "InvalidDataError", "ExternalError"])
+@pytest.mark.parametrize("where", ["write", "copy"])
+def test_any_error_of_ffmpeg_is_one_line(
+    segment: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, where: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise getattr(av.error, kind)(1, "Not yet implemented in FFmpeg, patches welcome")
+
+    source = videos.make(tmp_path / "a.mp4", audio="aac")
+    monkeypatch.setattr(VideoWriter, where, fail)
+    with pytest.raises(DataError, match=r"a\.mp4 cannot be converted \(Not yet implemented"):
+        segment.video(source, tmp_path / "out.mp4")
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_without_h264_there_is_mpeg4(segment: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,9 +312,12 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 from typing import Any
+
+import av
 import numpy as np
 import atonce
 from atonce.inference.video.overlay import predict_video
+from atonce.inference.video.writer import VideoWriter
 
 segment = atonce.load(sys.argv[1], device="cpu")
 segment.predict_labels = lambda images: np.zeros(images.shape[:3], np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+from atonce.data.annotation_shapes import Shape, Shapes, dump_shapes
 from atonce.data.dataset import Dataset, Item
 from atonce.data.formats.base import DatasetFormat, annotations_of, require_annotations
 from atonce.data.formats.folder import split_folders
@@ -14,7 +15,6 @@ from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import images_in, masks_in, no_mask, pair, sample_name
 from atonce.data.picture_index import entries_in
-from atonce.data.shapes import Shape, Shapes, dump_shapes
 from atonce.data.splits import complete_splits
 
 

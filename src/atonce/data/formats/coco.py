@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from atonce.data.annotation_shapes import Shape, Shapes, dump_shapes, polygon
 from atonce.data.dataset import Dataset, Item
 from atonce.data.formats.base import DatasetFormat, annotations_of, require_annotations
 from atonce.data.images import Problem
@@ -27,7 +28,6 @@ from atonce.data.picture_index import (
     split_of,
     usual_files,
 )
-from atonce.data.shapes import Shape, Shapes, dump_shapes, polygon
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
 from atonce.text import count_of, listing

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from atonce.data.annotation_shapes import Shape, Shapes, dump_shapes
 from atonce.data.dataset import Dataset, Item
 from atonce.data.formats.base import DatasetFormat, annotations_of, require_annotations
 from atonce.data.images import IMAGE_SUFFIXES, Problem
@@ -19,7 +20,6 @@ from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import no_mask
 from atonce.data.picture_index import PictureIndex, annotation_files, entries_in, read_json, split_of, usual_files
-from atonce.data.shapes import Shape, Shapes, dump_shapes
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
 from atonce.text import count_of, listing

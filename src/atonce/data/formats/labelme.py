@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from atonce.data.annotation_shapes import Shape, Shapes, circle, dump_shapes, labels_of, polygon, thick_line
 from atonce.data.class_statistics import count_values
 from atonce.data.dataset import Dataset, Item
 from atonce.data.formats.base import DatasetFormat, annotations_of, require_annotations
@@ -27,7 +28,6 @@ from atonce.data.picture_index import (
     split_of,
     usual_files,
 )
-from atonce.data.shapes import Shape, Shapes, circle, dump_shapes, labels_of, polygon, thick_line
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
 from atonce.text import count_of
@@ -35,7 +35,7 @@ from atonce.text import count_of
 _WORDS = (b'"shapes"', b'"imagePath"')
 _EXPECTED = "a file that labelme wrote"
 _LINE_WIDTH, _POINT_RADIUS = 10, 5
-"""In pixels: how labelme itself paints lines and points into masks."""
+"""Pixels: labelme itself paints lines and points into masks this wide."""
 
 
 class Labelme(DatasetFormat):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from atonce.data.annotation_shapes import Shape, Shapes, dump_shapes, labels_of, polygon
 from atonce.data.dataset import Dataset, Item
 from atonce.data.formats.base import DatasetFormat, annotations_of, require_annotations
 from atonce.data.formats.data_yaml import DataYaml, file_beside, find_data_yaml, read_data_yaml, without_data_yaml
@@ -15,7 +16,6 @@ from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import sample_name
 from atonce.data.picture_index import usual_files
-from atonce.data.shapes import Shape, Shapes, dump_shapes, labels_of, polygon
 from atonce.data.splits import complete_splits
 from atonce.errors import DataError
 from atonce.text import count_of, listing

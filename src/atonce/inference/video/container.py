@@ -27,7 +27,7 @@ def count_frames(path: Path) -> int:
     count, end, end_of_all = 0, Fraction(0), Fraction(0)
     with open_file(av, path) as container:
         stream = picture_stream(container, path)
-        for packet in packets_of(av, container, [stream, *container.streams.audio], path):
+        for packet in packets_of(av, container, [stream, *known_sound(container)], path):
             stop = ((packet.pts or 0) + (packet.duration or 0)) * Fraction(packet.time_base)
             end_of_all = max(end_of_all, stop)
             if packet.stream.index == stream.index and packet.size:
@@ -60,6 +60,8 @@ def comment_of(path: Path) -> str | None:
 
 
 def open_file(av: Any, path: Path) -> Any:
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is no ordinary file", INTACT, "copy it to one")
     if path.is_file() and not path.stat().st_size:
         raise DataError(f"{path} is empty (0 bytes)", INTACT)
     with _reading(av, path, "is not a video, or is damaged"):
@@ -79,6 +81,14 @@ def picture_stream(container: Any, path: Path) -> Any:
     return streams[0]
 
 
+def known_sound(container: Any) -> list[Any]:
+    """List the tracks of sound whose codec FFmpeg knows; of others nothing is known that a container asks for.
+
+    The phones of some makers record spatial sound beside the ordinary one (Apple's apac).
+    """
+    return [stream for stream in container.streams.audio if stream.codec_context is not None]
+
+
 def _other_streams(container: Any) -> str:
     return ", ".join(sorted({str(stream.type) for stream in container.streams})) or "nothing"
 
@@ -86,6 +96,21 @@ def _other_streams(container: Any) -> str:
 def packets_of(av: Any, container: Any, streams: list[Any], path: Path) -> Iterator[Any]:
     with _reading(av, path, "cannot be read to its end"):
         yield from container.demux(streams)
+
+
+@contextmanager
+def conversion_errors(av: Any, path: Path) -> Iterator[None]:
+    """Turn what FFmpeg says while a video is converted into a DataError, but for what the system says of the output.
+
+    FFmpeg has an error for each thing that it has no code for, or that a stream should not hold; any may come from any
+    call.
+    """
+    try:
+        yield
+    except av.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
+        raise DataError(f"{path} cannot be converted ({error.strerror or error})", INTACT, "convert it first") from None
 
 
 @contextmanager

@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atonce.errors import DataError
+from atonce.extras import require_extra
 from atonce.inference.result import OverlayBlender, require_one_for_threshold, selection_table
 from atonce.inference.segmenter import BatchSegmenter
-from atonce.inference.video.container import count_frames
+from atonce.inference.video.container import conversion_errors, count_frames
 from atonce.inference.video.reader import Frame, Video
 from atonce.inference.video.writer import LABEL_ENCODERS, STDOUT, VideoWriter, overlay_encoders
 from atonce.labels import ColourName
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, write_atomically
+from atonce.text import count_of
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """Suffixes of the videos that are written -> FFmpeg's names of their containers."""
@@ -63,6 +65,7 @@ def predict_video(
     audio: bool = True,
     labels: Path | None = None,
     comment: str = "",
+    require_size: Callable[[int, int], None] | None = None,
     progress: ProgressCallback | None = None,
 ) -> VideoReport:
     """Write a video (.mp4, .mov, .mkv) with the classes' colours laid over it: H.264, or MPEG-4 where there is none.
@@ -78,6 +81,7 @@ def predict_video(
         audio: whether the sound is copied.
         labels: also write the ids as a lossless grey video (FFV1) to this .mkv; its times are rounded to milliseconds.
         comment: a text for the metadata of `out`.
+        require_size: called with height and width of the frames; raises a DataError where they are too large.
         progress: called with the frames done and all frames.
 
     Raises:
@@ -91,12 +95,15 @@ def predict_video(
     segment = _segmentation(predictor, only, threshold)
     blender = OverlayBlender(predictor.labels, opacity, colours=colours, only=only)
     started = perf_counter()
+    av = require_extra("av", str(source), "video")
     total = count_frames(source)
     done: list[VideoReport] = []
 
     def write(path: Path, label_path: Path | None = None) -> None:
-        with ExitStack() as stack:
+        with conversion_errors(av, source), ExitStack() as stack:
             video = stack.enter_context(Video(source))
+            if require_size:
+                require_size(*video.size[::-1])
             encoders = overlay_encoders(video.size)
             target = str(path.absolute())
             overlay = stack.enter_context(VideoWriter(target, container, encoders, video, sound=audio, comment=comment))
@@ -115,7 +122,7 @@ def predict_video(
                 progress=progress,
                 total=total,
             )
-        notes = _notes(video, overlay, predictor.size_note(video.size[::-1]))
+        notes = _notes(video, overlay, predictor.size_note(video.size[::-1]), audio=audio)
         done.append(VideoReport(frames, perf_counter() - started, notes))
 
     make_folder(out.parent)
@@ -145,17 +152,18 @@ def play_video(
     segment = _segmentation(predictor, only, threshold)
     blender = OverlayBlender(predictor.labels, opacity, colours=colours, only=only)
     started, frames = perf_counter(), 0
+    av = require_extra("av", str(source), "video")
 
     def count(done: int, _: int) -> None:
         nonlocal frames
         frames = done
 
     try:
-        with Video(source) as video:
+        with conversion_errors(av, source), Video(source) as video:
             encoders = overlay_encoders(video.size, live=True)
             with VideoWriter(STDOUT, "matroska", encoders, video, sound=audio) as overlay:
                 _segment_frames(segment, blender, video, overlay, batch_size=1, progress=count)
-            notes = _notes(video, overlay, predictor.size_note(video.size[::-1]))
+            notes = _notes(video, overlay, predictor.size_note(video.size[::-1]), audio=audio)
     except BrokenPipeError:
         notes = ()  # the player has been closed
     return VideoReport(frames, perf_counter() - started, notes)
@@ -219,8 +227,11 @@ def _segment_frames(
     return frames
 
 
-def _notes(video: Video, overlay: VideoWriter, size_note: str | None) -> tuple[str, ...]:
+def _notes(video: Video, overlay: VideoWriter, size_note: str | None, *, audio: bool) -> tuple[str, ...]:
     notes = [f"{video.path}: sound left out, {codec} does not go into this container" for codec in overlay.dropped]
+    if audio and video.unknown_sound:
+        tracks = count_of(video.unknown_sound, "track")
+        notes.append(f"{video.path}: {tracks} of sound left out, of a kind that the installed FFmpeg does not know")
     if video.damaged:
         notes.append(f"{video.path}: {video.damaged} damaged packets left out")
     if size_note:

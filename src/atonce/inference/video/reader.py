@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from atonce.errors import DataError
 from atonce.extras import require_extra
-from atonce.inference.video.container import INTACT, open_file, packets_of, picture_stream, rate_of
+from atonce.inference.video.container import INTACT, known_sound, open_file, packets_of, picture_stream, rate_of
 
 EXACTLY = 0x2 | 0x2000 | 0x40000
 """Flags for libswscale's conversion of colours: SWS_BILINEAR, SWS_FULL_CHR_H_INT, SWS_ACCURATE_RND.
@@ -46,6 +46,7 @@ class Video:
         aspect: of a pixel, width over height.
         colours: matrix, transfer and primaries, as numbers of H.273 (2: not specified).
         sound: streams of sound.
+        unknown_sound: how many more there are, of codecs that FFmpeg does not know.
         damaged: packets that could not be decoded so far, and were left out.
 
     Raises:
@@ -60,7 +61,8 @@ class Video:
         try:
             self._stream = picture_stream(self._container, path)
             self._stream.thread_type = "AUTO"
-            self.sound = list(self._container.streams.audio)
+            self.sound = known_sound(self._container)
+            self.unknown_sound = len(self._container.streams.audio) - len(self.sound)
             self.time_base = Fraction(self._stream.time_base)
             self.rate = rate_of(self._stream)
             # Only frames say how they are to be turned.
