@@ -54,8 +54,8 @@ def read_hdf5(path: Path, content: IO[bytes] | None = None) -> tuple[dict[str, T
             return {name: _read(path, name, dataset) for name, dataset in found.items()}, noted
     except MemoryError:
         # A damaged length may ask for any number of bytes; h5py asks the system for them.
-        found = f"{path} asks for more memory than there is"
-        raise WeightsError(found, "an HDF5 file of Keras", "fetch it again, or end other programs") from None
+        claim = f"{path} asks for more memory than there is"
+        raise WeightsError(claim, "an HDF5 file of Keras", "fetch it again, or end other programs") from None
     except (OSError, RuntimeError, ValueError, KeyError):
         raise WeightsError(f"{path} is damaged", "an HDF5 file of Keras", "fetch it again") from None
 
