@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter
@@ -21,7 +21,8 @@ from atonce.training.losses import Losses
 from atonce.training.optimizers import MovingAverage
 
 
-class StepsSinceLog(TypedDict):
+@dataclass
+class StepsSinceLog:
     """The content of `RunProgress.steps_since_log`, see `StepLog.to_json`."""
 
     losses: list[dict[str, float | None]]
@@ -146,7 +147,7 @@ def _parse_progress(text: str) -> RunProgress:
     if min(counts) < 0 or not math.isfinite(progress.seconds) or not math.isfinite(progress.best_mean_iou):
         raise ValueError("a negative or infinite number")
     if log := progress.steps_since_log:
-        losses: Any = TypeAdapter(StepsSinceLog).validate_python(log, strict=True)["losses"]
+        losses = TypeAdapter(StepsSinceLog).validate_json(json.dumps(log), strict=True).losses
         if not all(each.keys() == {field.name for field in fields(Losses)} for each in losses):
             raise ValueError("losses of another kind")
     if not all(type(step) is int and 0 <= step <= progress.step for step in rows):
