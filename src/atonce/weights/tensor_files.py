@@ -121,7 +121,7 @@ def open_weights(path: Path) -> WeightsFile:
     if is_table(path):
         return _found(path, "tensorflow", read_v1(path))
     _refuse_others(path, head)
-    if tarfile.is_tarfile(path):
+    if _is_tar(path):
         found = f"{path} is in PyTorch's .tar format of 2017, which cannot be read without running code"
         raise WeightsError(found, EXPECTED, "save it anew with a PyTorch of today")
     if is_caffemodel(path):
@@ -140,6 +140,13 @@ def files_of(path: Path) -> list[Path]:
             return [path]
         prefix = _bundle_in(path)
     return files_of_checkpoint(prefix)
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except (MemoryError, OverflowError, ValueError, OSError):
+        return False  # a damaged size in a header may ask for any number of bytes
 
 
 def _found(
