@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 _LOOK = 1.0
 """Seconds between two looks."""
@@ -29,8 +30,17 @@ def end_with_launcher() -> None:
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
 
 
+def _may_launch(process: int) -> bool:
+    """Tell whether a process may be a launcher: one that runs Python; where nothing tells, any but the first."""
+    try:
+        return "python" in Path(f"/proc/{process}/exe").readlink().name
+    except OSError:
+        return process != 1
+
+
 def _watch(parent: int) -> None:
-    while os.getppid() == parent:
+    # It may have died before this process had imported torch: then the parent is already whoever adopts orphans.
+    while os.getppid() == parent and _may_launch(parent):
         time.sleep(_LOOK)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE)
