@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from atonce.errors import UserError, WeightsError
+from atonce.remote import address_of, local_copy
 from atonce.text import similar_file
 
 FILE_NAME = "model.safetensors"
@@ -22,6 +23,9 @@ def find_model_file(path: str | PathLike[str]) -> Path:
     Raises:
         WeightsError: a folder without a model.
     """
+    address = address_of(path)
+    if address is not None:
+        return _copy_of_model(address)
     path = Path(path)
     if not path.is_dir():
         return path
@@ -29,6 +33,16 @@ def find_model_file(path: str | PathLike[str]) -> Path:
         return path / FILE_NAME
     began = "; its run has not come to a validation yet" if (path / "recipe.yaml").is_file() else ""
     raise WeightsError(f"{path} holds no {FILE_NAME}{began}", "a run folder, or a model file")
+
+
+def _copy_of_model(address: str) -> Path:
+    """Copy a model file from its address; of a run folder there its best one, and no more of the folder."""
+    suffix = PurePosixPath(address).suffix.lower()
+    if suffix == ".xml":
+        # OpenVINO keeps the weights beside the graph, and both copies have to lie in one folder.
+        folder, _, name = address.rpartition("/")
+        return local_copy(folder) / name
+    return local_copy(address if suffix else f"{address}/{FILE_NAME}")
 
 
 def require_model_file(path: str | PathLike[str]) -> Path:
@@ -54,7 +68,7 @@ def require_model_first(model: object, data: Sequence[str | PathLike[str]], comm
     """
     if not isinstance(model, (str, PathLike)) or not Path(model).exists() or _is_model(Path(model)):
         return
-    swapped = [path for path in map(Path, data) if _is_model(path)]
+    swapped = [Path(path) for path in data if address_of(path) is None and _is_model(Path(path))]
     if swapped:
         raise UserError(
             f"{model} is no model, but {swapped[0]} is one",

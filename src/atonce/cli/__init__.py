@@ -44,7 +44,8 @@ def main() -> None:
 
         sys.exit(app(prog_name="atonce", standalone_mode=False))
     except UserError as error:
-        sys.stderr.write(f"atonce: {error.for_command_line()}\n")
+        if not error.is_told:
+            sys.stderr.write(f"atonce: {error.for_command_line()}\n")
         sys.exit(2)
     except _UsageError as error:
         sys.stderr.write(_usage(error))

@@ -43,7 +43,10 @@ def evaluate(
     device: Device = None,
     engine: Engine = None,
 ) -> None:
-    """Score a model on a split: one count over all pictures, at the pictures' own size."""
+    """Score a model on a split: one count over all pictures, at the pictures' own size.
+
+    Several processes (torchrun, accelerate launch) share the pictures: docs/scale.md.
+    """
     import json
 
     from atonce.cli.show import print_note
@@ -55,6 +58,7 @@ def evaluate(
     require_model_file(model)
     require_folder(data)
     from atonce.evaluation import evaluate as evaluate_model
+    from atonce.process_group import is_first_process
 
     evaluation = evaluate_model(
         model,
@@ -74,6 +78,8 @@ def evaluate(
         engine=engine,
         on_note=print_note,
     )
+    if not is_first_process():
+        return
     scores = evaluation.to_json()
     if json_:
         typer.echo(json.dumps({"data": str(data), "model": str(model), "split": split, **scores}))

@@ -118,6 +118,7 @@ def predict(
     """Segment pictures and videos: an overlay of the same size for each, and a label picture of each picture.
 
     What the same model has done with the same options is skipped; results are no inputs, nor are a data set's masks.
+    Several processes (torchrun, accelerate launch) share the files: docs/scale.md.
     """
     from atonce.model_location import require_model_file, require_model_first
 
@@ -126,6 +127,7 @@ def predict(
     require_model_file(model)
     from atonce.inference.folders import predict as predict_all
     from atonce.inference.inputs import find_jobs
+    from atonce.process_group import is_first_process
     from atonce.progress import progress_bar
 
     colours = dict(_colour(text) for text in colour or ())
@@ -162,9 +164,10 @@ def predict(
             progress=progress,
             on_note=_print_note,
         )
-    for error in summary.broken:
-        _print_note(f"atonce: {error.for_command_line()}")
-    typer.echo(_summary_line(summary))
+    if is_first_process():
+        for error in summary.broken:
+            _print_note(f"atonce: {error.for_command_line()}")
+        typer.echo(_summary_line(summary))
     if summary.broken:
         raise typer.Exit(2)
 
@@ -190,6 +193,8 @@ def _summary_line(summary: Summary) -> str:
     line = f"{summary.done} of {len(jobs)} {what} segmented"
     if summary.skipped:
         line += f", {summary.skipped} skipped that were done already"
+    if summary.done > len(summary.videos) and summary.seconds > 0:
+        line += f", {(summary.done - len(summary.videos)) / summary.seconds:.3g} pictures/s"
     if summary.videos:
         frames, seconds = (sum(getattr(v, name) for v in summary.videos) for name in ("frames", "seconds"))
         line += f", {frames} frames at {frames / seconds:.1f} frames/s"

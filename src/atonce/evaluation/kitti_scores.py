@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from atonce.data.dataset import Item, Sample
 from atonce.data.masks import open_mask
 from atonce.errors import DataError, WeightsError, option
-from atonce.evaluation.scoring import PictureScore
 from atonce.inference.result import Result
 from atonce.inference.segmenter import Segmenter
 from atonce.labels import KITTI_ROAD, LabelSpec
@@ -83,16 +82,20 @@ class RoadMetric:
         if from_above:
             require_camera_files([item.image for item in items], f"choose pictures that have one with {option('only')}")
 
-    def __call__(self, sample: Sample, result: Result, score: PictureScore) -> None:
-        """Count one picture; `result` is of background and road."""
+    def count(self, sample: Sample, result: Result) -> tuple[str, RoadEvaluator]:
+        """Count one picture, and say in which category; `result` is of background and road."""
         item = self._items[sample.name]
         assert item.mask_file is not None, "evaluate() has refused pictures without a mask"
         confidence, truth = result.probabilities[ROAD], read_ground_truth_rgb(item.mask_file)
         if self.from_above:
             view = BirdsEye.from_calibration(camera_file_of(item.image))
             confidence, truth = view(confidence), view(truth)
-        single, category = RoadEvaluator(), f"{item.group}_{self.kind}"
+        single = RoadEvaluator()
         single.add(confidence, truth)
+        return f"{item.group}_{self.kind}", single
+
+    def add(self, counted: tuple[str, RoadEvaluator]) -> None:
+        category, single = counted
         self._categories.setdefault(category, RoadEvaluator()).merge(single)
         self._pictures.append((category, single.scores()))
 

@@ -23,6 +23,7 @@ from atonce.data.problem_notes import problem_notes
 from atonce.data.sampling import evenly_spaced
 from atonce.errors import DataError, TrainingError
 from atonce.inference.network_predictor import network_input
+from atonce.launcher import end_with_launcher
 from atonce.model import FCN, initialise
 from atonce.model.initialization import data_dependent_init
 from atonce.model.skip_scaling import calibrate
@@ -33,7 +34,6 @@ from atonce.text import count_of
 from atonce.training.callbacks import Callback
 from atonce.training.distillation import load_teacher, require_same_teacher
 from atonce.training.hardware import accelerator_for, describe_hardware, in_main_process, require_divisible
-from atonce.training.launcher import end_with_launcher
 from atonce.training.recorded_data import DataOfRun, RecordedData, split_of_weights
 from atonce.training.run_folder import RunFolder
 from atonce.training.run_lock import RunLock
