@@ -37,6 +37,7 @@ _VERSION_KEYS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified
 """Of what file systems tell of a file, that by which it is known to be the same; each has some of it."""
 
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+_OF_EXTRA = "s3fs"
 
 
 def address_of(path: str | os.PathLike[str]) -> str | None:
@@ -234,8 +235,10 @@ def _file_system(address: str) -> tuple[Any, str]:
         files, root = fsspec.core.url_to_fs(address)
     except ImportError:
         package = _PACKAGES.get(kind)
-        remedy = "pip install 'atonce[remote]'" if package else "install what fsspec names for it"
-        raise UserError(f"{address} needs the package {package or 'for ' + kind}", remedy=remedy) from None
+        install = "'atonce[remote]'" if package == _OF_EXTRA else package or f"what fsspec names for {kind}"
+        raise UserError(
+            f"{address} needs the package {package or 'for ' + kind}", remedy=f"pip install {install}"
+        ) from None
     except ValueError as error:
         raise DataError(f"{address} cannot be opened ({error})", "an address such as s3://bucket/folder") from None
     return files, str(root).rstrip("/")

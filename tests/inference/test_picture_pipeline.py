@@ -16,6 +16,7 @@ from PIL import Image
 
 import atonce
 from atonce.errors import DataError
+from atonce.evaluation.kitti_scores import RoadSegmenter
 from atonce.inference import NetworkPredictor, Predictor, load, picture_pipeline
 from atonce.inference.picture_pipeline import segment_pictures
 from atonce.inference.result import Result
@@ -178,9 +179,21 @@ class OneAtATime:
         return result
 
 
-def test_networks_of_others_are_called_by_one_thread_at_a_time(predictor: NetworkPredictor) -> None:
-    found = list(segment_pictures(OneAtATime(predictor), range(8), Pictures([(32, 48)] * 8)))
+@pytest.mark.usefixtures("two_threads")
+def test_networks_of_others_are_called_by_one_thread_at_a_time_and_may_use_all(predictor: NetworkPredictor) -> None:
+    work = Pictures([(32, 48)] * 8)
+    found = list(segment_pictures(OneAtATime(predictor), range(8), work))
     assert all(outcome.error is None for _, outcome in found)
+    assert set(work.threads.values()) == {2}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_network_seen_as_road_is_computed_side_by_side_too(predictor: NetworkPredictor) -> None:
+    work = Pictures([(32, 48)] * 8)
+    road = RoadSegmenter(predictor)
+    for number, outcome in segment_pictures(road, range(8), work):
+        np.testing.assert_array_equal(outcome.get()[1], road(work.images[number]).labels)
+    assert set(work.threads.values()) == {1}
 
 
 def written(out: Path) -> dict[str, bytes]:

@@ -59,6 +59,7 @@ def evaluate(
     require_folder(data)
     from atonce.evaluation import evaluate as evaluate_model
     from atonce.process_group import is_first_process
+    from atonce.remote import address_of
 
     evaluation = evaluate_model(
         model,
@@ -84,7 +85,7 @@ def evaluate(
     if json_:
         typer.echo(json.dumps({"data": str(data), "model": str(model), "split": split, **scores}))
         return
-    _print(scores, f"{data} ({split})")
+    _print(scores, f"{address_of(data) or data} ({split})")
     if out:
         typer.echo(f"report   {out / 'report.html'}")
 

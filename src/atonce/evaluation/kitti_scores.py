@@ -39,12 +39,15 @@ def road_class(labels: LabelSpec) -> int:
 class RoadSegmenter:
     """A network with a class named road, seen as one of background and road; the probability of road is kept.
 
+    Attributes:
+        network: the network itself.
+
     Raises:
         WeightsError: it has no class named road.
     """
 
     def __init__(self, segmenter: Segmenter) -> None:
-        self._segmenter = segmenter
+        self.network = segmenter
         self._road = road_class(segmenter.labels)
         if segmenter.labels.num_classes < 2:
             raise WeightsError("the model knows road and nothing else", "a class for what is not road")
@@ -55,7 +58,7 @@ class RoadSegmenter:
 
     def __call__(self, picture: NDArray[np.uint8], /) -> Result:
         """Segment uint8 (H, W, 3) RGB into logits float32 (2, H, W): background and road."""
-        result = self._segmenter(picture)
+        result = self.network(picture)
         others = [i for i in range(result.logits.shape[0]) if i != self._road]
         # A softmax over road and the log-sum of all others gives road the same probability as one over all classes.
         rest = result.logits[others].logsumexp(0)

@@ -98,7 +98,8 @@ def segment_pictures(
     When the caller stops asking (an error, Ctrl-C), what is being finished is finished, and nothing else is begun.
 
     Args:
-        segmenter: a `Predictor`, or another network, which is then called by one thread at a time, picture by picture.
+        segmenter: a `Predictor`, or something around one, which it has as its attribute `network`; any other network is
+            called by one thread at a time.
         progress: called with the tiles done and all tiles of each picture that all threads segment together.
     """
     threads = torch.get_num_threads()
@@ -133,8 +134,11 @@ class _Plan:
     """How many pictures are worked on at once, and by whom."""
 
     def __init__(self, segmenter: Segmenter, threads: int) -> None:
-        self._predictor = segmenter if isinstance(segmenter, Predictor) else None
-        self.side_by_side = isinstance(segmenter, NetworkPredictor) and segmenter.computes_in_calling_thread
+        network = getattr(segmenter, "network", segmenter)
+        self._predictor = network if isinstance(network, Predictor) else None
+        self.side_by_side = isinstance(network, NetworkPredictor) and network.computes_in_calling_thread
+        # A network that nobody knows is given all threads, one picture at a time.
+        self.threads_of_worker = threads if self._predictor is None else 1
         self.workers = threads if self.side_by_side else max(threads, _LEAST_WORKERS)
         channels = segmenter.labels.num_classes
         # The picture, its labels and overlay; logits at the network's size and at that of the picture.
@@ -189,7 +193,7 @@ class _Pool(Generic[SourceT, LoadedT, DoneT]):
         # torch's number of threads is that of the thread that sets it, and of those that begin later: all begin here.
         everyone = threading.Barrier(plan.workers + 1)
         for _ in range(plan.workers):
-            self._threads.submit(_compute_alone, everyone)
+            self._threads.submit(_begin, everyone, plan.threads_of_worker)
         everyone.wait()
         torch.set_num_threads(threads)
 
@@ -227,10 +231,10 @@ class _Stopped(Exception):
     """Nobody wants the pictures any more."""
 
 
-def _compute_alone(everyone: threading.Barrier) -> None:
+def _begin(everyone: threading.Barrier, threads: int) -> None:
     # Asked once, torch does not set this thread's number by itself when it first computes.
     torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     everyone.wait()
 
 
