@@ -147,7 +147,10 @@ def test_what_is_not_there_and_who_is_not_installed_are_the_users_mistakes(
 ) -> None:
     with pytest.raises(DataError, match="nothing does not exist, or is empty"):
         local_copy(f"{bucket}/nothing")
-    assert "nothing/model.safetensors does not exist" in atonce("predict", f"{bucket}/nothing", tmp_path, "--out", tmp_path).mistake
+    assert (
+        "nothing/model.safetensors does not exist"
+        in atonce("predict", f"{bucket}/nothing", tmp_path, "--out", tmp_path).mistake
+    )
 
     def missing(*_: object) -> None:
         raise ImportError("Install s3fs to access S3")

@@ -22,10 +22,10 @@ from benchmarks.gpu import packed_weights
 
 WHEELS = (
     "kornia", "kornia-rs", "pydantic", "pydantic-core", "annotated-types", "typing-inspection", "rich",
-    "markdown-it-py", "mdurl", "psutil", "pytest", "pluggy", "iniconfig",
+    "markdown-it-py", "mdurl", "typing-extensions", "psutil", "pytest", "pluggy", "iniconfig",
 )  # fmt: skip
 """What the machine lacks for atonce (torch, accelerate, safetensors, matplotlib, typer, pyyaml, pillow are there), for
-its tests and for the benchmarks."""
+its tests and for the benchmarks. pydantic needs a newer typing-extensions than torch does."""
 
 _PLATFORMS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_28_x86_64", "any")
 _QUALITY = 92

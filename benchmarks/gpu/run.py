@@ -53,7 +53,11 @@ def steps(work: Path, *, device: str, minutes: float, tiny: bool) -> list[Step]:
     share = 60 * minutes
     limits = {"tests": 0.15 * share, "training of 20 steps": 0.15 * share, "bench": 0.3 * share}
     found = [
-        Step("versions", 60, ("-c", "import torch, atonce, kornia; print(torch.__version__, atonce.__version__)")),
+        Step(
+            "versions",
+            600 if tiny else 60,
+            ("-c", "import torch, atonce, kornia; print(torch.__version__, atonce.__version__)"),
+        ),
         Step("tests", limits["tests"], ("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_cuda.py")),
     ]
     if tiny:

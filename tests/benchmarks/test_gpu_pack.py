@@ -41,7 +41,10 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_weights_come_back_as_float16_has_them(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    tensors = {"a": random.normal(0, 0.05, (8, 3, 3, 3)).astype(np.float32), "b": np.array([0, -1e-9, 65504, 3.25], np.float32)}
+    tensors = {
+        "a": random.normal(0, 0.05, (8, 3, 3, 3)).astype(np.float32),
+        "b": np.array([0, -1e-9, 65504, 3.25], np.float32),
+    }
     packed_weights.write(tmp_path / "weights.zip", tensors)
     found = packed_weights.read(tmp_path / "weights.zip")
     for name, tensor in tensors.items():
