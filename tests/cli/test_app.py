@@ -57,3 +57,13 @@ def test_every_public_name_is_there() -> None:
     assert all(getattr(atonce, name) is not None for name in atonce.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         atonce.nonsense  # noqa: B018
+
+
+def test_packages_are_reached_without_importing_them() -> None:
+    code = (
+        "import sys, atonce; before = set(sys.modules); "
+        "print(atonce.metrics.ConfusionMatrix.__name__, atonce.doctor.examine.__name__, "
+        "atonce.streets.write_streets.__name__, 'atonce.metrics' in before, 'torch' in before)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["ConfusionMatrix", "examine", "write_streets", "False", "False"]
