@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 
@@ -67,3 +68,17 @@ def test_packages_are_reached_without_importing_them() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.split() == ["ConfusionMatrix", "examine", "write_streets", "False", "False"]
+
+
+def test_ctrl_c_while_python_imports_leaves_no_traceback() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from atonce.__main__ import main\n"
+        "main()"
+    )
+    stopped = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True)
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (-signal.SIGINT, "", "")
