@@ -39,6 +39,7 @@ class Annotations(str, Enum):
     """The annotations that are written of pictures."""
 
     COCO = "coco"
+    CVAT = "cvat"
     LABELME = "labelme"
     JSON = "json"
     CSV = "csv"
@@ -75,8 +76,8 @@ def predict(
         list[Annotations] | None,
         typer.Option(
             metavar="FORMAT",
-            help="Of pictures also coco (coco.json, masks), labelme (labelme/, polygons), json (json/, areas and "
-            "polygons) or csv (areas.csv). May be repeated.",
+            help="Of pictures also coco (coco.json, masks), cvat (cvat.zip, masks for CVAT), labelme (labelme/, "
+            "polygons), json (json/, areas and polygons) or csv (areas.csv). May be repeated.",
         ),
     ] = None,
     simplify: Annotated[

@@ -208,8 +208,9 @@ def predict(
             it is reached and 0 elsewhere.
         label_video: also write the ids of each video to labels/NAME.mkv, grey, lossless.
         audio: copy the sound of videos.
-        write: annotations of pictures: "coco" (coco.json, run-length masks), "labelme" (labelme/NAME.json, polygons),
-            "json" (json/NAME.json, see `Result.to_dict`), "csv" (areas.csv: pixels and share of each class).
+        write: annotations of pictures: "coco" (coco.json, run-length masks), "cvat" (cvat.zip, CVAT's "Segmentation
+            mask 1.1"), "labelme" (labelme/NAME.json, polygons), "json" (json/NAME.json, see `Result.to_dict`), "csv"
+            (areas.csv: pixels and share of each class).
         simplify: pixels by which the polygons of "labelme" and "json" may be off.
         min_area: areas of fewer pixels are left out of annotations.
         scale, size: the size at which the network sees pictures, see `load`.
@@ -314,6 +315,7 @@ def predict_files(
         simplify=options.simplify,
         min_area=options.min_area,
     )
+    annotations.require_names(jobs)
     if not overwrite:
         annotations.require_unchanged([job for job in todo if not job.is_video])
     if fingerprint:
