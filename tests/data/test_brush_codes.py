@@ -36,6 +36,42 @@ def test_what_was_encoded_is_decoded(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(decode_brush(bytes(brush_code(mask)), *mask.shape), mask)
 
 
+def test_what_label_studio_writes_is_read() -> None:
+    """By mask2rle of label-studio-sdk 2.1.2, whose encoder joins single bytes to pieces."""
+    mask = np.zeros((6, 8), bool)
+    mask[1:4, 2:7] = True
+    mask[2, 4] = False
+    code = [
+        0,
+        0,
+        0,
+        192,
+        57,
+        27,
+        254,
+        39,
+        0,
+        194,
+        127,
+        246,
+        192,
+        39,
+        255,
+        140,
+        2,
+        127,
+        251,
+        96,
+        24,
+        79,
+        255,
+        33,
+        128,
+        0,
+    ]
+    np.testing.assert_array_equal(decode_brush(bytes(code), 6, 8), mask)
+
+
 def test_pieces_of_single_bytes_wherever_they_begin() -> None:
     """By hand: 2 x 3 pixels, of which the second and the last have alpha; runs end within a pixel."""
     data = [9, 8, 7, 0, 1, 2, 3, 255, *[0] * 13, 5, 6, 255]

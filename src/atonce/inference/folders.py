@@ -24,7 +24,7 @@ from atonce.inference import finished_results, own_results
 from atonce.inference.annotation_files import CONFIDENCES_KEY, AnnotationFiles, AnnotationKind, require_kinds
 from atonce.inference.annotations import class_confidences
 from atonce.inference.inputs import Job, find_jobs
-from atonce.inference.load import Model, load
+from atonce.inference.load import Model, load, size_text
 from atonce.inference.pixel_limit import MAX_MEGAPIXELS, PixelLimit
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import (
@@ -176,7 +176,7 @@ def predict(
     simplify: float = 1.0,
     min_area: float = 0.0,
     scale: float | None = None,
-    size: int | None = None,
+    size: int | tuple[int, int] | None = None,
     overwrite: bool = False,
     max_megapixels: float = MAX_MEGAPIXELS,
     device: str | None = None,
@@ -236,7 +236,7 @@ def predict(
     fingerprint = "" if isinstance(model, Predictor) else finished_results.model_fingerprint(find_model_file(model))
     if fingerprint and (scale is not None or size is not None):
         # What it sees is another picture.
-        fingerprint += f"-scale-{scale}" if scale is not None else f"-size-{size}"
+        fingerprint += f"-scale-{scale}" if scale is not None else f"-size-{size_text(size)}" if size else ""
     options = OutputOptions(
         opacity=opacity,
         only=(only,) if isinstance(only, str) else None if only is None else tuple(only),
