@@ -15,6 +15,7 @@ from atonce.cli.endings import out_of_memory_line, stopped_line, unreachable_lin
 from atonce.cli.terminal import make_streams_printable
 from atonce.errors import UserError
 from atonce.signals import exit_code_of, raise_at_termination
+from atonce.threads import fixed_threads
 
 __all__ = ["app", "main"]
 
@@ -27,6 +28,7 @@ def main() -> None:
     make_streams_printable()
     try:
         raise_at_termination()
+        fixed_threads()
         # Commands register themselves; each imports its heavy packages only when it runs.
         from atonce.cli import (  # noqa: F401
             ablate,
