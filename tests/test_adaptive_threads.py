@@ -151,6 +151,15 @@ def test_only_one_thread_of_a_process_decides() -> None:
     assert torch.get_num_threads() == 2
 
 
+def test_what_runs_in_a_pause_is_not_beside_the_work() -> None:
+    machine = Machine(IDLE)
+    for _ in range(100):
+        machine.run(0.5)
+        machine.now += 10
+        machine.all += 20
+    assert machine.changes == []
+
+
 def test_an_error_in_the_work_leaves_torch_its_number() -> None:
     machine = Machine(ONE_BUSY, others=1.0)
     machine.run(5)

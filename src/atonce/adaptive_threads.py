@@ -28,6 +28,9 @@ _BUSY = 0.25
 _FASTER = 1.04
 """Ratio of speeds from which on a number of threads replaces the one before."""
 
+_PAUSE = 0.2
+"""Seconds between two pieces of work after which a window begins anew: what ran meanwhile was beside no work."""
+
 _REST, _LONGEST_REST = 8.0, 64.0
 """Seconds of work from a trial to the next; doubled by each that changes nothing, up to the longest."""
 
@@ -124,6 +127,7 @@ class AdaptiveThreads:
         self._torch_has = torch.get_num_threads()
         self.count = self._remembered()
         self._window: _Window | None = None
+        self._ended = 0.0
         self._trial_against: tuple[int, float] | None = None
         self._rest = self._rested = _REST
         self._upward = False
@@ -153,13 +157,16 @@ class AdaptiveThreads:
                 yield
                 return
             began = self._clock()
-            self._window = self._window or _Window(began, self._use())
+            if self._window is None or began - self._ended > _PAUSE:
+                self._window = _Window(began, self._use())
+            window = self._window
             yield
-            self._window.amount += amount
-            self._window.seconds += self._clock() - began
-            if self._window.seconds >= _WINDOW:
-                self._decide(self._window)
+            self._ended = self._clock()
+            window.amount += amount
+            window.seconds += self._ended - began
+            if window.seconds >= _WINDOW:
                 self._window = None
+                self._decide(window)
         finally:
             _set_torch_threads(before)
             _one_at_a_time.release()
