@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from atonce.threads import prepare, set_threads
 from atonce.version import __version__
 
 if TYPE_CHECKING:
@@ -54,9 +55,13 @@ __all__ = [
     "open_dataset",
     "predict",
     "serve",
+    "set_threads",
     "submit",
     "train",
 ]
+
+# Before torch is imported: its libraries read how many threads they have, and how these wait, when they are loaded.
+prepare()
 
 _MODULES = {
     "FCN": "atonce.model",

@@ -23,6 +23,7 @@ _PYTHON_NAMES = {
     "write_masks": "atonce.doctor.write_masks()",
     "write_split": "atonce.doctor.write_split()",
     "class_weights": "class_weights()",
+    "threads": "atonce.set_threads()",
 }
 """Options that have another name in Python than on the command line, or are functions there."""
 

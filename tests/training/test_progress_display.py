@@ -61,6 +61,7 @@ def record(step: int, loss: float) -> StepRecord:
         pictures_per_second=3.2,
         waited=0.0,
         seconds=1.0,
+        threads=1,
     )
 
 

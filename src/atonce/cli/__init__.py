@@ -16,6 +16,7 @@ from atonce.cli.terminal import columns_of, make_streams_printable
 from atonce.errors import UserError
 from atonce.signals import exit_code_of, raise_at_termination
 from atonce.text import wrapped
+from atonce.threads import fixed_threads
 
 __all__ = ["app", "main"]
 
@@ -28,6 +29,7 @@ def main() -> None:
     make_streams_printable()
     try:
         raise_at_termination()
+        fixed_threads()
         # Commands register themselves; each imports its heavy packages only when it runs.
         from atonce.cli import (  # noqa: F401
             ablate,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +22,7 @@ from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX
 from atonce.progress import ProgressCallback
 from atonce.text import count_of
+from atonce.threads import decoding_threads
 
 __all__ = ["CheckReport", "DataStatistics", "ItemInspector", "check", "fingerprint", "raise_for_problems"]
 
@@ -86,13 +86,13 @@ def check(
     Args:
         dataset: as `open_dataset` returns it.
         splits: those that the data set does not have are left out.
-        workers: threads (decoding releases the interpreter's lock); None: one per core, at most 16.
+        workers: threads (decoding releases the interpreter's lock); None: see `decoding_threads`.
         progress: called from this thread after each item, with pictures.
         inspector: sees each item, too.
     """
     present = [split for split in splits if dataset.splits.get(split)]
     total = sum(len(dataset.splits[split]) for split in present)
-    threads = workers or min(16, _cores())
+    threads = workers or decoding_threads()
     problems, statistics, done = list(dataset.problems), dict[str, DataStatistics](), 0
     pool = ThreadPoolExecutor(threads)
     try:
@@ -128,13 +128,6 @@ def _map_in_order(
             yield first, future.result()
     for first, future in waiting:
         yield first, future.result()
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        return os.cpu_count() or 1
 
 
 def _check_item(dataset: Dataset, inspector: ItemInspector[T] | None, item: Item) -> tuple[_Finding, T | None]:

@@ -28,6 +28,7 @@ class StepRecord:
         pictures_per_second: over all processes.
         waited: share of the time spent waiting for data, 0..1.
         seconds: time spent training so far, over all sessions of the run.
+        threads: that each process computes with at the last of these steps.
     """
 
     step: int
@@ -41,6 +42,7 @@ class StepRecord:
     pictures_per_second: float
     waited: float
     seconds: float
+    threads: int
 
 
 class Callback:

@@ -51,7 +51,8 @@ def fit(run: TrainingRun, callback: Callback) -> None:
                 break
             set_learning_rate(run.optimizer, stage_learning_rate(run, step, share))
             asked = time.perf_counter()
-            losses = update(run, batch, step_log)
+            with run.threads.work():
+                losses = update(run, batch, step_log)
             run.update_seconds += time.perf_counter() - asked
             if run.average:
                 run.average.update(run.model)

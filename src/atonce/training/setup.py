@@ -32,9 +32,16 @@ from atonce.progress import ProgressCallback
 from atonce.provenance import Session, begin_session
 from atonce.recipes import FCNConfig, Recipe
 from atonce.text import count_of
+from atonce.threads import at_most
 from atonce.training.callbacks import Callback
 from atonce.training.distillation import load_teacher, require_same_teacher
-from atonce.training.hardware import accelerator_for, describe_hardware, in_main_process, require_divisible
+from atonce.training.hardware import (
+    accelerator_for,
+    describe_hardware,
+    in_main_process,
+    require_divisible,
+    threads_of_run,
+)
 from atonce.training.launcher import end_with_launcher
 from atonce.training.recorded_data import DataOfRun, RecordedData, split_of_weights
 from atonce.training.run_folder import RunFolder
@@ -126,6 +133,8 @@ def _set_up(
         progress.crop = _crop_of_smaller_pictures(recipe, counts.sizes, callback)
     recipe = _with_crop(recipe, progress.crop)
     progress.teacher = teacher.sha256 if teacher else None
+    threads = threads_of_run(accelerator, progress.threads, callback.on_note)
+    progress.threads = threads.most * accelerator.num_processes
     progress.sessions.append(asdict(session))
 
     def begin() -> None:
@@ -157,6 +166,7 @@ def _set_up(
         stream=_stream(recipe, dataset, accelerator=accelerator, cache=cache, callback=callback),
         class_weights=None if weights is None else weights.to(accelerator.device),
         progress=progress,
+        threads=threads,
         about_data={
             **describe_data(dataset),
             "picture_sizes": summarize_sizes(counts.sizes),
@@ -257,7 +267,7 @@ def _stream(
         max_zoom=recipe.augment.scale[1],
         rank=accelerator.process_index,
         world=accelerator.num_processes,
-        workers=recipe.data.workers,
+        workers=at_most(recipe.data.workers),
         cache=cache,
         note=callback.on_note,
     )
