@@ -45,7 +45,7 @@ def save_kitti(
 
 NOTE = (
     "620x188 pixels, much smaller than the pictures that the model was trained on (1242x375): if the same scene is "
-    "shown, a scale of 1 lets the network see it as in training"
+    "shown, the option `scale` at 1 lets the network see it as in training"
 )
 
 

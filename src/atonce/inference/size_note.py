@@ -33,8 +33,8 @@ def size_note(model_file: ModelFile, size: tuple[int, ...]) -> str | None:
     scale = median / _side((height, width))
     return (
         f"{width}x{height} pixels, much {than} than the pictures that the model was trained on "
-        f"({known['median'][1]}x{known['median'][0]}): if the same scene is shown, a scale of {scale:.2g} lets the "
-        "network see it as in training"
+        f"({known['median'][1]}x{known['median'][0]}): if the same scene is shown, the option `scale` at {scale:.2g} "
+        "lets the network see it as in training"
     )
 
 
