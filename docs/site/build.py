@@ -40,6 +40,9 @@ SECTIONS = {
 }
 """The order of the menu. Pages that it does not name are added at its end, those that are not there are left out."""
 
+MENU_TITLES = {"readme": "On one page", "doctor": "Check data", "serve": "Deploy", "recipes": "Recipes and knobs"}
+"""Pages whose own title says too little, or too much, in the menu."""
+
 _FENCE = re.compile(r"(^```.*?^```\n)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?(?=\))")
 _EXTERNAL = ("http:", "https:", "mailto:")
@@ -111,8 +114,12 @@ def menu(names: Iterable[str]) -> str:
         left -= set(there)
         parts.append((caption, there))
     parts.append(("More", sorted(left)))
+
+    def line(page: str) -> str:
+        return f"{MENU_TITLES[page]} <{page}>" if page in MENU_TITLES else page
+
     return "\n".join(
-        "```{toctree}\n:hidden:\n:caption: " + caption + "\n\n" + "\n".join(there) + "\n```\n"
+        "```{toctree}\n:hidden:\n:caption: " + caption + "\n\n" + "\n".join(map(line, there)) + "\n```\n"
         for caption, there in parts
         if there
     )

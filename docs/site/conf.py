@@ -41,6 +41,8 @@ nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_execution_timeout = 900
 nb_merge_streams = True
+# Warnings of packages about the machine that builds the site.
+nb_output_stderr = "remove"
 
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
@@ -67,6 +69,7 @@ def setup(app: Any) -> None:
     app.add_lexer("house", TextLexer)
     app.add_role("name", Name())
     app.connect("missing-reference", public_address)
+    app.connect("viewcode-follow-imported", where_its_source_is)
 
 
 class Name(PyXRefRole):
@@ -92,6 +95,17 @@ def public_address(app: Any, env: Any, node: Any, content: nodes.Node) -> nodes.
         if address.rpartition(".")[2] == name and (place or entry.objtype in ("class", "function", "exception")):
             return python.resolve_xref(env, node["refdoc"], app.builder, node["reftype"], address, node, content)
     return content if place and exists(node["reftarget"]) else None
+
+
+def where_its_source_is(app: Any, module: str, name: str) -> str | None:
+    """Leave out the source of what is documented by another address than the public names of its module.
+
+    A page of source leads back to one address for each module, which would be wrong for these: they are said to be of
+    the package itself, where they are not found.
+    """
+    public = {getattr(atonce, name).__module__ for name in atonce.__all__ if name != "__version__"}
+    home = getattr(getattr(import_module(module), name, None), "__module__", module)
+    return "atonce" if module != "atonce" and home in public else None
 
 
 def exists(name: str) -> bool:
