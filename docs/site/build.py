@@ -32,15 +32,20 @@ FRONT_PAGES = {
 
 SECTIONS = {
     "Begin": ("five-minutes", "first-network", "readme"),
-    "Your data": ("own-data", "doctor", "road-project", "fine-tune", "weights", "scale"),
-    "Use a model": ("results", "video", "serve", "performance"),
-    "Look up": ("command-line", "python", "recipes", "metrics"),
+    "Your data": ("own-data", "doctor", "road-project", "fine-tune", "weights"),
+    "Use a model": ("results", "video", "serve", "deploy", "models", "performance", "scale"),
+    "Look up": ("commands", "command-line", "python", "recipes", "metrics", "glossary"),
     "Understand": ("experiments", "skip-scaling", "performance-log"),
     "The project": ("changelog", "contributing", "security"),
 }
 """The order of the menu. Pages that it does not name are added at its end, those that are not there are left out."""
 
-MENU_TITLES = {"readme": "On one page", "doctor": "Check data", "serve": "Deploy", "recipes": "Recipes and knobs"}
+MENU_TITLES = {
+    "readme": "On one page",
+    "doctor": "Check data",
+    "command-line": "Every option",
+    "recipes": "Recipes and knobs",
+}
 """Pages whose own title says too little, or too much, in the menu."""
 
 _FENCE = re.compile(r"(^```.*?^```\n)", re.MULTILINE | re.DOTALL)

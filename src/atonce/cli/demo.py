@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from atonce.cli.app import app
+from atonce.threads import decoding_threads
 
 DEMO_TRAIN, DEMO_VAL = 700, 60
 _SIZE = (180, 240)
@@ -36,7 +36,7 @@ def streets(
             seed=seed,
             size=(height, width),
             progress=progress,
-            workers=os.cpu_count() or 1,
+            workers=decoding_threads(),
         )
     typer.echo(f"{train} training and {val} validation scenes in {out}")
 
