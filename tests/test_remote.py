@@ -157,7 +157,7 @@ def test_what_is_not_there_and_who_is_not_installed_are_the_users_mistakes(
 
     with monkeypatch.context() as patch:
         patch.setattr(fsspec.core, "url_to_fs", missing)
-        with pytest.raises(UserError, match=r"s3://bucket/x needs the package s3fs; pip install 'atonce\[remote\]'"):
+        with pytest.raises(UserError, match="s3://bucket/x needs the package s3fs; pip install s3fs"):
             local_copy("s3://bucket/x")
 
 

@@ -37,7 +37,6 @@ _VERSION_KEYS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified
 """Of what file systems tell of a file, that by which it is known to be the same; each has some of it."""
 
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
-_OF_EXTRA = "s3fs"
 
 
 def address_of(path: str | os.PathLike[str]) -> str | None:
@@ -235,9 +234,9 @@ def _file_system(address: str) -> tuple[Any, str]:
         files, root = fsspec.core.url_to_fs(address)
     except ImportError:
         package = _PACKAGES.get(kind)
-        install = "'atonce[remote]'" if package == _OF_EXTRA else package or f"what fsspec names for {kind}"
+        needed = package or f"that fsspec names for {kind}"
         raise UserError(
-            f"{address} needs the package {package or 'for ' + kind}", remedy=f"pip install {install}"
+            f"{address} needs the package {needed}", remedy=f"pip install {package}" if package else ""
         ) from None
     except ValueError as error:
         raise DataError(f"{address} cannot be opened ({error})", "an address such as s3://bucket/folder") from None

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from enum import Enum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from atonce.threads import set_threads
 
 
 class GroundTruth(str, Enum):
@@ -36,6 +41,27 @@ Engine = Annotated[
     str | None,
     typer.Option(help="torch, torch-bf16, onnxruntime, openvino, or auto for the fastest in fp32; torch by default."),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads that compute and decode, whatever else runs; one for each free core by default."),
+]
+
+
+def with_threads(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --threads to a command, which is obeyed before the command imports torch; one that has it keeps its own."""
+    signature = inspect.signature(command, eval_str=True)
+    if "threads" in signature.parameters:
+        return command
+
+    @wraps(command)
+    def run(*, threads: int | None = None, **given: Any) -> Any:
+        if threads is not None:
+            set_threads(threads)
+        return command(**given)
+
+    own = inspect.Parameter("threads", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Threads)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), own])  # type: ignore[attr-defined]
+    return run
 
 
 def bands_of(text: str | None) -> tuple[int, ...] | None:

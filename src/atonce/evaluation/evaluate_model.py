@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from fnmatch import fnmatchcase
@@ -14,7 +15,7 @@ from atonce import provenance
 from atonce.data import Dataset, Item, open_dataset
 from atonce.data.formats import named_folder
 from atonce.data.images import Problem
-from atonce.data.problem_notes import tell_problems
+from atonce.data.problem_notes import tell_notes, tell_problems
 from atonce.data.splits import keep_split, split_was_made
 from atonce.errors import DataError, UserError, option
 from atonce.evaluation.extra_metrics import CalibrationErrorMetric, default_metrics
@@ -81,8 +82,8 @@ def evaluate(
         device, engine: see `load`.
         alone: score all pictures in this process, also where there are others.
         progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
-        on_note: called with what was left out, and what was lost in reading the pictures, a line at a time; None makes
-            Python's warnings of the latter.
+        on_note: called with what was left out, what was lost in reading the pictures, and of how many the size is far
+            from that in training, a line at a time; None makes Python's warnings of the latter two.
 
     Returns:
         The `Evaluation`: `.mean_iou`, `.pixel_accuracy`, `.class_iou`, `.confusion`, `.to_json()`.
@@ -111,7 +112,7 @@ def evaluate(
     segmenter, metrics = _what_to_measure(
         predictor, dataset, items, metric=metric, birdseye=birdseye, quick=quick, tolerance=boundary
     )
-    problems = list(dataset.problems)
+    problems, notes = list(dataset.problems), Counter[str]()
     with (
         results_at(out) if out is not None else nullcontext() as results,
         shown_as("evaluating", progress=progress) as bar,
@@ -127,9 +128,11 @@ def evaluate(
             session=session,
             progress=bar,
             problems=problems,
+            notes=notes,
             group=group,
         )
     tell_problems(problems, on_note, dataset.root)
+    tell_notes((f"{count_of(pictures, 'picture')} of {note}" for note, pictures in notes.items()), on_note)
     for one in metrics:
         if on_note and isinstance(one, CalibrationErrorMetric) and one.left_out:
             on_note(
@@ -151,6 +154,7 @@ def evaluate_items(
     about: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
     problems: list[Problem] | None = None,
+    notes: Counter[str] | None = None,
     group: ProcessGroup | None = None,
 ) -> Evaluation:
     """Score items; with a folder, leave scores, gallery, run.json and report there.
@@ -160,7 +164,7 @@ def evaluate_items(
         session: the call that this belongs to, for run.json.
         out: the folder; None writes nothing.
         about: what run.json says beside versions and device.
-        problems: see `score_items`.
+        problems, notes: see `score_items`.
         group: processes that share the items, of which the first one writes; None for this one alone.
     """
     gallery, group = Gallery() if out else None, group or ProcessGroup()
@@ -174,6 +178,7 @@ def evaluate_items(
         on_picture=gallery,
         progress=progress,
         problems=problems,
+        notes=notes,
         group=group,
     )
     galleries = group.gather(lambda: gallery)

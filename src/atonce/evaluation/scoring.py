@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from atonce.metrics.confusion_matrix import ConfusionMatrix
 from atonce.process_group import ProcessGroup
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, nan_to_none, write_text
+from atonce.text import count_of
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ class Evaluation:
     pictures: tuple[PictureScore, ...]
     metrics: tuple[ExtraMetric[Any], ...] = ()
 
+    def __repr__(self) -> str:
+        scores = f"mean IoU {self.mean_iou:.4f}, pixel accuracy {self.pixel_accuracy:.4f}"
+        return f"<Evaluation of {count_of(len(self.pictures), 'picture')}: {scores}>"
+
     @property
     def mean_iou(self) -> float:
         """Mean intersection over union of the classes that are not absent, 0..1."""
@@ -123,6 +129,7 @@ def score_items(
     on_picture: PictureCallback | None = None,
     progress: ProgressCallback | None = None,
     problems: list[Problem] | None = None,
+    notes: Counter[str] | None = None,
     group: ProcessGroup | None = None,
 ) -> Evaluation:
     """Predict every item and count its pixels.
@@ -135,6 +142,7 @@ def score_items(
         on_picture: for those who want to draw or keep pictures.
         progress: called with the pictures done and all pictures.
         problems: a list that what was lost in reading the pictures is added to; None does not look.
+        notes: a count that the notes of the results are added to.
         group: processes that share the items, each of which gets the whole evaluation; None for this one alone.
             `on_picture` and `progress` are called for the share of a process.
 
@@ -152,7 +160,7 @@ def score_items(
         for done, ((index, _), outcome) in enumerate(segment_pictures(segmenter, mine, work), 1):
             scored = outcome.get()
             share.confusion.merge(scored.confusion)
-            share.rows.append((index, scored.score, scored.counted, scored.problems))
+            share.rows.append((index, scored.score, scored.counted, scored.problems, scored.result.notes))
             if on_picture:
                 on_picture(scored.sample, scored.result, scored.score)
             if progress:
@@ -165,12 +173,14 @@ def score_items(
         total.merge(share.confusion)
         rows += share.rows
     scores = []
-    for _, score, counted, lost in sorted(rows, key=lambda row: row[0]):
+    for _, score, counted, lost, noted in sorted(rows, key=lambda row: row[0]):
         scores.append(score)
         for metric, one in zip(metrics, counted, strict=True):
             metric.add(one)
         if problems is not None:
             problems += lost
+        if notes is not None:
+            notes.update(noted)
     return Evaluation(segmenter.labels, total, tuple(scores), tuple(metrics))
 
 
@@ -191,7 +201,7 @@ class _Share:
     """What a process has counted: of all its pictures, and of each, with its place in the data set."""
 
     confusion: ConfusionMatrix
-    rows: list[tuple[int, PictureScore, list[Any], list[Problem]]] = field(default_factory=list)
+    rows: list[tuple[int, PictureScore, list[Any], list[Problem], tuple[str, ...]]] = field(default_factory=list)
 
 
 class _Scoring:

@@ -32,6 +32,7 @@ from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result
 from atonce.inference.segmenter import Segmenter
 from atonce.progress import ProgressCallback
+from atonce.threads import threads_per_process
 
 _WORKER_BYTES = 384 << 20
 """What the pictures in the hands of a worker may take. Those that are larger are segmented one after the other by all
@@ -102,8 +103,7 @@ def segment_pictures(
             called by one thread at a time.
         progress: called with the tiles done and all tiles of each picture that all threads segment together.
     """
-    threads = torch.get_num_threads()
-    plan = _Plan(segmenter, threads)
+    plan = _Plan(segmenter, min(torch.get_num_threads(), threads_per_process()))
     if len(sources) < plan.workers:
         for source in sources:
             yield source, _segment_alone(segmenter, source, work, progress)
@@ -249,9 +249,10 @@ def _segment_alone(
         loaded = work.load(source)
     except UserError as error:
         return Outcome(error=error)
-    if isinstance(segmenter, Predictor):
-        return _finished(work, source, loaded, segmenter.segment(loaded.image, progress))
-    return _finished(work, source, loaded, segmenter(loaded.image))
+    if not isinstance(segmenter, Predictor):
+        return _finished(work, source, loaded, segmenter(loaded.image))
+    result = segmenter.segment(loaded.image, progress)
+    return _finished(work, source, loaded, segmenter.annotated(result, None, ()))
 
 
 def _finished(
@@ -268,5 +269,7 @@ def _segment_together(segmenter: Segmenter, images: Sequence[NDArray[np.uint8]])
     if not isinstance(segmenter, Predictor):
         return [segmenter(image) for image in images]
     if len({image.shape for image in images}) > 1:
-        return [segmenter.segment(image) for image in images]
-    return segmenter.segment_together(images)
+        results = [segmenter.segment(image) for image in images]
+    else:
+        results = segmenter.segment_together(images)
+    return [segmenter.annotated(result, None, ()) for result in results]

@@ -20,6 +20,7 @@ from atonce.inference.pictures import Picture, as_rgb, is_address, source_of
 from atonce.inference.size_note import size_note
 from atonce.inference.tiles import Block
 from atonce.progress import ProgressCallback
+from atonce.text import count_of
 
 if TYPE_CHECKING:
     from atonce.inference.result import Result
@@ -48,6 +49,10 @@ class Predictor(ABC):
     labels: LabelSpec
     engine: str
     device: torch.device
+
+    def __repr__(self) -> str:
+        classes = count_of(len(self.classes), "class", "classes")
+        return f"<{type(self).__name__} of {classes} on {self.device}, engine {self.engine}>"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -94,7 +99,7 @@ class Predictor(ABC):
                 open one. A list or tuple of these gives a list of results; an iterator or generator gives an iterator,
                 which takes a picture when its result is asked for.
             progress: called with the tiles done and all tiles, where the picture is so large that there are tiles.
-            url: whether a text that begins with http:// or https:// is downloaded; else it is refused.
+            url: whether a text that begins with `http://` or `https://` is downloaded; else it is refused.
 
         Returns:
             A `Result` of the picture's size, or a list or iterator of them.

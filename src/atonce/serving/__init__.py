@@ -7,6 +7,7 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from atonce.extras import require_extra
+from atonce.threads import set_threads
 
 if TYPE_CHECKING:
     from atonce.serving.limits import Limits
@@ -43,15 +44,13 @@ def serve(
     """
     for package in ("fastapi", "uvicorn", "python_multipart"):
         require_extra(package, "atonce serve", "serve")
-    import torch
-
     from atonce.model_location import find_model_file
     from atonce.serving.http_app import create_app
     from atonce.serving.server import address_of, is_wildcard_address, listen, run
     from atonce.serving.service import Service
 
     if threads:
-        torch.set_num_threads(threads)
+        set_threads(threads)
     with listen(host, port) as listener:
         service = Service.from_file(find_model_file(model), device=device, engine=engine, limits=limits)
         service.warm_up()
