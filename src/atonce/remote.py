@@ -34,7 +34,7 @@ _INDEX = "index.json"
 """Beside a copy: what the files were at their address when they were copied, and here since."""
 
 _VERSION_KEYS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "created", "size")
-"""Of what file systems tell of a file, that by which it is known to be the same; each has some of it."""
+"""The facts that tell a file from a changed one; each file system has some of them."""
 
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 
@@ -137,9 +137,9 @@ class RemoteFiles:
         if "" not in versions:
             make_folder(self.local)
         wanted = {name: one for name, one in versions.items() if not self._is_fresh(name, one[1])}
-        for name in self._known.keys() - versions.keys():
-            self._path(name).unlink(missing_ok=True)
-            del self._known[name]
+        for gone in self._known.keys() - versions.keys():
+            self._path(gone).unlink(missing_ok=True)
+            del self._known[gone]
         _in_threads(lambda one: self._get(one[0], *one[1]), wanted.items())
         self._write_index()
         return self.local

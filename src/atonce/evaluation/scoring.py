@@ -198,7 +198,7 @@ class _Scored:
 
 @dataclass
 class _Share:
-    """What a process has counted: of all its pictures, and of each, with its place in the data set."""
+    """The counts of a process: of all its pictures, and of each with its place in the data set."""
 
     confusion: ConfusionMatrix
     rows: list[tuple[int, PictureScore, list[Any], list[Problem], tuple[str, ...]]] = field(default_factory=list)

@@ -500,7 +500,7 @@ class _Opened:
 
 @dataclass(frozen=True)
 class _Done:
-    """What is left of a picture when its files are written.
+    """The rest of a picture when its files are written.
 
     Attributes:
         notes: on its size; what was lost in reading is told for all pictures together.

@@ -35,14 +35,14 @@ from atonce.progress import ProgressCallback
 from atonce.threads import threads_per_process
 
 _WORKER_BYTES = 384 << 20
-"""What the pictures in the hands of a worker may take. Those that are larger are segmented one after the other by all
+"""The most that the pictures in the hands of a worker may take. Those that are larger are segmented one after the other by all
 threads together."""
 
 _WAITING = 2
 """Groups of pictures that are ready or in work beyond the number of workers."""
 
 _LEAST_WORKERS = 3
-"""Where one of them computes at a time: one reads, one computes, one writes."""
+"""The fewest workers where one computes at a time: one reads, one computes, one writes."""
 
 
 class Loaded(Protocol):
@@ -131,7 +131,7 @@ def segment_pictures(
 
 
 class _Plan:
-    """How many pictures are worked on at once, and by whom."""
+    """The number of pictures that are worked on at once, and their workers."""
 
     def __init__(self, segmenter: Segmenter, threads: int) -> None:
         network = getattr(segmenter, "network", segmenter)
