@@ -34,6 +34,7 @@ def main() -> None:
             doctor,
             evaluate,
             export,
+            info,
             predict,
             recipes,
             serve,

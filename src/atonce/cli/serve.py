@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Device, Engine, Model
+from atonce.cli.options import Device, Engine, Model, Quiet
 
 
 @app.command()
@@ -35,6 +35,7 @@ def serve(
         list[str] | None,
         typer.Option(help="A name that clients call this server by, beside localhost and addresses; * for any."),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Serve a model over HTTP: a page at /, POST /predict for programs, /model, /healthz, /openapi.json.
 

@@ -60,6 +60,20 @@ class TrainedRun:
         """The scores on the validation split as evaluation.json holds them: "mean_iou", "pixel_accuracy", "classes"."""
         return self.evaluation.to_json() if self.evaluation else {}
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what `atonce train` prints as JSON; docs/command-line.md explains the keys, and they stay."""
+        return {
+            "folder": str(self.folder),
+            "model": str(self.model),
+            "report": str(self.folder / "report.html"),
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "minutes": self.minutes,
+            "waited": self.waited,
+            "stop_reason": self.stop_reason,
+            "scores": self.scores,
+        }
+
     def load(self, *, device: str | None = None, engine: str | None = None) -> Predictor:
         """Load the best model for use, see `atonce.load`."""
         return load(self.folder, device=device, engine=engine)
