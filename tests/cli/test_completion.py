@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -21,8 +22,11 @@ from tests.commands import Command
 from tests.tiny import ENVIRONMENT
 
 
+Offered = Callable[..., list[str]]
+
+
 @pytest.fixture
-def offered(atonce: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+def offered(atonce: Command, monkeypatch: pytest.MonkeyPatch) -> Offered:
     """Call the words with the cursor behind the last one, as bash does; what is offered, a list."""
 
     def run(*words: str) -> list[str]:
@@ -38,7 +42,7 @@ def offered(atonce: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     return run
 
 
-def test_commands_and_options(offered: Command) -> None:
+def test_commands_and_options(offered: Offered) -> None:
     assert offered("ev") == ["evaluate"]
     assert offered("train", "data", "--dry") == ["--dry-run"]
     assert offered("weights", "v") == ["verify"]
@@ -62,18 +66,18 @@ def test_commands_and_options(offered: Command) -> None:
         (("predict", "model", "a.png", "--labels", ""), ["palette", "grey", "values", "colours"]),
     ],
 )
-def test_values_by_name(offered: Command, words: tuple[str, ...], values: object) -> None:
+def test_values_by_name(offered: Offered, words: tuple[str, ...], values: object) -> None:
     assert sorted(offered(*words)) == sorted(values)  # type: ignore[call-overload]
 
 
-def test_what_is_typed_already_narrows_it_down(offered: Command) -> None:
+def test_what_is_typed_already_narrows_it_down(offered: Offered) -> None:
     known = [name for name in shipped_recipes() if name.startswith("cam")]
     assert 0 < len(known) < len(shipped_recipes())
     assert offered("train", "data", "--recipe", "cam") == known
     assert offered("train", "data", "--recipe", "mine.ya") == []  # the shell looks for files then
 
 
-def test_keys_of_recipes_and_their_values(offered: Command) -> None:
+def test_keys_of_recipes_and_their_values(offered: Offered) -> None:
     words = ("train", "data", "--set")
     assert {"weights=", "optim.lr=", "train.steps="} <= set(offered(*words, ""))
     assert offered(*words, "optim.lr") == ["optim.lr="]
@@ -84,7 +88,7 @@ def test_keys_of_recipes_and_their_values(offered: Command) -> None:
     assert offered(*words, "data.ground_truth=") == [f"data.ground_truth={v}" for v in ("road", "lane", "null")]
 
 
-def test_folders_and_models_are_left_to_the_shell(offered: Command) -> None:
+def test_folders_and_models_are_left_to_the_shell(offered: Offered) -> None:
     assert offered("train", "da") == []
     assert offered("predict", "runs/m") == []
 

@@ -10,7 +10,7 @@ import pytest
 import atonce as package
 from atonce.errors import TrainingError
 from atonce.recipes.schema import TrainConfig
-from atonce.training import training_plan
+from atonce.training.run_length import parts_of
 from tests.commands import Command
 from tests.tiny import SETTINGS, set_options
 
@@ -66,7 +66,7 @@ def test_minutes_end_the_guess(street_data: Path, tmp_path: Path) -> None:
     found = package.plan(street_data, overrides=overrides, max_minutes=2, out=tmp_path / "run", progress=False)
     assert 120 <= found.seconds < 180
     assert found.steps < found.steps_left == 100_000_000
-    assert found.validations == training_plan.parts_of(TrainConfig(steps=100_000_000, max_minutes=2))
+    assert found.validations == parts_of(TrainConfig(steps=100_000_000, max_minutes=2))
 
 
 def test_the_rest_of_a_run(street_data: Path, tiny_run: Path, tmp_path: Path) -> None:
