@@ -21,7 +21,6 @@ from atonce.weights import REGISTRY
 from tests.commands import Command
 from tests.tiny import ENVIRONMENT
 
-
 Offered = Callable[..., list[str]]
 
 

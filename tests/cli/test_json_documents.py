@@ -1,4 +1,4 @@
-"""--json, -q and -o: one document on stdout with the keys of docs/command-line.md, nothing said, one letter."""
+"""--json, -q and -o: one document on stdout with the keys of docs/commands.md, nothing said, one letter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.studies.tiny_studies import ablate_words
 from tests.tiny import set_options
 from tests.weights.torchvision_vgg import TorchvisionVGG
 
-PAGE = Path(__file__).parents[2] / "docs" / "command-line.md"
+PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 
 
 def documented(command: str) -> set[str]:

@@ -40,13 +40,14 @@ def set_option(help: str) -> Any:
     return typer.Option("--set", help=help, autocompletion=complete_override)
 
 
-def be_quiet(context: typer.Context, quiet: bool) -> None:
+def be_quiet(context: typer.Context, quiet: bool) -> bool:
     """Silence progress and notes, as long as the command runs."""
     if quiet and not context.resilient_parsing:
         from atonce.progress import console
 
         before, console.quiet = console.quiet, True
         context.call_on_close(lambda: setattr(console, "quiet", before))
+    return quiet
 
 
 Data = Annotated[Path, typer.Argument(help="Folder of pictures and labels, of any tool in docs/own-data.md.")]
@@ -84,7 +85,7 @@ Engine = Annotated[
         autocompletion=complete_engine,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="The result as one JSON document on stdout (docs/command-line.md).")]
+Json = Annotated[bool, typer.Option("--json", help="The result as one JSON document on stdout (docs/commands.md).")]
 Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", callback=be_quiet, help="No progress, no notes: the result and errors alone."),

@@ -52,7 +52,7 @@ class TestingPictures:
     kind: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `atonce submit` prints as JSON; docs/command-line.md explains the keys, and they stay."""
+        """Return what `atonce submit` prints as JSON; docs/commands.md explains the keys, and they stay."""
         entries = [{"name": name, "picture": str(picture)} for name, picture in self.entries]
         return {"ground_truth": self.kind, "entries": entries, "left_out": list(self.left_out)}
 

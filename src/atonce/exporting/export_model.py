@@ -41,7 +41,7 @@ class Export:
     parity: Parity
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `atonce export` prints as JSON; docs/command-line.md explains the keys, and they stay."""
+        """Return what `atonce export` prints as JSON; docs/commands.md explains the keys, and they stay."""
         return {"path": str(self.path), "megabytes": self.megabytes, "parity": asdict(self.parity)}
 
 

@@ -27,7 +27,7 @@ _EXTRAS = {
     "coco": ("pycocotools",),
     "export": ("onnx", "onnxruntime", "openvino", "nncf"),
     "keras": ("h5py",),
-    "serve": ("fastapi", "uvicorn", "python-multipart"),
+    "serve": ("fastapi", "prometheus-client", "python-multipart", "uvicorn"),
     "video": ("av",),
 }
 """The packages of each extra of pyproject.toml."""
@@ -45,7 +45,7 @@ def info(model: Model | None = None) -> dict[str, Any]:
 
     Returns:
         "atonce", "python", "platform", "packages", "extras", "devices", "default_device", "threads", "engines",
-        "weights_folder", and "model", None without one; docs/command-line.md explains the keys.
+        "weights_folder", and "model", None without one; docs/commands.md explains the keys.
 
     Raises:
         WeightsError: missing, damaged, or not a model of atonce.

@@ -69,7 +69,7 @@ class TrainingPlan:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `atonce train` prints as JSON where it tries out only; docs/command-line.md explains the keys."""
+        """Return what `atonce train` prints as JSON where it tries out only; docs/commands.md explains the keys."""
         return {
             "folder": str(self.folder),
             "data": self.data,
