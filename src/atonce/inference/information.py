@@ -29,6 +29,9 @@ _EXTRAS = {
     "keras": ("h5py",),
     "serve": ("fastapi", "prometheus-client", "python-multipart", "uvicorn"),
     "video": ("av",),
+    "tensorboard": ("tensorboard",),
+    "mlflow": ("mlflow",),
+    "wandb": ("wandb",),
 }
 """The packages of each extra of pyproject.toml."""
 

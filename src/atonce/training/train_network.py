@@ -21,6 +21,7 @@ from atonce.training.loop import fit
 from atonce.training.progress_display import progress_display
 from atonce.training.recipe_choice import Overrides, choose_run
 from atonce.training.setup import set_up
+from atonce.training.trackers import tracked
 from atonce.training.training_run import TrainingRun
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ def train(
         with _callback(callbacks, progress=progress) as callback:
             run = set_up(chosen, Path(data), folder, resume=resume, device=device, session=session, callback=callback)
             stack.enter_context(run.lock)
-            fit(run, callback)
+            with tracked(run, callback) as feeding:
+                fit(run, feeding)
         evaluation = _evaluate_best(run, session, progress=progress) if run.is_main else None
     return TrainedRun(
         folder=folder,
@@ -186,8 +188,8 @@ def run_training(
     """
     callback = callback or Callback()
     run = set_up(recipe, data, out, resume=resume, callback=callback)
-    with run.lock:
-        fit(run, callback)
+    with run.lock, tracked(run, callback) as feeding:
+        fit(run, feeding)
     return run
 
 
