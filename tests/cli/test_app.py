@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 
@@ -51,9 +52,61 @@ def test_every_command_has_a_help(atonce: Command, command: str) -> None:
     assert "Usage: atonce" in shown.out
 
 
+@pytest.mark.parametrize(
+    "command", ["ablate", "demo", "doctor", "evaluate", "export", "predict", "serve", "streets", "submit", "train"]
+)
+def test_every_command_has_the_knob_of_threads(atonce: Command, command: str) -> None:
+    assert "--threads" in atonce(command, "--help").out
+
+
+def test_threads_are_told_to_the_libraries_before_torch_is_imported() -> None:
+    code = """
+import os, sys
+sys.argv = ["atonce", "recipes", "--threads", "2"]
+from atonce.cli import main
+try:
+    main()
+finally:
+    import torch
+    print("THREADS", torch.get_num_threads(), os.environ["GOMP_SPINCOUNT"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    assert "THREADS 2 1000" in done.stdout, done.stderr
+
+
+def test_a_number_of_threads_that_is_none_is_one_line(atonce: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "--threads" in atonce("recipes", "--threads", "0").mistake
+    monkeypatch.setenv("ATONCE_THREADS", "many")
+    assert atonce("recipes").mistake.startswith("atonce: ATONCE_THREADS is 'many'; expected a number of threads")
+
+
 def test_every_public_name_is_there() -> None:
     import atonce
 
     assert all(getattr(atonce, name) is not None for name in atonce.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         atonce.nonsense  # noqa: B018
+
+
+def test_packages_are_reached_without_importing_them() -> None:
+    code = (
+        "import sys, atonce; before = set(sys.modules); "
+        "print(atonce.metrics.ConfusionMatrix.__name__, atonce.doctor.examine.__name__, "
+        "atonce.streets.write_streets.__name__, 'atonce.metrics' in before, 'torch' in before)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["ConfusionMatrix", "examine", "write_streets", "False", "False"]
+
+
+def test_ctrl_c_while_python_imports_leaves_no_traceback() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from atonce.__main__ import main\n"
+        "main()"
+    )
+    stopped = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True)
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (-signal.SIGINT, "", "")

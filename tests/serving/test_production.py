@@ -9,20 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-import atonce
 from atonce.errors import UserError
-from atonce.inference import Result
-from atonce.labels import CAMVID
-from atonce.polygons import Polygon, fill_polygons
 from atonce.serving.access_log import ACCESS, JsonFormatter, WithoutProbes, log_config
 from atonce.serving.bearer_token import read_token, require_token
 from atonce.serving.host_check import require_origin
 from atonce.serving.limits import Limits
-from atonce.serving.request_errors import RequestError
-from atonce.serving.responses import MAX_EDGES, ResponseFormat, ResponseOptions, encode_result
 from tests.commands import Command
 from tests.pictures import encoded, noise
 from tests.serving.live import Gated, Live, Reply, serving, until
@@ -252,38 +245,6 @@ def test_an_origin_is_written_as_browsers_do(text: str, origin: str) -> None:
 def test_what_is_no_origin(text: str) -> None:
     with pytest.raises(UserError, match=r"https://example\.org"):
         require_origin(text)
-
-
-def test_polygons_are_those_of_the_result(live: Live, tiny_model: Path) -> None:
-    result = atonce.load(tiny_model, device="cpu")(noise(40, 60))
-    reply = live.send(encoded(noise(40, 60)), "format=polygons&simplify=0")
-    assert (reply.status, reply.headers["content-type"]) == (200, "application/json")
-    told = reply.json
-    assert (told["width"], told["height"], told["engine"]) == (60, 40, "torch")
-    assert told["polygons"] == json.loads(json.dumps(result.to_dict(simplify=0)["polygons"]))
-    for class_id, name in enumerate(result.classes):
-        mine = [p for p in told["polygons"] if p["name"] == name]
-        rings = [Polygon(np.array(p["exterior"]), tuple(map(np.array, p["holes"]))) for p in mine]
-        np.testing.assert_array_equal(fill_polygons(rings, 40, 60), result.labels == class_id)
-    small = live.send(encoded(noise(40, 60)), "format=polygons&min_area=50").json["polygons"]
-    assert all(p["area"] >= 50 - 10 for p in small)
-    assert len(small) <= len(told["polygons"])
-
-
-@pytest.mark.parametrize("query", ["simplify=-1", "simplify=101", "simplify=nan", "min_area=-1", "min_area=x"])
-def test_wrong_parameters_of_polygons(live: Live, query: str) -> None:
-    reply = live.send(PICTURE, f"format=polygons&{query}")
-    assert (reply.status, query.partition("=")[0] in reply.error) == (422, True)
-
-
-def test_noise_is_not_traced_for_ever() -> None:
-    side = 400
-    labels = np.indices((side, side)).sum(0).astype(np.uint8) % 2
-    result = Result(np.zeros((side, side, 3), np.uint8), CAMVID, labels=labels)
-    assert 2 * side * (side - 1) > MAX_EDGES
-    with pytest.raises(RequestError, match="borders between pixels") as refused:
-        encode_result(result, ResponseOptions(ResponseFormat.POLYGONS), {})
-    assert refused.value.status == 413
 
 
 def lines_of(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+
+from atonce.cli.options import with_threads
 
 
 class CommandStopped(Exception):
@@ -22,7 +25,21 @@ class Commands(TyperGroup):
             raise CommandStopped from error
 
 
-app = typer.Typer(
+class Application(typer.Typer):
+    """The application: what every command has in common is added to it here."""
+
+    def command(self, *words: Any, **options: Any) -> Callable[..., Any]:
+        """Register a function as a command that also has --threads."""
+        register = super().command(*words, **options)
+
+        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+            register(with_threads(function))
+            return function
+
+        return decorate
+
+
+app = Application(
     name="atonce",
     cls=Commands,
     help="Semantic segmentation with fully convolutional networks (FCN-32s, FCN-16s, FCN-8s on VGG-16).",

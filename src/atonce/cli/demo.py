@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from atonce.cli.app import app
 from atonce.cli.options import Json, Quiet, out_option
+from atonce.threads import decoding_threads
 
 DEMO_TRAIN, DEMO_VAL = 700, 60
 _SIZE = (180, 240)
@@ -50,7 +50,7 @@ def draw_streets(out: Path, *, train: int, val: int, seed: int, size: tuple[int,
             seed=seed,
             size=size,
             progress=progress,
-            workers=os.cpu_count() or 1,
+            workers=decoding_threads(),
         )
 
 

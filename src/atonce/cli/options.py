@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from enum import Enum
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +19,7 @@ from atonce.cli.completion import (
     complete_recipe,
     complete_weights,
 )
+from atonce.threads import set_threads
 
 
 class GroundTruth(str, Enum):
@@ -90,6 +94,27 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", callback=be_quiet, help="No progress, no notes: the result and errors alone."),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads that compute and decode, whatever else runs; one for each free core by default."),
+]
+
+
+def with_threads(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --threads to a command, which is obeyed before the command imports torch; one that has it keeps its own."""
+    signature = inspect.signature(command, eval_str=True)
+    if "threads" in signature.parameters:
+        return command
+
+    @wraps(command)
+    def run(*, threads: int | None = None, **given: Any) -> Any:
+        if threads is not None:
+            set_threads(threads)
+        return command(**given)
+
+    own = inspect.Parameter("threads", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Threads)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), own])  # type: ignore[attr-defined]
+    return run
 
 
 def bands_of(text: str | None) -> tuple[int, ...] | None:

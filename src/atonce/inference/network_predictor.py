@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from atonce.adaptive_threads import AdaptiveThreads
 from atonce.data.input_size import InputSize
 from atonce.devices import usable_device
 from atonce.inference import tiles
@@ -45,6 +46,8 @@ class NetworkPredictor(Predictor):
         network = model_file.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = network.eval()
         self._torch_network = self.model.bf16_copy() if self.engine == "torch-bf16" else self.model
+        # On a GPU, the number of threads is not what the time goes by.
+        self._threads = AdaptiveThreads(fixed=None if self.device.type == "cpu" else True)
         self._network = self._run_torch if in_torch else accelerated(self.model, self.engine)
 
     def segment(self, image: NDArray[np.uint8], progress: ProgressCallback | None = None) -> Result:
@@ -104,8 +107,9 @@ class NetworkPredictor(Predictor):
         return computed_pixels(self.model_file, size)
 
     def _run_torch(self, pixels: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self._torch_network(pixels.contiguous(memory_format=torch.channels_last))
-        return scores.float()
+        with self._threads.work(pixels.numel()):
+            scores: torch.Tensor = self._torch_network(pixels.contiguous(memory_format=torch.channels_last))
+            return scores.float()
 
 
 def computed_pixels(model_file: ModelFile, size: tuple[int, ...]) -> int:

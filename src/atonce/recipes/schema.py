@@ -37,7 +37,7 @@ class Section(BaseModel):
 
 
 class FCNConfig(Section):
-    """The network: a variant of FCN on VGG-16. Shelhamer et al., PAMI 2016, section 4."""
+    """The network: a variant of FCN on VGG-16. Shelhamer et al., PAMI 2017, section 4."""
 
     stride: Literal[8, 16, 32] = 8
     """Pixels between two scores before the last upsampling: 32 is FCN-32s, 16 is FCN-16s, which adds the scores of
@@ -48,7 +48,8 @@ class FCNConfig(Section):
     times as many operations."""
     skip_scales: Literal["at-once", "unit", "calibrate"] | tuple[Positive, Positive] = "at-once"
     """Factors on (pool4, pool3) before they are scored. at-once: (0.01, 0.0001), made for the original VGG-16. unit:
-    (1, 1). calibrate: measured before training from the weights and training pictures at hand."""
+    (1, 1). calibrate: measured before training from the weights and training pictures at hand. Two
+    numbers are factors of your own: [0.02, 0.001]."""
     head_scale: Positive | Literal["calibrate"] = 1.0
     """Factor on pool5 before fc6: 1 with pretrained fc6 and fc7. calibrate, for fc6 and fc7 that start fresh: measured,
     so that the input of fc6 has a mean square of 1."""
@@ -125,7 +126,7 @@ class DataConfig(Section):
     whatever its own proportions; predictions are scaled back. data.scale and data.max_side then count for nothing.
     null: they say the size."""
     crop: tuple[Count, Count] = (360, 480)
-    """Height and width of training crops, in pixels."""
+    """Height and width of training crops, in pixels; smaller where no picture becomes that large."""
     workers: Annotated[int, Field(ge=0)] = 2
     """Threads that decode pictures ahead of the training; 0 counts as 1."""
     cache: Literal["memory", "disk"] = "memory"
@@ -255,7 +256,7 @@ class TrainConfig(Section):
     """Steps between saved states, from which an interrupted run resumes. null follows the length: a state at the end of
     each part, as for validate_every."""
     log_every: Count = 10
-    """Steps between lines of log.jsonl."""
+    """Steps between lines of log.jsonl; where validate_every is null, there is one at each validation, too."""
     pictures: Annotated[int, Field(ge=0)] = 4
     """Number of validation pictures that are drawn with their predictions at each validation."""
     track: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()

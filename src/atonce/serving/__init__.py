@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from atonce.errors import option
 from atonce.extras import require_extra
+from atonce.threads import set_threads
 
 if TYPE_CHECKING:
     from atonce.serving.access_log import AccessLog
@@ -54,8 +55,6 @@ def serve(
     """
     for package in ("fastapi", "uvicorn", "python_multipart"):
         require_extra(package, "atonce serve", "serve")
-    import torch
-
     from atonce.model_location import find_model_file
     from atonce.serving.access_log import log_config
     from atonce.serving.bearer_token import read_token, require_token
@@ -71,7 +70,7 @@ def serve(
     elif token is not None:
         require_token(token, option("token"))
     if threads:
-        torch.set_num_threads(threads)
+        set_threads(threads)
     with listen(host, port) as listener:
         service = Service.from_file(find_model_file(model), device=device, engine=engine, limits=limits)
         service.warm_up()

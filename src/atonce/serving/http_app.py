@@ -111,19 +111,16 @@ def create_app(
             ResponseFormat | None, Query(description="By the Accept header, or json, where it is left out")
         ] = None,
         opacity: Annotated[float, Query(ge=0, le=1, description="Of the colours in an overlay")] = 0.5,
+        simplify: Annotated[float, Query(ge=0, le=1000, description="polygons: pixels they may be off")] = 1.0,
         labels: Annotated[bool, Query(description="json: with the label picture, PNG in base64")] = False,
         layer: Annotated[bool, Query(description="json: with what an overlay lays over the picture, PNG")] = False,
-        simplify: Annotated[float, Query(ge=0, le=100, description="polygons: pixels they may be off")] = 1.0,
-        min_area: Annotated[float, Query(ge=0, description="polygons: smaller areas are left out, pixels")] = 0.0,
     ) -> Response:
-        known = ("format", "opacity", "labels", "layer", "simplify", "min_area")
+        known = ("format", "opacity", "simplify", "labels", "layer")
         unknown = [key for key in request.query_params if key not in known]
         if unknown:
             raise RequestError(422, f"the parameter '{unknown[0][:40]}'", f"one of {', '.join(known)}")
         chosen = format or negotiate_format(request.headers.get("accept", ""))
-        options = ResponseOptions(
-            chosen, opacity, with_labels=labels, with_layer=layer, simplify=simplify, min_area=min_area
-        )
+        options = ResponseOptions(chosen, opacity, simplify=simplify, with_labels=labels, with_layer=layer)
         try:
             return await service.predict(request, options)
         except ClientDisconnected:

@@ -12,12 +12,12 @@ from typing import Any
 
 import anyio
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from atonce.inference import Result
-from atonce.inference.annotations import as_dict
 from atonce.inference.result import OverlayBlender
 from atonce.labels import LabelSpec
 from atonce.serving.connections import ABORT
@@ -27,9 +27,9 @@ from atonce.serving.request_errors import RequestError
 MAX_PROBABILITIES = 1 << 26
 """Float16 values of one response, 128 MB, which have to be held until the client has received them."""
 
-MAX_EDGES = 250_000
-"""Edges between pixels of two classes along which polygons are traced: noise of so many takes 20 seconds, a street of
-25 megapixels has fewer, and takes two."""
+MAX_OUTLINES = 300_000
+"""Pixels of the outlines of all areas of a picture that become polygons; photos have tens of thousands, noise millions,
+which would take minutes: 200,000 around single pixels took 12 s of a core."""
 
 _CHUNK = 1 << 16
 
@@ -38,18 +38,18 @@ class ResponseFormat(str, Enum):
     """The format of a response; a value of the parameter `format`."""
 
     JSON = "json"
+    POLYGONS = "polygons"
     LABELS = "labels"
     OVERLAY = "overlay"
     PROBABILITIES = "probabilities"
-    POLYGONS = "polygons"
 
 
 MEDIA_TYPES = {
     ResponseFormat.JSON: "application/json",
+    ResponseFormat.POLYGONS: "application/json",
     ResponseFormat.LABELS: "image/png",
     ResponseFormat.OVERLAY: "image/png",
     ResponseFormat.PROBABILITIES: "application/octet-stream",
-    ResponseFormat.POLYGONS: "application/json",
 }
 
 # What an Accept header asks for; overlays are asked for by name, since labels are PNG files too.
@@ -65,19 +65,17 @@ class ResponseOptions:
 
     Attributes:
         opacity: of the colours in an overlay, 0..1.
+        simplify: pixels by which polygons may be off.
         with_labels: JSON also holds the label picture, PNG in base64.
         with_layer: JSON also holds what an overlay lays over the picture, PNG in base64, transparent where it lays
             nothing.
-        simplify: pixels by which polygons may be off, see `Result.polygons`.
-        min_area: areas of fewer pixels get no polygon.
     """
 
     format: ResponseFormat = ResponseFormat.JSON
     opacity: float = 0.5
+    simplify: float = field(default=1.0, kw_only=True)
     with_labels: bool = field(default=False, kw_only=True)
     with_layer: bool = field(default=False, kw_only=True)
-    simplify: float = field(default=1.0, kw_only=True)
-    min_area: float = field(default=0.0, kw_only=True)
 
 
 def negotiate_format(header: str) -> ResponseFormat:
@@ -112,6 +110,14 @@ def require_probabilities_fit(classes: int, size: tuple[int, int]) -> None:
         )
 
 
+def require_outlines_fit(labels: NDArray[np.uint8]) -> None:
+    """Raise RequestError (413) if the outlines of labels (H, W) are too long to be traced for a client."""
+    length = sum(int(np.count_nonzero(np.diff(labels, axis=axis))) for axis in (0, 1))
+    if length > MAX_OUTLINES:
+        found = f"the outlines of this picture's areas are {length} pixels long"
+        raise RequestError(413, found, f"at most {MAX_OUTLINES}", "scale the picture down, or ask for labels")
+
+
 def encode_result(result: Result, options: ResponseOptions, about: Mapping[str, Any]) -> bytes:
     """Encode a result as the body of a response.
 
@@ -127,7 +133,10 @@ def encode_result(result: Result, options: ResponseOptions, about: Mapping[str, 
         np.save(file, result.probabilities.astype(np.float16))
         return file.getvalue()
     if options.format is ResponseFormat.POLYGONS:
-        return json.dumps(_polygons(result, options, about), ensure_ascii=False, allow_nan=False).encode()
+        require_outlines_fit(result.labels)
+        told = result.to_dict(simplify=options.simplify)
+        del told["picture"]
+        return json.dumps({**about, **told}, ensure_ascii=False).encode()
     labels = result.label_image()
     data = {**about, "width": labels.width, "height": labels.height, "classes": class_shares(labels, result.label_spec)}
     if options.with_labels:
@@ -135,23 +144,6 @@ def encode_result(result: Result, options: ResponseOptions, about: Mapping[str, 
     if options.with_layer:
         data["layer_png"] = base64.b64encode(_png(labels, transparency=overlay_alpha(result.label_spec))).decode()
     return json.dumps(data, ensure_ascii=False).encode()
-
-
-def _polygons(result: Result, options: ResponseOptions, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe a result with the polygons of its classes, as `Result.to_dict`.
-
-    Raises:
-        RequestError: 413 there would be so many of them that tracing takes long.
-    """
-    labels = result.labels
-    edges = int(np.count_nonzero(labels[1:] != labels[:-1]) + np.count_nonzero(labels[:, 1:] != labels[:, :-1]))
-    if edges > MAX_EDGES:
-        raise RequestError(
-            413, f"{edges} borders between pixels of two classes", f"at most {MAX_EDGES} for polygons", "ask for labels"
-        )
-    data = as_dict(result, simplify=options.simplify, min_area=options.min_area)
-    del data["picture"]
-    return {**about, **data}
 
 
 def class_shares(labels: Image.Image, spec: LabelSpec) -> list[dict[str, Any]]:

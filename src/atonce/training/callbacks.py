@@ -1,4 +1,4 @@
-"""Callbacks: watch a training, step by step, and stop it when you have seen enough."""
+"""Callbacks: watch a training, step by step, and stop it when you have seen enough (early stopping)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class StepRecord:
         pictures_per_second: over all processes.
         waited: share of the time spent waiting for data, 0..1.
         seconds: time spent training so far, over all sessions of the run.
+        threads: that each process computes with at the last of these steps.
     """
 
     step: int
@@ -41,6 +42,7 @@ class StepRecord:
     pictures_per_second: float
     waited: float
     seconds: float
+    threads: int
 
 
 class Callback:
@@ -81,7 +83,8 @@ class Callback:
         """Hear of an update of the weights; `run.progress.step` counts it already."""
 
     def on_log(self, run: TrainingRun, record: StepRecord) -> None:
-        """Hear of a line of log.jsonl, every `train.log_every` steps."""
+        """Hear of a line of log.jsonl, every `train.log_every` steps; also at validations that follow the length of the
+        run."""
 
     def on_validation_progress(self, done: int, total: int) -> None:
         """Hear how many validation pictures have been predicted, of how many."""
