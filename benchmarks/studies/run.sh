@@ -12,13 +12,13 @@ study() { # NAME STEPS VALIDATE_EVERY SEEDS
         --weights "$weights" --seeds "$4" --out "$out/$1" --set "train.steps=$2" --set "train.validate_every=$3"
 }
 
-for name in ${STUDIES:-sgd-rates scales-adam scales-sgd long-adam upsampling l2-kernels}; do
+for name in ${STUDIES:-sgd-rates scales-adam long-adam scales-sgd upsampling l2-kernels}; do
     case $name in
         sgd-rates) study sgd-rates 50 50 1 ;;
-        scales-adam) study scales-adam 300 100 1 ;;
-        scales-sgd) study scales-sgd 300 100 1 ;;
+        scales-adam) study scales-adam 360 120 1 ;;
+        scales-sgd) study scales-sgd 360 120 1 ;;
         long-adam) study long-adam 1200 200 1 ;;
         upsampling) study upsampling 100 100 1 ;;
-        l2-kernels) study l2-kernels 250 125 1 ;;
+        l2-kernels) study l2-kernels 160 160 1 ;;
     esac
 done
