@@ -159,7 +159,7 @@ def _as_drawn(classes: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """Recall and false positive rate of what is drawn as road, where its probability is above one half.
 
     Args:
-        classes: the rows of background and road, which are of the picture from whichever view the benchmark's scores are.
+        classes: the rows of background and road; they are of the picture, whichever view the benchmark's scores have.
     """
     rest, road = (row["accuracy"] for row in classes)
     return {"recall": road, "fpr": None if rest is None else 1 - rest}

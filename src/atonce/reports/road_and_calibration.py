@@ -37,7 +37,8 @@ def road_section(files: RunFiles) -> str:
         f'<div class="scroll"><table class="classes road"><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
-    return table + _as_drawn(road.get("as_drawn")) + _plots([_precision_recall(name, row) for name, row in rows.items()])
+    plots = _plots([_precision_recall(name, row) for name, row in rows.items()])
+    return table + _as_drawn(road.get("as_drawn")) + plots
 
 
 def road_lead(files: RunFiles) -> str:
