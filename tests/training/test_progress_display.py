@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -109,6 +110,25 @@ def test_the_loss_is_the_one_that_is_logged(terminal: Terminal) -> None:
     assert "loss 20.0000" in text, "before the first line of the log, that of the step"
     assert "loss 0.0461" in text
     assert not re.search(r"1[1-9]/27 steps.*loss (?!0\.0461)", text)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "shown"),
+    [
+        (("loss.l2=1e-3",), "loss 0.5000  L2 0.0320  train mIoU 0.512"),
+        (("loss.l2=1e-3", "loss.l2_added=false"), "loss 0.5000  L2 0.0320 not added  train mIoU 0.512"),
+        (("loss.l2=0",), "loss 0.5000  train mIoU 0.512"),
+    ],
+)
+def test_the_l2_term_is_shown_beside_the_loss(
+    overrides: tuple[str, ...], shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(progress_module, "console", Console(file=stream, width=200))
+    monkeypatch.setattr("atonce.training.progress_display.console", progress_module.console)
+    with progress_display.progress_display() as display:
+        display.on_log(a_run(tiny_recipe(*overrides)), replace(record(10, 0.5), l2=0.032))
+    assert f"step 10: {shown}  3.2 pictures/s" in stream.getvalue()
 
 
 def bar_of(line: str) -> float:
