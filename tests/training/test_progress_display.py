@@ -115,8 +115,8 @@ def test_the_loss_is_the_one_that_is_logged(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("overrides", "shown"),
     [
-        (("loss.l2=1e-3",), "loss 0.5000  L2 0.0320  train mIoU 0.512"),
-        (("loss.l2=1e-3", "loss.l2_added=false"), "loss 0.5000  L2 0.0320 not added  train mIoU 0.512"),
+        (("loss.l2=1e-3",), "loss 0.5000  L2 0.032  train mIoU 0.512"),
+        (("loss.l2=1e-3", "loss.l2_added=false"), "loss 0.5000  L2 0.032 not added  train mIoU 0.512"),
         (("loss.l2=0",), "loss 0.5000  train mIoU 0.512"),
     ],
 )

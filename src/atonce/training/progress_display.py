@@ -105,7 +105,7 @@ class ProgressDisplay(Callback):
 def _l2(run: TrainingRun, record: StepRecord) -> tuple[str, ...]:
     """The L2 term, which is a part of the loss where it is added to it; nothing where the recipe has none."""
     knobs = run.recipe.loss
-    return (f"L2 {record.l2:.4f}{'' if knobs.l2_added else ' not added'}",) if knobs.l2 else ()
+    return (f"L2 {record.l2:.2g}{'' if knobs.l2_added else ' not added'}",) if knobs.l2 else ()
 
 
 _SCORES = {"mean IoU": "mean_iou", "pixel accuracy": "pixel_accuracy"}
