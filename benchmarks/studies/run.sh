@@ -16,9 +16,9 @@ for name in ${STUDIES:-sgd-rates scales-adam long-adam scales-sgd upsampling l2-
     case $name in
         sgd-rates) study sgd-rates 50 50 1 ;;
         scales-adam) study scales-adam 360 120 1 ;;
-        scales-sgd) study scales-sgd 240 120 1 ;;
+        scales-sgd) study scales-sgd 120 120 1 ;;
         long-adam) study long-adam 720 120 1 ;;
-        upsampling) study upsampling 100 100 1 ;;
-        l2-kernels) study l2-kernels 100 100 1 ;;
+        upsampling) study upsampling 60 60 1 ;;
+        l2-kernels) study l2-kernels 60 60 1 ;;
     esac
 done

@@ -131,6 +131,16 @@ def test_the_l2_term_is_shown_beside_the_loss(
     assert f"step 10: {shown}  3.2 pictures/s" in stream.getvalue()
 
 
+@pytest.mark.parametrize(("speed", "shown"), [(36.04, "36.0"), (0.047, "0.05")])
+def test_a_slow_training_has_a_speed(speed: float, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(progress_module, "console", Console(file=stream, width=200))
+    monkeypatch.setattr("atonce.training.progress_display.console", progress_module.console)
+    with progress_display.progress_display() as display:
+        display.on_log(a_run(tiny_recipe()), replace(record(10, 0.5), pictures_per_second=speed))
+    assert f"  {shown} pictures/s" in stream.getvalue()
+
+
 def bar_of(line: str) -> float:
     """The share of a line's bar that is filled."""
     bar = re.fullmatch(r"training (.*?) \d+(/\d+)? steps?\b.*", line.rstrip())

@@ -85,7 +85,8 @@ class ProgressDisplay(Callback):
     def on_log(self, run: TrainingRun, record: StepRecord) -> None:
         self.loss, seen = record.loss, record.train_mean_iou
         iou = () if seen is None or math.isnan(seen) else (f"train mIoU {seen:.3f}",)
-        self.numbers = (*_l2(run, record), *iou, f"{record.pictures_per_second:.1f} pictures/s")
+        speed = record.pictures_per_second
+        self.numbers = (*_l2(run, record), *iou, f"{speed:.{1 if speed >= 1 else 2}f} pictures/s")
         if not self.bars.shown:
             line = "  ".join([f"step {record.step}: loss {record.loss:.4f}", *self.numbers])
             console.print(line, highlight=False, soft_wrap=True)
