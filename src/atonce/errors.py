@@ -47,6 +47,8 @@ def as_python(message: str) -> str:
 
     def write(match: re.Match[str]) -> str:
         name, value = _PYTHON_NAMES.get(match[1], match[1]), match[2]
+        if value and name.endswith("()"):
+            return f"{name[:-1]}..., {value!r})"
         return f"`{name}`" if not value else f"{name}=True" if value == "\0" else f"{name}={value!r}"
 
     return _OPTION.sub(write, message)

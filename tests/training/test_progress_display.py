@@ -99,6 +99,30 @@ def test_without_minutes_it_is_that_of_the_steps(terminal: Terminal, width: int)
     assert bar_of(lines[-1]) == 1.0
 
 
+def test_the_clock_goes_on_between_steps_and_before_the_first(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step of a minute is no reason to look dead for a minute."""
+    now = 0.0
+    monkeypatch.setattr("atonce.training.progress_display.time.monotonic", lambda: now)
+    with progress_display.progress_display() as display:
+        run = a_run(tiny_recipe("train.steps=8000", "train.max_minutes=4"))
+        display.on_train_start(run)
+        now = 20.0
+        for column in display.bars._progress.columns:
+            column._renderable_cache.clear()
+        display.bars._progress.refresh()
+        assert "0 steps  3:40 left of 4:00" in "\n".join(terminal())
+        run.progress.step, run.progress.seconds = 1, 50.0
+        display.on_step(run, losses(1.0))
+        now = 45.0
+        # What a column shows is kept for half a second; the test does not wait for it.
+        for column in display.bars._progress.columns:
+            column._renderable_cache.clear()
+        display.bars._progress.refresh()
+        assert "1 step  2:45 left of 4:00" in "\n".join(terminal())
+
+
 def test_where_steps_end_before_the_minutes_it_is_that_of_the_steps(terminal: Terminal) -> None:
     train(tiny_recipe("train.steps=27", "train.max_minutes=60"), 27, 9.0)
     assert "9/27 steps  2:42 left" in "\n".join(terminal())
@@ -130,6 +154,16 @@ def test_nothing_shows_a_total_that_nobody_knows(terminal: Terminal) -> None:
     text = "\n".join(terminal())
     assert "100" not in text and "/0" not in text
     assert "20 MB" in text and "20/500 MB" in text
+
+
+@pytest.mark.parametrize("width", [60], indirect=True)
+def test_notes_are_broken_between_words(terminal: Terminal) -> None:
+    with progress_bars() as bars:
+        ProgressDisplay(bars).on_note("word " * 20 + "a/path/that/is/longer/than/the/terminal/is/wide/" + "x" * 20)
+    lines = terminal()
+    assert lines[0] == ("word " * 12).rstrip()
+    assert lines[1] == ("  " + "word " * 8).rstrip()
+    assert lines[2].startswith("  a/path/that")
 
 
 @pytest.mark.parametrize("width", [80], indirect=True)

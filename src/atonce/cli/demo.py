@@ -47,19 +47,25 @@ def demo(
         "runs/demo"
     ),
     seed: Annotated[int, typer.Option(min=0, help="Of the scenes and of the training.")] = 0,
+    train: Annotated[int, typer.Option(min=1, help="Training scenes.")] = DEMO_TRAIN,
+    val: Annotated[int, typer.Option(min=1, help="Unseen scenes.")] = DEMO_VAL,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Train for this time at the most; three minutes by default.")
+    ] = None,
 ) -> None:
     """Generate streets, train a small FCN-8s on them, evaluate it on unseen ones, draw overlays, report."""
     from atonce.cli.train import train_and_print
     from atonce.inference.folders import predict
     from atonce.progress import progress_bar
-    from atonce.training import train
+    from atonce.training import train as train_network
 
     data = out / "data"
-    streets(data, DEMO_TRAIN, DEMO_VAL, seed, *_SIZE)
+    streets(data, train, val, seed, *_SIZE)
     resume = (out / "state" / "state.safetensors").is_file()
     # A run that is there goes on by its own recipe.
     recipe = None if (out / "recipe.yaml").is_file() and resume else "streets"
-    train_and_print(data, partial(train, data, recipe=recipe, out=out, seed=seed, resume=resume))
+    start = partial(train_network, data, recipe=recipe, out=out, seed=seed, max_minutes=max_minutes, resume=resume)
+    train_and_print(data, start)
     with progress_bar("segmenting unseen scenes") as progress:
         predict(out, data / "val" / "images", out=out, overwrite=True, progress=progress)
     typer.echo(f"overlays {out / 'overlays'}")

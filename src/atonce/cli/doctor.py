@@ -92,7 +92,8 @@ def doctor(
             )
     if fix_classes is not None:
         own = is_classes_file_of(examination.root, fix_classes)
-        _note(f"classes  {fix_classes}" + ("" if own else f" (it counts as {examination.root / 'classes.yaml'})"))
+        where = examination.root / "classes.yaml"
+        _note(f"classes  {fix_classes} (give them names{'' if own else f'; it counts once it is {where}'})")
     if json_:
         typer.echo(json.dumps(examination.to_json()))
     else:
@@ -140,7 +141,7 @@ def _print_fixed(fixed: FixedMasks, root: Path) -> None:
     what = f"{count_of(fixed.masks, 'mask')}, {fixed.changed} of them corrected: {count_of(fixed.pixels, 'pixel')}"
     _note(f"masks    {fixed.folder} ({what} to {becomes}); use them in the place of those in {root}")
     if fixed.classes_file is not None:
-        _note(f"classes  {fixed.classes_file} (give them names; it counts as {root / 'classes.yaml'})")
+        _note(f"classes  {fixed.classes_file} (give them names; it counts once it is {root / 'classes.yaml'})")
     for error in fixed.broken[:_MAX_BROKEN]:
         _note(f"atonce: not corrected: {error.for_command_line()}")
     if len(fixed.broken) > _MAX_BROKEN:

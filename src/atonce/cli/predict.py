@@ -39,6 +39,7 @@ class Annotations(str, Enum):
     """The annotations that are written of pictures."""
 
     COCO = "coco"
+    CVAT = "cvat"
     LABELME = "labelme"
     JSON = "json"
     CSV = "csv"
@@ -75,8 +76,8 @@ def predict(
         list[Annotations] | None,
         typer.Option(
             metavar="FORMAT",
-            help="Of pictures also coco (coco.json, masks), labelme (labelme/, polygons), json (json/, areas and "
-            "polygons) or csv (areas.csv). May be repeated.",
+            help="Of pictures also coco (coco.json, masks), cvat (cvat.zip, masks for CVAT), labelme (labelme/, "
+            "polygons), json (json/, areas and polygons) or csv (areas.csv). May be repeated.",
         ),
     ] = None,
     simplify: Annotated[
@@ -105,8 +106,10 @@ def predict(
         typer.Option(metavar="FACTOR", help="On height and width before the network; that of the training by default."),
     ] = None,
     size: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="PIXELS", help="The longer side that the network sees, instead of --scale."),
+        str | None,
+        typer.Option(
+            metavar="PIXELS|WxH", help="The longer side that the network sees, or width and height; instead of --scale."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do what is done already once more.")] = False,
     max_megapixels: Annotated[
@@ -128,10 +131,10 @@ def predict(
     from atonce.inference.inputs import find_jobs
     from atonce.progress import progress_bar
 
-    colours = dict(_colour(text) for text in colour or ())
+    colours, seen = dict(_colour(text) for text in colour or ()), _size(size)
     if str(out) == "-":
         source = _only_video(find_jobs(inputs))
-        loading = {"device": device, "engine": engine, "scale": scale, "size": size}
+        loading = {"device": device, "engine": engine, "scale": scale, "size": seen}
         shown = {"opacity": opacity, "colours": colours, "only": only or None, "threshold": threshold}
         _play(model, source, loading, audio=not no_audio, **shown)
         return
@@ -154,7 +157,7 @@ def predict(
             simplify=simplify,
             min_area=min_area,
             scale=scale,
-            size=size,
+            size=seen,
             overwrite=overwrite,
             max_megapixels=max_megapixels,
             device=device,
@@ -175,6 +178,16 @@ def _colour(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise UserError(option("colour", text), "a class and its colour", "for example road=#00ff00")
     return name, value
+
+
+def _size(text: str | None) -> int | tuple[int, int] | None:
+    """Read "640", the longer side, or "640x192", width and height: (height, width)."""
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isascii() and side.isdigit() and int(side) > 0 for side in sides):
+        raise UserError(option("size", text), "pixels: the longer side, such as 640, or width and height, 640x192")
+    return int(sides[0]) if len(sides) == 1 else (int(sides[1]), int(sides[0]))
 
 
 def _print_note(text: str) -> None:

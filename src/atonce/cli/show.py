@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atonce.progress import PrintableConsole
-from atonce.text import count_of
+from atonce.text import count_of, wrapped
 
 if TYPE_CHECKING:
     from atonce.studies import StudyResult
@@ -31,15 +31,16 @@ def print_lines(*lines: str) -> None:
 def print_note(text: str) -> None:
     """Print a line on stderr that a user should know, its options as flags."""
     from atonce.errors import as_command_line
-    from atonce.progress import console
+    from atonce.progress import console, terminal_columns
 
-    console.print(as_command_line(text), highlight=False, markup=False, soft_wrap=True)
+    said = wrapped(as_command_line(text), terminal_columns(console))
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_run(run: TrainedRun, data: Path) -> None:
     """Print a trained run: the best model's scores, how long it took, where its files are."""
     assert run.evaluation is not None
-    print_scores(run.scores, f"{data} (val)")
+    print_scores(run.scores, f"{data if data.name else data.resolve()} (val)")
     lines = [f"{count_of(run.steps, 'step')} in {run.minutes:.1f} minutes, best at step {run.best_step}"]
     if run.stop_reason is not None:
         lines.append(f"stopped: {run.stop_reason}")

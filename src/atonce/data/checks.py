@@ -30,6 +30,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _SHOWN_PER_KIND = 20
+_SHOWN_OF_VALUES = 5
+"""Masks of values that are no class: where one is, most are, and what to do is the same for all."""
 
 
 @dataclass(frozen=True)
@@ -186,11 +188,10 @@ def _unusable_split(dataset: Dataset, split: str, statistics: DataStatistics) ->
     return [Problem("one-class", dataset.root, found, "two classes at least, to tell apart", remedy=remedy)]
 
 
-def raise_for_problems(problems: Iterable[Problem], dataset: Dataset, shown_per_kind: int = _SHOWN_PER_KIND) -> None:
+def raise_for_problems(problems: Iterable[Problem], dataset: Dataset) -> None:
     """Raise one DataError with a line for each problem of severity "error"; do nothing where there is none.
 
-    Args:
-        shown_per_kind: lines for problems of one kind; after them stands how many more there are.
+    Of problems of one kind the first are named; after them stands how many more there are.
     """
     wrong = [problem for problem in problems if problem.severity == "error"]
     if not wrong:
@@ -200,7 +201,8 @@ def raise_for_problems(problems: Iterable[Problem], dataset: Dataset, shown_per_
         raise DataError(f"{only.path} {only.found}", only.expected, only.remedy)
     lines = [f"{len(wrong)} problems in {dataset.root}:"]
     for kind in dict.fromkeys(problem.kind for problem in wrong):
-        lines += _lines([problem for problem in wrong if problem.kind == kind], dataset.root, shown_per_kind)
+        limit = _SHOWN_OF_VALUES if kind == "values" else _SHOWN_PER_KIND
+        lines += _lines([problem for problem in wrong if problem.kind == kind], dataset.root, limit)
     raise DataError("\n".join(lines))
 
 

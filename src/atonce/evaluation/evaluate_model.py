@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from os import PathLike
@@ -13,7 +14,7 @@ from atonce import provenance
 from atonce.data import Dataset, Item, open_dataset
 from atonce.data.formats import named_folder
 from atonce.data.images import Problem
-from atonce.data.problem_notes import tell_problems
+from atonce.data.problem_notes import tell_notes, tell_problems
 from atonce.data.splits import keep_split, split_was_made
 from atonce.errors import DataError, UserError, option
 from atonce.evaluation.extra_metrics import CalibrationErrorMetric, default_metrics
@@ -73,8 +74,8 @@ def evaluate(
             that the model was trained with, where `data` has them.
         device, engine: see `load`.
         progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
-        on_note: called with what was left out, and what was lost in reading the pictures, a line at a time; None makes
-            Python's warnings of the latter.
+        on_note: called with what was left out, what was lost in reading the pictures, and of how many the size is far
+            from that in training, a line at a time; None makes Python's warnings of the latter two.
 
     Returns:
         The `Evaluation`: `.mean_iou`, `.pixel_accuracy`, `.class_iou`, `.confusion`, `.to_json()`.
@@ -102,7 +103,7 @@ def evaluate(
     segmenter, metrics = _what_to_measure(
         predictor, dataset, items, metric=metric, birdseye=birdseye, quick=quick, tolerance=boundary
     )
-    problems = list(dataset.problems)
+    problems, notes = list(dataset.problems), Counter[str]()
     with shown_as("evaluating", progress=progress) as bar:
         evaluation = evaluate_items(
             predictor,
@@ -115,8 +116,10 @@ def evaluate(
             session=session,
             progress=bar,
             problems=problems,
+            notes=notes,
         )
     tell_problems(problems, on_note, dataset.root)
+    tell_notes((f"{count_of(pictures, 'picture')} of {note}" for note, pictures in notes.items()), on_note)
     for one in metrics:
         if on_note and isinstance(one, CalibrationErrorMetric) and one.left_out:
             on_note(
@@ -138,6 +141,7 @@ def evaluate_items(
     about: Mapping[str, Any] | None = None,
     progress: ProgressCallback | None = None,
     problems: list[Problem] | None = None,
+    notes: Counter[str] | None = None,
 ) -> Evaluation:
     """Score items; with a folder, leave scores, gallery, run.json and report there.
 
@@ -146,7 +150,7 @@ def evaluate_items(
         session: the call that this belongs to, for run.json.
         out: the folder; None writes nothing.
         about: what run.json says beside versions and device.
-        problems: see `score_items`.
+        problems, notes: see `score_items`.
     """
     gallery = Gallery() if out else None
     if out:
@@ -159,6 +163,7 @@ def evaluate_items(
         on_picture=gallery,
         progress=progress,
         problems=problems,
+        notes=notes,
     )
     if out and gallery:
         evaluation.save(out)

@@ -60,7 +60,8 @@ class RoadSegmenter:
         others = [i for i in range(result.logits.shape[0]) if i != self._road]
         # A softmax over road and the log-sum of all others gives road the same probability as one over all classes.
         rest = result.logits[others].logsumexp(0)
-        return Result(result.image, KITTI_ROAD, logits=torch.stack([rest, result.logits[self._road]]))
+        logits = torch.stack([rest, result.logits[self._road]])
+        return Result(result.image, KITTI_ROAD, logits=logits, notes=result.notes)
 
 
 class RoadMetric:

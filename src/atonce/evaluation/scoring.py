@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -123,6 +123,7 @@ def score_items(
     on_picture: PictureCallback | None = None,
     progress: ProgressCallback | None = None,
     problems: list[Problem] | None = None,
+    notes: Counter[str] | None = None,
 ) -> Evaluation:
     """Predict every item and count its pixels.
 
@@ -132,6 +133,7 @@ def score_items(
         on_picture: for those who want to draw or keep pictures.
         progress: called with the pictures done and all pictures.
         problems: a list that what was lost in reading the pictures is added to; None does not look.
+        notes: a count that the notes of the results are added to.
 
     Raises:
         WeightsError: the network has other classes than the data.
@@ -148,6 +150,8 @@ def score_items(
         if problems is not None:
             problems += image_problems(item.image, sample.image, dataset.bands)
         result = segmenter(sample.image)
+        if notes is not None:
+            notes.update(result.notes)
         single = ConfusionMatrix(segmenter.labels.num_classes)
         single.add(sample.mask, result.labels)
         total.merge(single)

@@ -1,4 +1,4 @@
-"""The files of `atonce predict` for programs and annotation tools: coco.json, areas.csv, labelme/ and json/.
+"""The files of `atonce predict` for programs and annotation tools: coco.json, cvat.zip, areas.csv, labelme/ and json/.
 
 All of it follows from the label pictures, so that it is complete whoever made these, and when. What a person has
 corrected since is never overwritten.
@@ -25,14 +25,22 @@ from atonce.inference.annotations import (
     labelme_digest,
     table_rows,
 )
+from atonce.inference.cvat_masks import (
+    CvatPicture,
+    can_go_on,
+    draw_masks,
+    is_own_archive,
+    require_names,
+    write_archive,
+)
 from atonce.inference.inputs import Job
 from atonce.inference.own_results import SOFTWARE
 from atonce.inference.result import Result
 from atonce.labels import LabelSpec
-from atonce.storage import make_folder, write_text
+from atonce.storage import make_folder, write_atomically, write_text
 from atonce.text import did_you_mean
 
-AnnotationKind = Literal["coco", "labelme", "json", "csv"]
+AnnotationKind = Literal["coco", "cvat", "labelme", "json", "csv"]
 ANNOTATION_KINDS: tuple[str, ...] = get_args(AnnotationKind)
 
 CONFIDENCES_KEY = "atonce confidences"
@@ -75,12 +83,18 @@ class AnnotationFiles:
         self._out, self._kinds, self._spec = out, frozenset(kinds), spec
         self._only, self._simplify, self._min_area = only, simplify, min_area
         self._coco: dict[str, dict[str, Any]] = {}
+        self._cvat: dict[str, CvatPicture] = {}
         self._rows: dict[str, _Rows] = {}
 
     @property
     def wants_confidences(self) -> bool:
         """True where something is written that tells how sure the network is."""
         return bool(self._kinds & {"json", "csv"})
+
+    def require_names(self, jobs: Sequence[Job]) -> None:
+        """Raise UserError where pictures or classes have names that what is asked for cannot hold."""
+        if "cvat" in self._kinds:
+            require_names(self._spec, [job.name for job in jobs if not job.is_video])
 
     def require_unchanged(self, jobs: Sequence[Job]) -> None:
         """Refuse to write over what is not ours, or what a person has corrected.
@@ -102,6 +116,12 @@ class AnnotationFiles:
         coco, table = self._out / "coco.json", self._out / "areas.csv"
         if "coco" in self._kinds and coco.exists() and not _is_own_coco(_read_json(coco)):
             raise _refusal(coco, "is not of atonce")
+        archive = self._out / "cvat.zip"
+        if "cvat" in self._kinds and archive.exists():
+            if not is_own_archive(archive):
+                raise _refusal(archive, "is not of atonce")
+            if not can_go_on(archive, self._spec):
+                raise _refusal(archive, "is of other classes, or damaged")
         if "csv" in self._kinds and table.exists() and _read_table(table) is None:
             raise _refusal(table, "is not of atonce")
 
@@ -142,6 +162,8 @@ class AnnotationFiles:
             self._coco[job.name] = as_coco(
                 result, file_name=job.name, only=self._only, min_area=self._min_area, compressed=False
             )
+        if "cvat" in self._kinds:
+            self._cvat[job.name] = draw_masks(result, only=self._only, min_area=self._min_area)
         if "csv" in self._kinds:
             self._rows[job.name] = table_rows(result, job.name, confidences)
 
@@ -158,6 +180,10 @@ class AnnotationFiles:
             path = self._out / "coco.json"
             before = _read_json(path) if path.exists() and not overwrite else {}
             write_text(path, json.dumps(self._merged_coco(before), ensure_ascii=False))
+        if self._cvat:
+            path = self._out / "cvat.zip"
+            earlier = path if path.exists() and not overwrite else None
+            write_atomically(path, lambda temporary: write_archive(temporary, self._spec, self._cvat, before=earlier))
         if self._rows:
             path = self._out / "areas.csv"
             rows = (_read_table(path) or []) if path.exists() and not overwrite else []

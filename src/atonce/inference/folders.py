@@ -24,7 +24,7 @@ from atonce.inference import finished_results, own_results
 from atonce.inference.annotation_files import CONFIDENCES_KEY, AnnotationFiles, AnnotationKind, require_kinds
 from atonce.inference.annotations import class_confidences
 from atonce.inference.inputs import Job, find_jobs
-from atonce.inference.load import Model, load
+from atonce.inference.load import Model, load, size_text
 from atonce.inference.pixel_limit import MAX_MEGAPIXELS, PixelLimit
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import (
@@ -176,7 +176,7 @@ def predict(
     simplify: float = 1.0,
     min_area: float = 0.0,
     scale: float | None = None,
-    size: int | None = None,
+    size: int | tuple[int, int] | None = None,
     overwrite: bool = False,
     max_megapixels: float = MAX_MEGAPIXELS,
     device: str | None = None,
@@ -208,8 +208,9 @@ def predict(
             it is reached and 0 elsewhere.
         label_video: also write the ids of each video to labels/NAME.mkv, grey, lossless.
         audio: copy the sound of videos.
-        write: annotations of pictures: "coco" (coco.json, run-length masks), "labelme" (labelme/NAME.json, polygons),
-            "json" (json/NAME.json, see `Result.to_dict`), "csv" (areas.csv: pixels and share of each class).
+        write: annotations of pictures: "coco" (coco.json, run-length masks), "cvat" (cvat.zip, CVAT's "Segmentation
+            mask 1.1"), "labelme" (labelme/NAME.json, polygons), "json" (json/NAME.json, see `Result.to_dict`), "csv"
+            (areas.csv: pixels and share of each class).
         simplify: pixels by which the polygons of "labelme" and "json" may be off.
         min_area: areas of fewer pixels are left out of annotations.
         scale, size: the size at which the network sees pictures, see `load`.
@@ -235,7 +236,7 @@ def predict(
     fingerprint = "" if isinstance(model, Predictor) else finished_results.model_fingerprint(find_model_file(model))
     if fingerprint and (scale is not None or size is not None):
         # What it sees is another picture.
-        fingerprint += f"-scale-{scale}" if scale is not None else f"-size-{size}"
+        fingerprint += f"-scale-{scale}" if scale is not None else f"-size-{size_text(size)}" if size else ""
     options = OutputOptions(
         opacity=opacity,
         only=(only,) if isinstance(only, str) else None if only is None else tuple(only),
@@ -314,6 +315,7 @@ def predict_files(
         simplify=options.simplify,
         min_area=options.min_area,
     )
+    annotations.require_names(jobs)
     if not overwrite:
         annotations.require_unchanged([job for job in todo if not job.is_video])
     if fingerprint:

@@ -80,15 +80,16 @@ def create_app(service: Service, allowed_hosts: Iterable[str] = ()) -> ASGIApp:
             ResponseFormat | None, Query(description="By the Accept header, or json, where it is left out")
         ] = None,
         opacity: Annotated[float, Query(ge=0, le=1, description="Of the colours in an overlay")] = 0.5,
+        simplify: Annotated[float, Query(ge=0, le=1000, description="polygons: pixels they may be off")] = 1.0,
         labels: Annotated[bool, Query(description="json: with the label picture, PNG in base64")] = False,
         layer: Annotated[bool, Query(description="json: with what an overlay lays over the picture, PNG")] = False,
     ) -> Response:
-        known = ("format", "opacity", "labels", "layer")
+        known = ("format", "opacity", "simplify", "labels", "layer")
         unknown = [key for key in request.query_params if key not in known]
         if unknown:
             raise RequestError(422, f"the parameter '{unknown[0][:40]}'", f"one of {', '.join(known)}")
         chosen = format or negotiate_format(request.headers.get("accept", ""))
-        options = ResponseOptions(chosen, opacity, with_labels=labels, with_layer=layer)
+        options = ResponseOptions(chosen, opacity, simplify=simplify, with_labels=labels, with_layer=layer)
         try:
             return await service.predict(request, options)
         except ClientDisconnected:

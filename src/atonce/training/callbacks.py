@@ -83,7 +83,8 @@ class Callback:
         """Hear of an update of the weights; `run.progress.step` counts it already."""
 
     def on_log(self, run: TrainingRun, record: StepRecord) -> None:
-        """Hear of a line of log.jsonl, every `train.log_every` steps."""
+        """Hear of a line of log.jsonl, every `train.log_every` steps; also at validations that follow the length of the
+        run."""
 
     def on_validation_progress(self, done: int, total: int) -> None:
         """Hear how many validation pictures have been predicted, of how many."""

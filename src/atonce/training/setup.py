@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from atonce.data import open_dataset
+from atonce.data.augmentation import largest_sides
 from atonce.data.batches import BatchStream, decoded_bytes
 from atonce.data.cache import Cache, FileCache, MemoryCache, settings_of
 from atonce.data.checks import CheckReport, check, fingerprint, raise_for_problems
@@ -21,6 +22,7 @@ from atonce.data.input_size import InputSize
 from atonce.data.picture_sizes import summarize_sizes
 from atonce.data.problem_notes import problem_notes
 from atonce.data.sampling import evenly_spaced
+from atonce.doctor.statistics_findings import statistics_findings
 from atonce.errors import DataError, TrainingError
 from atonce.inference.network_predictor import network_input
 from atonce.model import FCN, initialise
@@ -128,6 +130,8 @@ def _set_up(
         progress.sessions = progress.sessions or folder.sessions_of_first_edition()
     else:
         progress = RunProgress(model.config.model_dump(mode="json"))
+        progress.crop = _crop_of_smaller_pictures(recipe, counts.sizes, callback)
+    recipe = _with_crop(recipe, progress.crop)
     progress.teacher = teacher.sha256 if teacher else None
     threads = threads_of_run(accelerator, progress.threads, callback.on_note)
     progress.threads = threads.most * accelerator.num_processes
@@ -188,6 +192,28 @@ def _with_steps(recipe: Recipe, dataset: Dataset, callback: Callback) -> Recipe:
     epochs, of = f"{knobs.epochs:g} epochs", f"{count_of(pictures, 'picture')} in batches of {knobs.batch_size}"
     callback.on_note(f"{epochs} of {of}: {count_of(knobs.steps, 'step')}")
     return recipe.model_copy(update={"train": knobs})
+
+
+def _crop_of_smaller_pictures(recipe: Recipe, sizes: Mapping[tuple[int, int], int], callback: Callback) -> list[int]:
+    """Height and width of crops that every picture fits into; empty where data.crop is no larger than that.
+
+    What a crop holds beside the picture is void: it teaches nothing, and takes as long as the picture does.
+    """
+    crop, largest = recipe.data.crop, largest_sides(sizes, _input_size(recipe), recipe.augment)
+    fitting = [min(pair) for pair in zip(crop, largest, strict=True)]
+    if fitting == list(crop):
+        return []
+    callback.on_note(
+        f"crops of {fitting[1]}x{fitting[0]} pixels, as large as the pictures become by zoom: data.crop is "
+        f"{crop[1]}x{crop[0]}"
+    )
+    return fitting
+
+
+def _with_crop(recipe: Recipe, crop: list[int]) -> Recipe:
+    if not crop:
+        return recipe
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"crop": (crop[0], crop[1])})})
 
 
 def _network(recipe: Recipe, stage: Stage, dataset: Dataset, callback: Callback | None) -> FCN:
@@ -305,7 +331,9 @@ def _read_data(
             raise DataError(found)
     if data_of_run:
         data_of_run.require_same_masks(report)
-    for note in (*dataset.notes, *problem_notes(report.problems, dataset.root)):
+    counted = (f for f in statistics_findings(dataset, report.statistics) if f.severity == "warning")
+    warnings = (f"warning: {finding.found}; {finding.remedy}" for finding in counted)
+    for note in (*dataset.notes, *problem_notes(report.problems, dataset.root), *warnings):
         callback.on_note(note)
     return dataset, report
 

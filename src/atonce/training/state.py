@@ -51,6 +51,7 @@ class RunProgress:
         steps_since_log: what `StepLog` has measured since the last line of log.jsonl.
         sessions: the calls that the run is made of, the first one first; see `atonce.provenance.Session`.
         validation_due: whether the run was stopped when it came to a validation, which it goes on with.
+        crop: height and width of training crops where no picture is as large as data.crop; empty where one is.
     """
 
     model: dict[str, Any]
@@ -66,6 +67,7 @@ class RunProgress:
     steps_since_log: dict[str, Any] = field(default_factory=dict)
     sessions: list[dict[str, Any]] = field(default_factory=list)
     validation_due: bool = False
+    crop: list[int] = field(default_factory=list)
 
     @property
     def logged(self) -> int:
@@ -152,6 +154,8 @@ def _parse_progress(text: str) -> RunProgress:
         progress.seconds,
         progress.threads or 0,
     )
+    if progress.crop and (len(progress.crop) != 2 or min(progress.crop) < 1):
+        raise ValueError("a crop of no size")
     rows = [row.get("step") for row in progress.validations]
     if min(counts) < 0 or not math.isfinite(progress.seconds) or not math.isfinite(progress.best_mean_iou):
         raise ValueError("a negative or infinite number")

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from atonce import provenance
+from atonce.errors import option
 from atonce.evaluation.evaluate_model import evaluate_items
 from atonce.evaluation.extra_metrics import default_metrics
 from atonce.evaluation.scoring import Evaluation
 from atonce.inference.load import load
 from atonce.progress import shown_as
 from atonce.recipes import Recipe
+from atonce.text import count_of
 from atonce.training.callbacks import Callback, CallbackList
 from atonce.training.loop import fit
 from atonce.training.progress_display import progress_display
@@ -150,6 +152,8 @@ def train(
             run = set_up(chosen, Path(data), folder, resume=resume, device=device, session=session, callback=callback)
             stack.enter_context(run.lock)
             fit(run, callback)
+            if note := unseen_pictures(run):
+                callback.on_note(note)
         evaluation = _evaluate_best(run, session, progress=progress) if run.is_main else None
     return TrainedRun(
         folder=folder,
@@ -159,6 +163,19 @@ def train(
         minutes=run.progress.seconds / 60,
         waited=run.waited,
         stop_reason=run.stop_reason,
+    )
+
+
+def unseen_pictures(run: TrainingRun) -> str | None:
+    """Say of a run that was shorter than an epoch how many pictures it has not seen; None of a longer one."""
+    pictures, seen = len(run.dataset.split("train")), run.progress.step * run.recipe.train.batch_size
+    if seen >= pictures:
+        return None
+    return (
+        f"warning: {count_of(run.progress.step, 'step')} of {count_of(run.recipe.train.batch_size, 'picture')}: {seen} "
+        f"of the {count_of(pictures, 'training picture')} {'was' if seen == 1 else 'were'} seen, less than "
+        f"an epoch; give it more time ({option('max_minutes')}, train.steps), or smaller pictures "
+        "(data.scale, data.crop)"
     )
 
 

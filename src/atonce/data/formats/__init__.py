@@ -128,10 +128,11 @@ def open_dataset(
     _require_options(chosen, options)
     found = root if pictures is not None else chosen.find(root) or (chosen.find_deep(root) if format else None)
     if found is None:
+        known = recognise(root)
         raise DataError(
             f"{root} holds {_contents(root)}",
             f"{chosen.layout} for {option('format', name)}",
-            nearest_layout(root, recognise),
+            nearest_layout(root, recognise) if known is None else f"it is {known}: {option('format', known)}",
         )
     dataset = chosen.open(found, options)
     return replace(dataset, problems=(*dataset.problems, *clashes(dataset.splits)), bands=bands)
