@@ -99,9 +99,8 @@ def add_missing_names(target: Path) -> None:
         for node in module.body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
     )
-    missing = [
-        name for name in public if not name.startswith("_") and not re.search(rf":: atonce\.{name}\b(?!\.)", pages)
-    ]
+    documented = set(re.findall(r":: atonce\.(\w+)\b(?!\.)", pages))
+    missing = [name for name in public if not name.startswith("_") and name not in documented]
     if missing:
         entries = (
             f".. autoclass:: atonce.{name}\n   :members:\n"
