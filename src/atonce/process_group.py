@@ -19,7 +19,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _PATIENCE = timedelta(days=2)
-"""The time that the slowest process has to come to the end of its share. Of one that has died the others hear at once."""
+"""The time for the slowest process to end its share. Of one that has died the others hear at once."""
 
 
 def is_first_process() -> bool:

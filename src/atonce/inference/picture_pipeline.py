@@ -35,7 +35,7 @@ from atonce.progress import ProgressCallback
 from atonce.threads import threads_per_process
 
 _WORKER_BYTES = 384 << 20
-"""The most that the pictures in the hands of a worker may take. Those that are larger are segmented one after the other by all
+"""The most that a worker's pictures may take. Those that are larger are segmented one after the other by all
 threads together."""
 
 _WAITING = 2
@@ -75,7 +75,7 @@ class PictureWork(Protocol[SourceIn, LoadedT, DoneOut]):
 
 @dataclass(frozen=True)
 class Outcome(Generic[DoneT]):
-    """What came of a picture: `get` returns what `PictureWork.finish` did, or raises the error of the user's."""
+    """The outcome of a picture: `get` returns what `PictureWork.finish` did, or raises the error of the user's."""
 
     done: DoneT | None = None
     error: UserError | None = None
