@@ -58,7 +58,7 @@ class Wheel:
         venv.create(self.bin.parent, with_pip=True)
         pip = [self.python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         if download:
-            self.call(*pip, f"{self.file}[serve]")
+            self.call(*pip, f"{self.file}[serve]", seconds=3600)
             return
         (site,) = self.call(self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").splitlines()
         lent = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
@@ -66,11 +66,11 @@ class Wheel:
         (Path(site) / "lent.pth").write_text("\n".join(sorted(lent)) + "\n")
         self.call(*pip, "--no-deps", "--no-index", "--ignore-installed", self.file)
 
-    def call(self, *words: object, code: int = 0) -> str:
+    def call(self, *words: object, code: int = 0, seconds: float = 900) -> str:
         """Run a command to its end and return what it printed. Raises AssertionError: another exit code."""
         command = [str(word) for word in words]
         done = subprocess.run(
-            command, cwd=self.work, env=self.environment, capture_output=True, text=True, timeout=900, check=False
+            command, cwd=self.work, env=self.environment, capture_output=True, text=True, timeout=seconds, check=False
         )
         assert done.returncode == code, f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + (done.stderr if code else "")

@@ -85,8 +85,8 @@ def test_dead_links_are_found(build: ModuleType, tmp_path: Path) -> None:
     assert build.dead_links(tmp_path) == ["a.html: b.html#there", "b.html: d.html"]
 
 
-def test_the_reference_has_every_public_name() -> None:
-    pages = "\n".join(path.read_text("utf-8") for path in (SITE / "python").glob("*.rst"))
+def test_the_reference_has_every_public_name(source: Path) -> None:
+    pages = "\n".join(path.read_text("utf-8") for path in (source / "python").glob("*.rst"))
     documented = set(re.findall(r":: atonce\.(\w+)\b(?!\.)", pages))
     assert set(atonce.__all__) - {"__version__"} <= documented
 
@@ -116,3 +116,15 @@ def test_extras_of_the_page_are_those_of_the_package() -> None:
     extras = set(re.findall(r"^(\w+) = \[", section, re.MULTILINE)) - {"dev", "dist", "docs"}
     page = (ROOT / "docs/five-minutes.md").read_text("utf-8").partition("| extra |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == extras
+
+
+def test_a_public_name_that_no_page_has_gets_one(build: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "python").mkdir()
+    (tmp_path / "python.rst").write_text(".. toctree::\n\n   python/some\n")
+    named = (f".. autofunction:: atonce.{name}\n" for name in atonce.__all__ if name not in ("FCN", "train"))
+    (tmp_path / "python" / "some.rst").write_text("".join(named))
+    build.add_missing_names(tmp_path)
+    more = (tmp_path / "python" / "more.rst").read_text()
+    assert ".. autoclass:: atonce.FCN\n   :members:" in more and ".. autofunction:: atonce.train\n" in more
+    assert more.count("::") == 2, "and nothing else"
+    assert (tmp_path / "python.rst").read_text().endswith("   python/some\n   python/more\n")

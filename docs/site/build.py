@@ -9,6 +9,7 @@ links to and is no page itself (a file of code, a test) becomes a page, too, so 
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import re
 import shutil
@@ -82,10 +83,33 @@ def stage(target: Path) -> None:
             shutil.copy(path, target)
         if path.is_dir() and path.name in {"_static", "python"}:
             shutil.copytree(path, target / path.name)
+    add_missing_names(target)
     names = {path.stem for path in target.iterdir() if path.suffix in {".md", ".rst", ".ipynb"}}
     by_need = (target / "index.md").read_text("utf-8").partition("\n")[2]
     front = (SITE / "index.md").read_text("utf-8")
     write(target / "index.md", f"{front}\n{by_need}\n{menu(names - {'index'})}")
+
+
+def add_missing_names(target: Path) -> None:
+    """Add a page to the reference of the public names that no page of it has yet."""
+    pages = "".join(path.read_text("utf-8") for path in (target / "python").glob("*.rst"))
+    module = ast.parse((ROOT / "src/atonce/__init__.py").read_text("utf-8"))
+    (public,) = (
+        ast.literal_eval(node.value)
+        for node in module.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    )
+    documented = set(re.findall(r":: atonce\.(\w+)\b(?!\.)", pages))
+    missing = [name for name in public if not name.startswith("_") and name not in documented]
+    if missing:
+        entries = (
+            f".. autoclass:: atonce.{name}\n   :members:\n"
+            if name[0].isupper()
+            else f".. autofunction:: atonce.{name}\n"
+            for name in missing
+        )
+        write(target / "python" / "more.rst", "More\n====\n\n" + "\n".join(entries))
+        write(target / "python.rst", (target / "python.rst").read_text("utf-8").rstrip() + "\n   python/more\n")
 
 
 def with_links(text: str, address: Callable[[str], str]) -> str:

@@ -72,7 +72,7 @@ def test_quick_run_of_data_and_whole_commands(tmp_path: Path) -> None:
 
 def test_ideas_are_measured_when_asked_for(tmp_path: Path) -> None:
     words = ["--quick", "--head-width", "16", "--out", str(tmp_path), "--sections", "ideas"]
-    main([*words, "--contestants", "channels-last,frozen,eighth,checkpointing,fp32"])
+    main([*words, "--contestants", "channels-last,frozen,eighth,checkpointing,reshape,fp32"])
     ideas = json.loads((tmp_path / "bench.json").read_text("utf-8"))["sections"]["ideas"]
     assert ideas["left_out"] == []
     assert [row["contestant"] for row in ideas["rows"]] == [
@@ -81,6 +81,7 @@ def test_ideas_are_measured_when_asked_for(tmp_path: Path) -> None:
         "labels at an eighth (not exact)",
         "ours, fp32",
         "activation checkpointing",
+        "reshape before softmax",
     ]
 
 
