@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from atonce.exporting import export
     from atonce.inference import Predictor, Result, load
     from atonce.inference.folders import predict
+    from atonce.inference.information import info
     from atonce.labels import LabelSpec
     from atonce.model import FCN
     from atonce.recipes import FCNConfig, Recipe, load_recipe
     from atonce.serving import serve
     from atonce.studies import ablate
-    from atonce.training import Callback, TrainedRun, train
+    from atonce.training import Callback, TrainedRun, plan, train
 
 __all__ = [
     "FCN",
@@ -50,9 +51,11 @@ __all__ = [
     "ablate",
     "evaluate",
     "export",
+    "info",
     "load",
     "load_recipe",
     "open_dataset",
+    "plan",
     "predict",
     "serve",
     "set_threads",
@@ -77,9 +80,11 @@ _MODULES = {
     "ablate": "atonce.studies",
     "evaluate": "atonce.evaluation",
     "export": "atonce.exporting",
+    "info": "atonce.inference.information",
     "load": "atonce.inference",
     "load_recipe": "atonce.recipes",
     "open_dataset": "atonce.data",
+    "plan": "atonce.training",
     "predict": "atonce.inference.folders",
     "serve": "atonce.serving",
     "submit": "atonce.evaluation",

@@ -190,7 +190,9 @@ def test_numbers_that_json_does_not_know(tmp_path: Path) -> None:
 def test_health_and_the_description_of_the_interface(live: Live) -> None:
     assert live.ask("GET", "/healthz").json == {"status": "ok", "at_work": 0, "waiting": 0, "queue": 16}
     described = live.ask("GET", "/openapi.json").json
-    assert set(described["paths"]) == {"/", "/healthz", "/model", "/predict"}
+    assert set(described["paths"]) == {
+        "/", "/healthz", "/livez", "/metrics", "/model", "/predict", "/readyz",
+    }  # fmt: skip
     assert set(described["paths"]["/predict"]["post"]["requestBody"]["content"]) == {"multipart/form-data", "image/*"}
 
 

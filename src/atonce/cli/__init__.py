@@ -37,6 +37,7 @@ def main() -> None:
             doctor,
             evaluate,
             export,
+            info,
             predict,
             recipes,
             serve,

@@ -44,7 +44,7 @@ app = Application(
     cls=Commands,
     help="Semantic segmentation with fully convolutional networks (FCN-32s, FCN-16s, FCN-8s on VGG-16).",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     # Our own mistakes are to show a plain traceback that can be pasted into an issue.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

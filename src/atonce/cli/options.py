@@ -11,6 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
+from atonce.cli.completion import (
+    complete_device,
+    complete_engine,
+    complete_format,
+    complete_override,
+    complete_recipe,
+    complete_weights,
+)
 from atonce.threads import set_threads
 
 
@@ -21,8 +29,42 @@ class GroundTruth(str, Enum):
     LANE = "lane"
 
 
+def out_option(help: str) -> Any:
+    """Declare --out, which is -o everywhere."""
+    return typer.Option("--out", "-o", help=help)
+
+
+def weights_option(help: str) -> Any:
+    """Declare --weights."""
+    return typer.Option("--weights", help=help, autocompletion=complete_weights)
+
+
+def set_option(help: str) -> Any:
+    """Declare --set."""
+    return typer.Option("--set", help=help, autocompletion=complete_override)
+
+
+def be_quiet(context: typer.Context, quiet: bool) -> bool:
+    """Silence progress and notes, as long as the command runs."""
+    if quiet and not context.resilient_parsing:
+        from atonce.progress import console
+
+        before, console.quiet = console.quiet, True
+        context.call_on_close(lambda: setattr(console, "quiet", before))
+    return quiet
+
+
 Data = Annotated[Path, typer.Argument(help="Folder of pictures and labels, of any tool in docs/own-data.md.")]
-Format = Annotated[str | None, typer.Option(help="The data's format; recognised from the folder by default.")]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe", help="A shipped recipe's name or a YAML file; by the data's format.", autocompletion=complete_recipe
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(help="The data's format; recognised from the folder by default.", autocompletion=complete_format),
+]
 Images = Annotated[
     str | None, typer.Option(help="Folder of the pictures, in DATA or elsewhere, where the layout is not recognised.")
 ]
@@ -35,11 +77,22 @@ Model = Annotated[
     Path,
     typer.Argument(help="A run folder (its best model), a model file (.safetensors) or an exported one (.onnx, .xml)."),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU by default where there is one.")]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda, cuda:1, ...; a GPU by default where there is one.", autocompletion=complete_device),
+]
 Truth = Annotated[GroundTruth | None, typer.Option(help="KITTI road: road or lane; what the model learned by default.")]
 Engine = Annotated[
     str | None,
-    typer.Option(help="torch, torch-bf16, onnxruntime, openvino, or auto for the fastest in fp32; torch by default."),
+    typer.Option(
+        help="torch, torch-bf16, onnxruntime, openvino, or auto for the fastest in fp32; torch by default.",
+        autocompletion=complete_engine,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="The result as one JSON document on stdout (docs/commands.md).")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", callback=be_quiet, help="No progress, no notes: the result and errors alone."),
 ]
 Threads = Annotated[
     int | None,

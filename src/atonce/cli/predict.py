@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Device, Engine, Model
+from atonce.cli.options import Device, Engine, Json, Model, Quiet, out_option
 from atonce.errors import UserError, option
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def predict(
     inputs: Annotated[list[Path], typer.Argument(help="Pictures, videos, and folders of these.")],
     out: Annotated[
         Path,
-        typer.Option(help="Folder for overlays/, labels/ and the rest; - plays one video to a player on stdout."),
+        out_option("Folder for overlays/, labels/ and the rest; - plays one video to a player on stdout."),
     ] = Path("out"),
     only: Annotated[
         list[str] | None, typer.Option(metavar="CLASS", help="This class alone, the rest untouched. May be repeated.")
@@ -117,6 +117,8 @@ def predict(
     ] = 500,
     device: Device = None,
     engine: Engine = None,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Segment pictures and videos: an overlay of the same size for each, and a label picture of each picture.
 
@@ -127,12 +129,15 @@ def predict(
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_first(model, inputs, "predict")
     require_model_file(model)
+    from atonce.cli.show import print_json, print_note
     from atonce.inference.folders import predict as predict_all
     from atonce.inference.inputs import find_jobs
     from atonce.progress import progress_bar
 
     colours, seen = dict(_colour(text) for text in colour or ()), _size(size)
     if str(out) == "-":
+        if json_:
+            raise UserError(f"{option('out', '-')} with {option('json', value=True)}", "one of them on stdout")
         source = _only_video(find_jobs(inputs))
         loading = {"device": device, "engine": engine, "scale": scale, "size": seen}
         shown = {"opacity": opacity, "colours": colours, "only": only or None, "threshold": threshold}
@@ -163,11 +168,14 @@ def predict(
             device=device,
             engine=engine,
             progress=progress,
-            on_note=_print_note,
+            on_note=print_note,
         )
     for error in summary.broken:
-        _print_note(f"atonce: {error.for_command_line()}")
-    typer.echo(_summary_line(summary))
+        typer.echo(f"atonce: {error.for_command_line()}", err=True)
+    if json_:
+        print_json(summary.to_json())
+    else:
+        typer.echo(_summary_line(summary))
     if summary.broken:
         raise typer.Exit(2)
 
@@ -188,12 +196,6 @@ def _size(text: str | None) -> int | tuple[int, int] | None:
     if len(sides) > 2 or not all(side.isascii() and side.isdigit() and int(side) > 0 for side in sides):
         raise UserError(option("size", text), "pixels: the longer side, such as 640, or width and height, 640x192")
     return int(sides[0]) if len(sides) == 1 else (int(sides[1]), int(sides[0]))
-
-
-def _print_note(text: str) -> None:
-    from atonce.cli.show import print_note
-
-    print_note(text)
 
 
 def _summary_line(summary: Summary) -> str:
@@ -221,9 +223,10 @@ def _only_video(jobs: list[Job]) -> Path:
 
 
 def _play(model: Path, source: Path, loading: dict[str, Any], **shown: Any) -> None:
+    from atonce.cli.show import print_note
     from atonce.inference import load
     from atonce.inference.video.overlay import play_video
 
     report = play_video(load(model, **loading), source, **shown)
     speed = f"{report.frames} frames at {report.frames_per_second:.1f} frames/s"
-    _print_note("\n".join([*report.notes, speed]))
+    print_note("\n".join([*report.notes, speed]))

@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -155,6 +155,17 @@ class Summary:
     videos: list[VideoReport] = field(default_factory=list)
     broken: list[DataError] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `atonce predict` prints as JSON; docs/commands.md explains the keys, and they stay."""
+        return {
+            "out": str(self.out),
+            "inputs": [{"source": str(j.source), "name": j.name, "video": j.is_video} for j in self.jobs],
+            "segmented": self.done,
+            "skipped": self.skipped,
+            "videos": [{**asdict(v), "frames_per_second": v.frames_per_second} for v in self.videos],
+            "broken": [error.for_command_line() for error in self.broken],
+        }
 
 
 def predict(

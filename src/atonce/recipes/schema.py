@@ -259,6 +259,9 @@ class TrainConfig(Section):
     """Steps between lines of log.jsonl; where validate_every is null, there is one at each validation, too."""
     pictures: Annotated[int, Field(ge=0)] = 4
     """Number of validation pictures that are drawn with their predictions at each validation."""
+    track: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+    """Experiment trackers that are fed as the run goes: tensorboard, into the run folder; mlflow and wandb, where their
+    own settings say (docs/tracking.md). Each needs the extra of its name."""
     max_minutes: Positive | None = None
     """Longest training time, in minutes; the learning rate schedule comes to its end with it. null: only steps
     count."""

@@ -44,6 +44,12 @@ class StudyResult:
     rows: tuple[TableRow, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what `atonce ablate` prints as JSON: the content of table.json, the notes and where the files are."""
+        table: dict[str, Any] = json.loads((self.folder / "table.json").read_text("utf-8"))
+        report = self.folder / "report.html"
+        return {"folder": str(self.folder), "report": str(report), "notes": list(self.notes), **table}
+
 
 def ablate(
     data: str | Path,

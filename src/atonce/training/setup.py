@@ -63,12 +63,14 @@ def set_up(
     device: str | None = None,
     session: Session | None = None,
     callback: Callback | None = None,
+    dry_run: bool = False,
 ) -> TrainingRun:
     """Check the data, build the network, fill it, and create the run folder or read its state.
 
     Args:
         device: "cpu", "cuda", "cuda:1", ...; see `accelerator_for`.
         session: the call that this belongs to; None where it begins here.
+        dry_run: the parts alone: nothing is written, and no lock is taken. `fit` must not be called with them.
 
     Raises:
         UserError: of the kind that fits; nothing has been trained or overwritten then.
@@ -80,7 +82,10 @@ def set_up(
     end_with_launcher()
     lock = RunLock(out)
     try:
-        return _set_up(recipe, data, lock, accelerator=accelerator, resume=resume, session=session, callback=callback)
+        return _set_up(
+            recipe, data, lock, accelerator=accelerator, resume=resume, session=session, callback=callback,
+            dry_run=dry_run,
+        )  # fmt: skip
     except BaseException:
         lock.release()
         raise
@@ -95,10 +100,11 @@ def _set_up(
     resume: bool,
     session: Session,
     callback: Callback,
+    dry_run: bool,
 ) -> TrainingRun:
     """Set up a run as `set_up`; the lock is that of its folder, and is held at the end."""
     folder = RunFolder(lock.folder)
-    if resume and folder.path.is_dir():
+    if resume and folder.path.is_dir() and not dry_run:
         in_main_process(accelerator, lock.acquire)
     # A run that was killed before its first state begins again.
     resuming = resume and (folder.state.is_file() or not folder.recipe.is_file())
@@ -149,8 +155,11 @@ def _set_up(
         folder.rewind(progress.logged, progress.validations)
 
     # Last of all that may fail: what has been refused leaves no run behind.
-    in_main_process(accelerator, begin)
-    cache = _cache(recipe, dataset, folder, accelerator=accelerator, sizes=counts.sizes, callback=callback)
+    if dry_run:
+        cache: Cache = MemoryCache(0)
+    else:
+        in_main_process(accelerator, begin)
+        cache = _cache(recipe, dataset, folder, accelerator=accelerator, sizes=counts.sizes, callback=callback)
     accelerator.wait_for_everyone()
     wrapped, prepared = accelerator.prepare(model, optimizer)
     return TrainingRun(

@@ -23,6 +23,7 @@ from atonce.training.loop import fit
 from atonce.training.progress_display import progress_display
 from atonce.training.recipe_choice import Overrides, choose_run
 from atonce.training.setup import set_up
+from atonce.training.trackers import tracked
 from atonce.training.training_run import TrainingRun
 
 if TYPE_CHECKING:
@@ -61,6 +62,20 @@ class TrainedRun:
     def scores(self) -> dict[str, Any]:
         """The scores on the validation split as evaluation.json holds them: "mean_iou", "pixel_accuracy", "classes"."""
         return self.evaluation.to_json() if self.evaluation else {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `atonce train` prints as JSON; docs/commands.md explains the keys, and they stay."""
+        return {
+            "folder": str(self.folder),
+            "model": str(self.model),
+            "report": str(self.folder / "report.html"),
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "minutes": self.minutes,
+            "waited": self.waited,
+            "stop_reason": self.stop_reason,
+            "scores": self.scores,
+        }
 
     def load(self, *, device: str | None = None, engine: str | None = None) -> Predictor:
         """Load the best model for use, see `atonce.load`."""
@@ -151,7 +166,8 @@ def train(
         with _callback(callbacks, progress=progress) as callback:
             run = set_up(chosen, Path(data), folder, resume=resume, device=device, session=session, callback=callback)
             stack.enter_context(run.lock)
-            fit(run, callback)
+            with tracked(run, callback) as feeding:
+                fit(run, feeding)
             if note := unseen_pictures(run):
                 callback.on_note(note)
         evaluation = _evaluate_best(run, session, progress=progress) if run.is_main else None
@@ -189,8 +205,8 @@ def run_training(
     """
     callback = callback or Callback()
     run = set_up(recipe, data, out, resume=resume, callback=callback)
-    with run.lock:
-        fit(run, callback)
+    with run.lock, tracked(run, callback) as feeding:
+        fit(run, feeding)
     return run
 
 
