@@ -66,16 +66,16 @@ class Size:
         streets: training pictures that there are; a step takes 8 of them.
         overrides: of the recipe.
         warm: seconds that each setting works beside a load before it is measured.
-        rounds: repetitions of each.
+        rounds: repetitions of each beside a load; beside nobody three times as many, since less is at stake there.
     """
 
-    steps: int = 6
-    pictures: int = 10
+    steps: int = 3
+    pictures: int = 5
     streets: int = 64
     size: tuple[int, int] = (180, 240)
     predicted: tuple[int, int] = (360, 480)
     overrides: tuple[str, ...] = ()
-    warm: float = 2.5
+    warm: float = 2.0
     rounds: int = 3
 
 
@@ -138,7 +138,6 @@ def run(files: Path, size: Size, seed: int, only: Sequence[str], schedule: Sched
         files: a folder for streets and runs.
         only: words that a setting's name must hold one of; none takes all.
     """
-    repetitions = Repetitions(size.rounds, size.rounds, size.warm)
     chosen = {name: variables for name, variables in settings().items() if wanted(name, only)}
     others = [name for name in chosen if name != OURS]
     section = Section("busy", "Beside busy programs", NOTE.format(warm=size.warm), tuple(others[-1:]))
@@ -151,6 +150,8 @@ def run(files: Path, size: Size, seed: int, only: Sequence[str], schedule: Sched
     with crew(makers, failed, environments) as runners:
         section.lose("all loads", failed)
         for load in LOADS:
+            rounds = size.rounds if load.processes else 3 * size.rounds
+            repetitions = Repetitions(rounds, rounds, size.warm)
             with spinning(load):
                 for kind, pictures in ((TRAINING, size.steps * _batch(size)), (PREDICTION, size.pictures)):
                     failed = {}

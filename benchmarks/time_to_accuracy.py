@@ -166,7 +166,7 @@ def train_torchfcn(data: Path, plan: Plan, budget: float, seed: int, path: Path)
     network = randomise(torchfcn_network(dataset.labels.num_classes, plan.head_width), seed)
     _zero_scores(network)
     if plan.weights is not None:
-        _copy_trunk(plan.weights, network)
+        copy_trunk(plan.weights, network)
     optimizer = torchfcn_optimizer(network)
     points: list[Point] = []
     seconds, step, order = 0.0, 0, _endless(dataset, seed)
@@ -219,10 +219,9 @@ def _zero_scores(network: nn.Module) -> None:
             nn.init.zeros_(parameter)
 
 
-def _copy_trunk(weights: Path, network: nn.Module) -> None:
+def copy_trunk(weights: Path, network: nn.Module) -> None:
     """Copy VGG-16's convolutions, by way of our own network, which reads their file; the first one takes BGR there."""
-    with torch.device("cpu"):
-        ours = FCN(load_recipe(RECIPE).model, 2)
+    ours = FCN(load_recipe(RECIPE).model, 2)
     load_weights(ours, str(weights))
     kernels = [layer for layer in ours.trunk.modules() if isinstance(layer, nn.Conv2d)]
     theirs = [layer for name, layer in network.named_modules() if name.startswith("conv")]

@@ -52,7 +52,7 @@ class Worker:
     """
 
     def __init__(self, make: Callable[[], Contestant], environment: Mapping[str, str] | None = None) -> None:
-        context = _context() if environment is None else multiprocessing.get_context("spawn")
+        context: Any = _context() if environment is None else multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, make), daemon=True)
         with _environment(environment):

@@ -119,6 +119,16 @@ def test_a_number_that_the_user_has_set_is_kept() -> None:
     assert set(machine.used) == {2}
 
 
+def test_where_the_system_does_not_tell_how_busy_it_is_the_number_stays() -> None:
+    def refused() -> Use:
+        raise PermissionError("/proc/stat")
+
+    threads = AdaptiveThreads(most=2, fixed=False, use=refused)
+    for _ in range(3):
+        with threads.work():
+            assert torch.get_num_threads() == 2
+
+
 def test_a_number_that_is_given_to_torch_meanwhile_is_heeded() -> None:
     machine = Machine(IDLE)
     machine.run(2)

@@ -62,6 +62,15 @@ def _busy_seconds(times: dict[str, float]) -> float:
     return sum(seconds for name, seconds in times.items() if name not in idle)
 
 
+def _tells(use: Callable[[], Use]) -> bool:
+    """Tell whether the system lets this process see how busy it is; some containers and phones do not."""
+    try:
+        use()
+    except (OSError, NotImplementedError, RuntimeError, ValueError, IndexError):
+        return False
+    return True
+
+
 def compute_threads() -> int:
     """Return the number of threads to compute with: the user's; else torch's, or as many as a quota and the other
     processes of torchrun leave.
@@ -124,6 +133,7 @@ class AdaptiveThreads:
         self.may_change = not (fixed_threads() is not None if fixed is None else fixed)
         self.on_change, self._clock, self._use = on_change, clock, use
         self._cores = physical_cores() if cores is None else cores
+        self.may_change = self.may_change and self.most > 1 and _tells(use)
         self._torch_has = torch.get_num_threads()
         self.count = self._remembered()
         self._window: _Window | None = None
@@ -153,7 +163,7 @@ class AdaptiveThreads:
         try:
             self._heed(before)
             _set_torch_threads(self.count)
-            if not self.may_change or self.most == 1:
+            if not self.may_change:
                 yield
                 return
             began = self._clock()
@@ -175,6 +185,7 @@ class AdaptiveThreads:
         """Take a number that somebody has given to torch in the meantime as the largest one from now on."""
         if torch_has != self._torch_has:
             self._torch_has = self.most = self.count = torch_has
+            self.may_change = self.may_change and torch_has > 1
             self._window = self._trial_against = None
 
     def _decide(self, window: _Window) -> None:

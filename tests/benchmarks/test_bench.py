@@ -8,11 +8,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from atonce.threads import affinity
 from benchmarks import time_to_accuracy
 from benchmarks.__main__ import main
 from benchmarks.busy import LOADS, Load, case_of, spinning
+from benchmarks.peers import torchfcn_network
 from benchmarks.results import Report, Section
 from benchmarks.schedule import Schedule
 from benchmarks.targets import INFERENCE, TRAINING, judge
@@ -70,7 +72,7 @@ def test_quick_run_of_data_and_whole_commands(tmp_path: Path) -> None:
 
 def test_ideas_are_measured_when_asked_for(tmp_path: Path) -> None:
     words = ["--quick", "--head-width", "16", "--out", str(tmp_path), "--sections", "ideas"]
-    main([*words, "--contestants", "channels-last,frozen,eighth,checkpointing,fp32"])
+    main([*words, "--contestants", "channels-last,frozen,eighth,checkpointing,reshape,fp32"])
     ideas = json.loads((tmp_path / "bench.json").read_text("utf-8"))["sections"]["ideas"]
     assert ideas["left_out"] == []
     assert [row["contestant"] for row in ideas["rows"]] == [
@@ -79,6 +81,7 @@ def test_ideas_are_measured_when_asked_for(tmp_path: Path) -> None:
         "labels at an eighth (not exact)",
         "ours, fp32",
         "activation checkpointing",
+        "reshape before softmax",
     ]
 
 
@@ -120,6 +123,18 @@ def test_time_to_accuracy_trains_ours_and_torchfcn_s_way(
     assert "torchfcn FCN8sAtOnce: at best 0." in section["note"]
     judged = [(line["measured"], line["met"]) for line in found["targets"] if "CamVid validation" in line["target"]]
     assert judged == [("not reached", False)] * 2
+
+
+def test_torchfcn_begins_with_the_same_convolutions_as_ours(real_data: Path) -> None:
+    """Its first one takes BGR, the file's RGB."""
+    file = real_data / "weights" / "vgg16_features.pth"
+    network = torchfcn_network(2, 16)
+    time_to_accuracy.copy_trunk(file, network)
+    found, stored = dict(network.named_parameters()), torch.load(file, weights_only=True)
+    assert torch.equal(found["conv1_1.weight"], stored["features.0.weight"].flip(1))
+    for ours, theirs in (("features.2", "conv1_2"), ("features.14", "conv3_3"), ("features.28", "conv5_3")):
+        assert torch.equal(found[f"{theirs}.weight"], stored[f"{ours}.weight"])
+        assert torch.equal(found[f"{theirs}.bias"], stored[f"{ours}.bias"])
 
 
 def test_time_to_accuracy_needs_pictures(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,7 @@ import atonce as package
 from atonce.data import open_dataset
 from atonce.data.formats.voc import voc_colour
 from atonce.errors import UserError
+from atonce.extras import how_to_install
 from atonce.inference.cvat_masks import draw_masks, require_names, write_archive
 from atonce.inference.result import Result
 from atonce.labels import LabelSpec
@@ -71,7 +73,7 @@ def test_compressed_masks_without_pycocotools_name_the_extra(monkeypatch: pytest
 
     for name in ("pycocotools", "pycocotools.mask"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=r"needs the package pycocotools.*pip install 'atonce\[coco\]'"):
+    with pytest.raises(UserError, match=f"needs the package pycocotools.*{re.escape(how_to_install('coco'))}"):
         result_of(scene()).to_coco()
     assert result_of(scene()).to_coco(compressed=False)["annotations"]
 

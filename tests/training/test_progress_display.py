@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.progress import ProgressColumn
 
 from atonce import progress as progress_module
 from atonce.progress import clock_text, progress_bar, progress_bars
@@ -110,7 +112,8 @@ def test_the_clock_goes_on_between_steps_and_before_the_first(
         display.on_train_start(run)
         now = 20.0
         for column in display.bars._progress.columns:
-            column._renderable_cache.clear()
+            if isinstance(column, ProgressColumn):
+                column._renderable_cache.clear()
         display.bars._progress.refresh()
         assert "0 steps  3:40 left of 4:00" in "\n".join(terminal())
         run.progress.step, run.progress.seconds = 1, 50.0
@@ -118,7 +121,8 @@ def test_the_clock_goes_on_between_steps_and_before_the_first(
         now = 45.0
         # What a column shows is kept for half a second; the test does not wait for it.
         for column in display.bars._progress.columns:
-            column._renderable_cache.clear()
+            if isinstance(column, ProgressColumn):
+                column._renderable_cache.clear()
         display.bars._progress.refresh()
         assert "1 step  2:45 left of 4:00" in "\n".join(terminal())
 
@@ -134,6 +138,35 @@ def test_the_loss_is_the_one_that_is_logged(terminal: Terminal) -> None:
     assert "loss 20.0000" in text, "before the first line of the log, that of the step"
     assert "loss 0.0461" in text
     assert not re.search(r"1[1-9]/27 steps.*loss (?!0\.0461)", text)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "shown"),
+    [
+        (("loss.l2=1e-3",), "loss 0.5000  L2 0.032  train mIoU 0.512"),
+        (("loss.l2=1e-3", "loss.l2_added=false"), "loss 0.5000  L2 0.032 not added  train mIoU 0.512"),
+        (("loss.l2=0",), "loss 0.5000  train mIoU 0.512"),
+    ],
+)
+def test_the_l2_term_is_shown_beside_the_loss(
+    overrides: tuple[str, ...], shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(progress_module, "console", Console(file=stream, width=200))
+    monkeypatch.setattr("atonce.training.progress_display.console", progress_module.console)
+    with progress_display.progress_display() as display:
+        display.on_log(a_run(tiny_recipe(*overrides)), replace(record(10, 0.5), l2=0.032))
+    assert f"step 10: {shown}  3.2 pictures/s" in stream.getvalue()
+
+
+@pytest.mark.parametrize(("speed", "shown"), [(36.04, "36.0"), (0.047, "0.05")])
+def test_a_slow_training_has_a_speed(speed: float, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(progress_module, "console", Console(file=stream, width=200))
+    monkeypatch.setattr("atonce.training.progress_display.console", progress_module.console)
+    with progress_display.progress_display() as display:
+        display.on_log(a_run(tiny_recipe()), replace(record(10, 0.5), pictures_per_second=speed))
+    assert f"  {shown} pictures/s" in stream.getvalue()
 
 
 def bar_of(line: str) -> float:

@@ -302,14 +302,12 @@ def test_crops_are_no_larger_than_the_pictures_become(street_data: Path, tmp_pat
 
 def test_a_state_of_before_goes_on_with_the_crops_that_it_had(street_data: Path, tmp_path: Path) -> None:
     from atonce.training import run_training, set_up
-    from atonce.training.state import save_state
 
     recipe = tiny_recipe("data.crop=[64, 80]", "augment.scale=[1, 1]", "augment.rotate=0", "train.steps=2")
     run = run_training(recipe, street_data, tmp_path / "run")
     assert run.progress.crop == [48, 64]
     run.progress.crop = []
-    optimizer: Any = run.optimizer
-    save_state(run.folder.state, run.progress, run.model, optimizer=optimizer, average=run.average)
+    run.save_state()
     assert set_up(recipe, street_data, tmp_path / "run", resume=True).recipe.data.crop == (64, 80)
 
 

@@ -60,6 +60,11 @@ def demo(
         "runs/demo"
     ),
     seed: Annotated[int, typer.Option(min=0, help="Of the scenes and of the training.")] = 0,
+    train: Annotated[int, typer.Option(min=1, help="Training scenes.")] = DEMO_TRAIN,
+    val: Annotated[int, typer.Option(min=1, help="Unseen scenes.")] = DEMO_VAL,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Train for this time at the most; by default as long as 1,000 steps take.")
+    ] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -67,16 +72,16 @@ def demo(
     from atonce.cli.train import train_and_print
     from atonce.inference.folders import predict
     from atonce.progress import progress_bar
-    from atonce.training import train
+    from atonce.training import train as train_network
 
     data = out / "data"
-    draw_streets(data, train=DEMO_TRAIN, val=DEMO_VAL, seed=seed, size=_SIZE)
+    draw_streets(data, train=train, val=val, seed=seed, size=_SIZE)
     if not json_:
-        typer.echo(f"{DEMO_TRAIN} training and {DEMO_VAL} validation scenes in {data}")
+        typer.echo(f"{train} training and {val} validation scenes in {data}")
     resume = (out / "state" / "state.safetensors").is_file()
     # A run that is there goes on by its own recipe.
     recipe = None if (out / "recipe.yaml").is_file() and resume else "streets"
-    start = partial(train, data, recipe=recipe, out=out, seed=seed, resume=resume)
+    start = partial(train_network, data, recipe=recipe, out=out, seed=seed, max_minutes=max_minutes, resume=resume)
     train_and_print(data, start, as_json=json_)
     with progress_bar("segmenting unseen scenes") as progress:
         predict(out, data / "val" / "images", out=out, overwrite=True, progress=progress)

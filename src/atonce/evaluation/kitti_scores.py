@@ -117,6 +117,7 @@ class RoadMetric:
             "view": "above" if self.from_above else "picture",
             "categories": {name: _summary(one, counts[name]) for name, one in self.categories.items()},
             "pooled": _summary(self.pooled, len(self._pictures)),
+            "as_drawn": _as_drawn(scores["classes"]),
         }
         for row, (category, own) in zip(scores["pictures"], self._pictures, strict=True):
             row |= {"category": category, "max_f": nan_to_none(own.max_f)}
@@ -153,6 +154,16 @@ def require_camera_files(pictures: Sequence[Path], otherwise: str = "") -> None:
         )
     for picture in pictures:
         BirdsEye.from_calibration(camera_file_of(picture))
+
+
+def _as_drawn(classes: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Recall and false positive rate of what is drawn as road, where its probability is above one half.
+
+    Args:
+        classes: the rows of background and road; they are of the picture, whichever view the benchmark's scores have.
+    """
+    rest, road = (row["accuracy"] for row in classes)
+    return {"recall": road, "fpr": None if rest is None else 1 - rest}
 
 
 def _summary(evaluator: RoadEvaluator, pictures: int) -> dict[str, Any]:

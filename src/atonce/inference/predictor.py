@@ -98,7 +98,7 @@ class Predictor(ABC):
                 open one. A list or tuple of these gives a list of results; an iterator or generator gives an iterator,
                 which takes a picture when its result is asked for.
             progress: called with the tiles done and all tiles, where the picture is so large that there are tiles.
-            url: whether a text that begins with http:// or https:// is downloaded; else it is refused.
+            url: whether a text that begins with `http://` or `https://` is downloaded; else it is refused.
 
         Returns:
             A `Result` of the picture's size, or a list or iterator of them.

@@ -98,7 +98,8 @@ class ProgressDisplay(Callback):
     def on_log(self, run: TrainingRun, record: StepRecord) -> None:
         self.loss, seen = record.loss, record.train_mean_iou
         iou = () if seen is None or math.isnan(seen) else (f"train mIoU {seen:.3f}",)
-        self.numbers = (*iou, f"{record.pictures_per_second:.1f} pictures/s")
+        speed = record.pictures_per_second
+        self.numbers = (*_l2(run, record), *iou, f"{speed:.{1 if speed >= 1 else 2}f} pictures/s")
         if not self.bars.shown:
             line = "  ".join([f"step {record.step}: loss {record.loss:.4f}", *self.numbers])
             console.print(line, highlight=False, soft_wrap=True)
@@ -113,6 +114,12 @@ class ProgressDisplay(Callback):
         # A run that was stopped did not come to its end.
         share = share_done(run.recipe.train, run.progress.step, run.progress.seconds) if run.stop_reason else 1.0
         self.bars.draw("training", min(share, 1.0), 1.0, about=about)
+
+
+def _l2(run: TrainingRun, record: StepRecord) -> tuple[str, ...]:
+    """The L2 term, which is a part of the loss where it is added to it; nothing where the recipe has none."""
+    knobs = run.recipe.loss
+    return (f"L2 {record.l2:.2g}{'' if knobs.l2_added else ' not added'}",) if knobs.l2 else ()
 
 
 _SCORES = {"mean IoU": "mean_iou", "pixel accuracy": "pixel_accuracy"}

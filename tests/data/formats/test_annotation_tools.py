@@ -87,6 +87,11 @@ class TestCvat:
         with pytest.raises(DataError, match=r"holds default\.txt; expected train\.txt.*format='voc-layout'"):
             open_dataset(tools.cvat(tmp_path), format="voc")
 
+    def test_a_format_that_does_not_fit_names_the_one_that_does(self, tmp_path: Path) -> None:
+        """`--recipe streets` asks for images/ and masks/, which nobody who types it has said."""
+        with pytest.raises(DataError, match=r"for format='folder'; it is voc-layout: format='voc-layout'"):
+            open_dataset(tools.cvat(tmp_path), format="folder")
+
     def test_a_label_of_the_task_that_says_void(self, tmp_path: Path) -> None:
         tools.cvat(tmp_path)
         path = tmp_path / "labelmap.txt"
@@ -242,6 +247,20 @@ class TestLabelme:
         outside = tools.labelme_shape("a", [(-2, -2), (1, 1)], "mask", mask=part)
         mask = self._with(tmp_path, outside, tools.labelme_shape("b", [(30, 20), (90, 90)], "rectangle"))
         assert (mask == 1).sum() == 4 and (mask == 2).sum() == (WIDTH - 30) * (HEIGHT - 20)
+
+    def test_spaces_around_a_label_make_no_class_of_their_own(self, tmp_path: Path) -> None:
+        boxes = [("road", 0), ("road ", 6), (" car", 12), (" background", 18)]
+        shapes = [tools.labelme_shape(name, [(x, 0), (x + 4, 4)], "rectangle") for name, x in boxes]
+        self._with(tmp_path, *shapes)
+        dataset = open_dataset(tmp_path)
+        assert dataset.labels.names == ("background", "car", "road")
+        mask = trees.mask_of(dataset, _item(dataset, "street 0"))
+        assert mask[0, ::6].tolist() == [2, 2, 1, 0, 0, 0]
+        assert any("spaces around labels are not looked at: ' background', ' car', 'road '" in n for n in dataset.notes)
+        (tmp_path / "classes.yaml").write_text("[background, road, car]")
+        assert _errors(tmp_path) == []
+        dataset = open_dataset(tmp_path)
+        assert trees.mask_of(dataset, _item(dataset, "street 0"))[0, ::6].tolist() == [1, 1, 2, 0, 0, 0]
 
     def test_half_annotated_folders(self, tmp_path: Path) -> None:
         save(tools.labelme(tmp_path) / "later.jpg", picture(9))
