@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Data, Device, Engine, Format, Images, Masks, Model, Truth
+from atonce.cli.options import TTA, Data, Device, Engine, Format, Images, Masks, Model, Truth
 
 
 class Metric(str, Enum):
@@ -42,6 +42,7 @@ def evaluate(
     masks: Masks = None,
     device: Device = None,
     engine: Engine = None,
+    tta: TTA = None,
 ) -> None:
     """Score a model on a split: one count over all pictures, at the pictures' own size."""
     import json
@@ -72,6 +73,7 @@ def evaluate(
         masks=masks,
         device=device,
         engine=engine,
+        tta=tta,
         on_note=print_note,
     )
     scores = evaluation.to_json()

@@ -37,6 +37,15 @@ Engine = Annotated[
     typer.Option(help="torch, torch-bf16, onnxruntime, openvino, or auto for the fastest in fp32; torch by default."),
 ]
 
+TTA = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VIEWS",
+        help="Average several views of each picture: flip (twice the time), flip,scales (0.8 and 1.3 of the size, too: "
+        "seven times), or factors: flip,0.75,1.25.",
+    ),
+]
+
 
 def bands_of(text: str | None) -> tuple[int, ...] | None:
     """Read "4,3,2". Raises UserError: something else."""

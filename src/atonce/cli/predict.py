@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Device, Engine, Model
+from atonce.cli.options import TTA, Device, Engine, Model
 from atonce.errors import UserError, option
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def predict(
         int | None,
         typer.Option(min=1, metavar="PIXELS", help="The longer side that the network sees, instead of --scale."),
     ] = None,
+    tta: TTA = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do what is done already once more.")] = False,
     max_megapixels: Annotated[
         float, typer.Option(min=0.01, max=500, help="Of a picture, the network's padding counted; larger: left out.")
@@ -131,7 +132,7 @@ def predict(
     colours = dict(_colour(text) for text in colour or ())
     if str(out) == "-":
         source = _only_video(find_jobs(inputs))
-        loading = {"device": device, "engine": engine, "scale": scale, "size": size}
+        loading = {"device": device, "engine": engine, "scale": scale, "size": size, "tta": tta}
         shown = {"opacity": opacity, "colours": colours, "only": only or None, "threshold": threshold}
         _play(model, source, loading, audio=not no_audio, **shown)
         return
@@ -155,6 +156,7 @@ def predict(
             min_area=min_area,
             scale=scale,
             size=size,
+            tta=tta,
             overwrite=overwrite,
             max_megapixels=max_megapixels,
             device=device,

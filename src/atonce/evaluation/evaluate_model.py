@@ -23,6 +23,7 @@ from atonce.evaluation.scoring import Evaluation, ExtraMetric, score_items
 from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.inference.segmenter import Segmenter
+from atonce.inference.tta import TTA, TTAName
 from atonce.model_file import ModelFile
 from atonce.model_location import require_model_first
 from atonce.progress import ProgressCallback, shown_as
@@ -48,6 +49,7 @@ def evaluate(
     masks: str | PathLike[str] | None = None,
     device: str | None = None,
     engine: str | None = None,
+    tta: TTAName | None = None,
     progress: bool | ProgressCallback = True,
     on_note: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -71,7 +73,7 @@ def evaluate(
         format: the data's format; None recognises it.
         images, masks: the folders of pictures and of masks, where the layout is none that is known; None takes those
             that the model was trained with, where `data` has them.
-        device, engine: see `load`.
+        device, engine, tta: see `load`; run.json says which views were averaged.
         progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
         on_note: called with what was left out, and what was lost in reading the pictures, a line at a time; None makes
             Python's warnings of the latter.
@@ -94,7 +96,7 @@ def evaluate(
         )
     require_model_first(model, [data], "evaluate")
     session = provenance.begin_session()
-    predictor = load(model, device=device, engine=engine)
+    predictor, views = load(model, device=device, engine=engine, tta=tta), str(TTA.parse(tta))
     dataset = open_as_trained(
         predictor.model_file, data, format=format, ground_truth=ground_truth, images=images, masks=masks
     )
@@ -111,7 +113,7 @@ def evaluate(
             segmenter=segmenter,
             metrics=metrics,
             out=Path(out) if out is not None else None,
-            about={"model": _name_of(model), "split": split},
+            about={"model": _name_of(model), "split": split, **({"tta": views} if views else {})},
             session=session,
             progress=bar,
             problems=problems,
