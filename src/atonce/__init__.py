@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from atonce.labels import LabelSpec
     from atonce.model import FCN
     from atonce.recipes import FCNConfig, Recipe, load_recipe
+    from atonce.reports.model_card import card
     from atonce.serving import serve
     from atonce.studies import ablate
     from atonce.training import Callback, TrainedRun, train
@@ -44,6 +45,7 @@ __all__ = [
     "UserError",
     "__version__",
     "ablate",
+    "card",
     "evaluate",
     "export",
     "load",
@@ -67,6 +69,7 @@ _MODULES = {
     "TrainedRun": "atonce.training",
     "UserError": "atonce.errors",
     "ablate": "atonce.studies",
+    "card": "atonce.reports.model_card",
     "evaluate": "atonce.evaluation",
     "export": "atonce.exporting",
     "load": "atonce.inference",

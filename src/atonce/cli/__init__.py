@@ -30,6 +30,7 @@ def main() -> None:
         # Commands register themselves; each imports its heavy packages only when it runs.
         from atonce.cli import (  # noqa: F401
             ablate,
+            card,
             demo,
             doctor,
             evaluate,
