@@ -3,6 +3,7 @@
 # make lint   style, types, architecture
 # make bench  ours against the peers: about 12 minutes on two cores, a table in runs/bench
 # make soak   damaged files, kills, full disks and a crowded server: about 20 minutes, a table, findings in runs/soak
+# make model-package NAME=camvid-slim MODEL=runs/CamVid-camvid-slim DATA=path/to/CamVid  a package that brings a model
 # make docs-recipes  docs/recipes.md and the comments of the shipped recipes, after a change of recipes/schema.py
 VENV := .venv
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak lint format docs-recipes clean
+.PHONY: help demo test bench soak model-package lint format docs-recipes clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -44,6 +45,9 @@ bench: $(VENV)/.developer
 
 soak: $(VENV)/.developer
 	$(BIN)/python -m benchmarks.soak --out runs/soak $(SOAK)
+
+model-package: $(VENV)/.developer
+	$(BIN)/python -m models $(NAME) $(MODEL) $(if $(DATA),--data $(DATA))
 
 lint: $(VENV)/.developer
 	$(BIN)/ruff check

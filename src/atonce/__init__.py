@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from atonce.errors import UserError
     from atonce.evaluation import Evaluation, evaluate, submit
     from atonce.exporting import export
+    from atonce.exporting.push_model import push
     from atonce.inference import Predictor, Result, load
     from atonce.inference.folders import predict
     from atonce.labels import LabelSpec
@@ -52,6 +53,7 @@ __all__ = [
     "load_recipe",
     "open_dataset",
     "predict",
+    "push",
     "serve",
     "submit",
     "train",
@@ -76,6 +78,7 @@ _MODULES = {
     "load_recipe": "atonce.recipes",
     "open_dataset": "atonce.data",
     "predict": "atonce.inference.folders",
+    "push": "atonce.exporting.push_model",
     "serve": "atonce.serving",
     "submit": "atonce.evaluation",
     "train": "atonce.training",

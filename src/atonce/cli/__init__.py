@@ -36,6 +36,7 @@ def main() -> None:
             evaluate,
             export,
             predict,
+            push,
             recipes,
             serve,
             submit,

@@ -28,7 +28,10 @@ Bands = Annotated[
 ]
 Model = Annotated[
     Path,
-    typer.Argument(help="A run folder (its best model), a model file (.safetensors) or an exported one (.onnx, .xml)."),
+    typer.Argument(
+        help="A run folder (its best model), a model file (.safetensors), an exported one (.onnx, .xml), a packaged "
+        "model such as camvid-slim, or hf://user/name."
+    ),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU by default where there is one.")]
 Truth = Annotated[GroundTruth | None, typer.Option(help="KITTI road: road or lane; what the model learned by default.")]

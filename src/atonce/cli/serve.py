@@ -40,7 +40,7 @@ def serve(
 
     There is no password and no encryption: beyond this machine, put a proxy before it.
     """
-    from atonce.model_location import require_model_file
+    from atonce.model_location import name_of_model, require_model_file
 
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_file(model)
@@ -48,7 +48,7 @@ def serve(
     from atonce.serving.limits import Limits
 
     def announce(url: str, engine: str) -> None:
-        typer.echo(f"{model} with {engine}: {url} (Ctrl-C ends)")
+        typer.echo(f"{name_of_model(model)} with {engine}: {url} (Ctrl-C ends)")
         if not _is_loopback(host):
             typer.echo("note: whoever can reach this address can use it; there is no password", err=True)
 

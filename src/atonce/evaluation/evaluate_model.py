@@ -25,7 +25,7 @@ from atonce.inference.predictor import Predictor
 from atonce.inference.segmenter import Segmenter
 from atonce.inference.tta import TTA, TTAName
 from atonce.model_file import ModelFile
-from atonce.model_location import require_model_first
+from atonce.model_location import name_of_model, require_model_first
 from atonce.progress import ProgressCallback, shown_as
 from atonce.reports import write_report
 from atonce.storage import make_folder, write_text
@@ -289,4 +289,4 @@ def _what_to_measure(
 
 def _name_of(model: Model) -> str:
     """Return what run.json calls the model."""
-    return type(model).__name__ if isinstance(model, Predictor) else str(Path(model))
+    return type(model).__name__ if isinstance(model, Predictor) else name_of_model(model)

@@ -17,7 +17,7 @@ from atonce.inference.network_predictor import NetworkPredictor
 from atonce.inference.predictor import Predictor
 from atonce.inference.tta import TTA, AugmentedPredictor, TTAName
 from atonce.model_file import load_model_file
-from atonce.model_location import find_model_file
+from atonce.model_location import require_model_file
 
 EXPORTED_SUFFIXES = frozenset({".onnx", ".xml"})
 """Suffixes of files of `atonce export`; every other file is read as a model file."""
@@ -25,7 +25,8 @@ EXPORTED_SUFFIXES = frozenset({".onnx", ".xml"})
 _LARGEST_SCALE = 16
 
 Model = str | PathLike[str] | Predictor
-"""A run folder, a model file, an exported file, what `atonce.train` returned, or a `Predictor`."""
+"""A run folder, a model file, an exported file, what `atonce.train` returned, the name of a packaged model, the address
+of one on a hub, or a `Predictor`."""
 
 
 def load(
@@ -41,7 +42,8 @@ def load(
 
     Args:
         model: a run folder (its best model), a model file (model.safetensors), a file of `atonce export` (.onnx, .xml),
-            or what `atonce.train` returned. A `Predictor` is returned as it is.
+            what `atonce.train` returned, a packaged model ("camvid-slim"), or one of a hub ("hf://user/name"). A
+            `Predictor` is returned as it is.
         device: "cpu", "cuda", "cuda:1", ...; None takes the first GPU, or the CPU.
         engine: "torch", "torch-bf16", "onnxruntime", "openvino", or "auto" for the fastest that is installed and keeps
             to float32; None is torch for a model file, and the file's own engine for an exported one.
@@ -66,7 +68,7 @@ def load(
         _require_rule_of_its_own(input_size, "a model that is loaded already")
         _require_one_view(views, "a model that is loaded already", f"give {option('tta')} to `atonce.load`")
         return model
-    path = find_model_file(model)
+    path = require_model_file(model)
     if path.suffix.lower() in EXPORTED_SUFFIXES:
         _require_rule_of_its_own(input_size, str(path))
         _require_one_view(views, str(path), "an exported file is one pass")

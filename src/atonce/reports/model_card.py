@@ -18,7 +18,7 @@ import yaml
 from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.model_file import ModelFile
-from atonce.model_location import FILE_NAME, find_model_file
+from atonce.model_location import FILE_NAME, find_model_file, is_named_model, name_of_model
 from atonce.reports.number_format import percent, score
 from atonce.storage import refuse_existing, sha256_of, write_text
 from atonce.text import count_of, listing, printable
@@ -34,6 +34,7 @@ def card(
     out: str | PathLike[str] | None = None,
     name: str | None = None,
     licence: str | None = None,
+    notes: Sequence[str] = (),
     pictures: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Write a model card: what the network is, what it was trained on, its scores and weaknesses, how it is used.
@@ -46,7 +47,8 @@ def card(
         out: the file to write; None only returns the text.
         name: the title, and the name in the examples; None for that of the run folder or of the file.
         licence: of the weights, as an identifier of SPDX ("CC-BY-NC-4.0"); None says that it is not stated.
-        pictures: (title, path as the card's reader sees it) of pictures to be shown below the weaknesses.
+        notes: lines to be added to the weaknesses.
+        pictures: (title, path as the card's reader sees it) of pictures to be shown below them.
 
     Returns:
         The card in Markdown.
@@ -59,6 +61,8 @@ def card(
     if out is not None:
         refuse_existing(Path(out))
     path = None if isinstance(model, Predictor) else find_model_file(model)
+    if name is None and not isinstance(model, Predictor):
+        name = name_of_model(model) if is_named_model(model) else None
     # An exported file says as much; its engine is needed to read it.
     model_file = load(model, device="cpu").model_file
     text = render_card(
@@ -67,6 +71,7 @@ def card(
         licence=licence,
         file=path,
         run=_run_of(path) if path else {},
+        notes=notes,
         pictures=pictures,
     )
     if out is not None:
@@ -81,6 +86,7 @@ def render_card(
     licence: str | None = None,
     file: Path | None = None,
     run: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
     pictures: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Write the card of a model file, see `card`.
@@ -95,7 +101,7 @@ def render_card(
         f"# {_text(name)}\n\n{_lead(model_file)}",
         _use(name, described["labels"]["names"]),
         _scores(model_file),
-        _weaknesses(model_file, pictures),
+        _weaknesses(model_file, notes, pictures),
         _data(model_file),
         _network(model_file, described),
         _training(model_file, run or {}),
@@ -176,8 +182,8 @@ def _circumstances(model_file: ModelFile) -> str:
 _SPLITS = {"val": "validation", "train": "training", "test": "test"}
 
 
-def _weaknesses(model_file: ModelFile, pictures: Sequence[tuple[str, str]]) -> str:
-    lines = []
+def _weaknesses(model_file: ModelFile, notes: Sequence[str], pictures: Sequence[tuple[str, str]]) -> str:
+    lines = [_text(note) for note in notes]
     known = [(row, _number(row.get("iou"))) for row in _classes(model_file.scores)]
     weak = sorted((iou, str(row.get("name"))) for row, iou in known if iou < _WEAK)
     if weak:
