@@ -72,7 +72,9 @@ def test_what_lies_at_a_path_comes_first(install: Install, tmp_path: Path, monke
     (tmp_path / "streets").mkdir()
     assert find_model_file("streets") == packaged, "a folder of pictures is no model"
     (tmp_path / "streets" / "recipe.yaml").write_text("")
-    with pytest.raises(WeightsError, match=r"streets holds no model\.safetensors; its run has not come to a validation"):
+    with pytest.raises(
+        WeightsError, match=r"streets holds no model\.safetensors; its run has not come to a validation"
+    ):
         find_model_file("streets")
     save_model(tmp_path / "streets" / "model.safetensors")
     assert find_model_file("streets") == Path("streets/model.safetensors") and not is_named_model("streets")
