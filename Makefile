@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 .PHONY: help demo test bench soak model-package lint format docs-recipes clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n 's/^# make /make /p' Makefile
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "atonce needs Python 3.10 or later")'
@@ -37,8 +37,9 @@ $(VENV)/.developer: $(VENV)/.user
 demo: $(VENV)/.user
 	$(BIN)/atonce demo --out runs/demo
 
+# Files of tests go to one process for each core; torch computes in one thread in each.
 test: $(VENV)/.developer
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 bench: $(VENV)/.developer
 	$(BIN)/python -m benchmarks --out runs/bench $(BENCH)

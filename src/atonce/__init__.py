@@ -8,7 +8,10 @@
 >>> result.labels, result.probabilities, result.classes, result.overlay()                 # doctest: +SKIP
 >>> atonce.export(run, to="onnx", out="model.onnx")                                       # doctest: +SKIP
 
-What a command does, a function of the same name does: the same files, the same numbers.
+`train`, `evaluate`, `predict`, `export`, `submit`, `ablate` and `serve` are the commands of these names: the same
+files, the same numbers. What other commands do is in packages, which load with their first use:
+`atonce.doctor.examine`, `atonce.streets.write_streets`, `atonce.recipes`, `atonce.weights`, `atonce.data`,
+`atonce.metrics`, `atonce.reports`.
 """
 
 from __future__ import annotations
@@ -85,14 +88,19 @@ _MODULES = {
 }
 
 
+_PACKAGES = ("data", "doctor", "metrics", "recipes", "reports", "streets", "weights")
+
+
 def __getattr__(name: str) -> Any:
     # Names load with their first use: `import atonce` and `atonce --help` do not wait for torch.
-    if name not in _MODULES:
-        raise AttributeError(f"module 'atonce' has no attribute '{name}'")
     from importlib import import_module
 
+    if name in _PACKAGES:
+        return import_module(f"atonce.{name}")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'atonce' has no attribute '{name}'")
     return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_PACKAGES})

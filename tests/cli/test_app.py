@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 
@@ -57,3 +58,27 @@ def test_every_public_name_is_there() -> None:
     assert all(getattr(atonce, name) is not None for name in atonce.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         atonce.nonsense  # noqa: B018
+
+
+def test_packages_are_reached_without_importing_them() -> None:
+    code = (
+        "import sys, atonce; before = set(sys.modules); "
+        "print(atonce.metrics.ConfusionMatrix.__name__, atonce.doctor.examine.__name__, "
+        "atonce.streets.write_streets.__name__, 'atonce.metrics' in before, 'torch' in before)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["ConfusionMatrix", "examine", "write_streets", "False", "False"]
+
+
+def test_ctrl_c_while_python_imports_leaves_no_traceback() -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from atonce.__main__ import main\n"
+        "main()"
+    )
+    stopped = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True)
+    assert (stopped.returncode, stopped.stdout, stopped.stderr) == (-signal.SIGINT, "", "")

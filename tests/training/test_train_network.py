@@ -260,6 +260,23 @@ def test_options_are_named_as_the_caller_knows_them(run: TrainedRun, street_data
     assert as_command_line("nothing to translate") == "nothing to translate"
 
 
+def test_the_same_call_once_more_with_resume_is_no_mistake(run: TrainedRun, street_data: Path) -> None:
+    again = train(street_data, run.folder, seed=3, resume=True)
+    assert again.steps == run.steps
+    assert again.evaluation is not None and run.evaluation is not None
+    assert again.evaluation.mean_iou == run.evaluation.mean_iou
+
+
+def test_runs_and_scores_say_what_they_are_in_one_line(run: TrainedRun) -> None:
+    evaluation = run.evaluation
+    assert evaluation is not None
+    mean_iou = f"mean IoU {evaluation.mean_iou:.4f}"
+    assert re.fullmatch(rf"<Evaluation of \d+ pictures: {mean_iou}, pixel accuracy 0\.\d+>", repr(evaluation))
+    assert re.fullmatch(rf"<ConfusionMatrix of 11 classes, \d+ pixels: {mean_iou}>", repr(evaluation.confusion))
+    assert repr(run.load(device="cpu")) == "<NetworkPredictor of 11 classes on cpu, engine torch>"
+    assert len(repr(run)) < 400
+
+
 def test_the_default_folder_is_that_of_the_command(
     street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Training batches: the order in which pictures come, and the threads that decode them ahead."""
+"""Training batches, a data loader: the order in which pictures come, and the threads that decode them ahead."""
 
 from __future__ import annotations
 

@@ -109,6 +109,9 @@ class Dataset:
     extras: Mapping[str, str] = field(default_factory=dict)
     bands: Bands | None = None
 
+    def __repr__(self) -> str:
+        return f"<Dataset {self}>"
+
     def __str__(self) -> str:
         """The data set in one line: "kitti-road in data_road: 231 train, 58 val, 290 test"."""
         splits = ", ".join(f"{len(items)} {name}" for name, items in self.splits.items() if items) or "no pictures"

@@ -26,6 +26,7 @@ from atonce.labels import IGNORE_INDEX, LabelSpec
 from atonce.metrics.confusion_matrix import ConfusionMatrix
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, nan_to_none, write_text
+from atonce.text import count_of
 
 _AHEAD = 4
 
@@ -71,6 +72,10 @@ class Evaluation:
     confusion: ConfusionMatrix
     pictures: tuple[PictureScore, ...]
     metrics: tuple[ExtraMetric, ...] = ()
+
+    def __repr__(self) -> str:
+        scores = f"mean IoU {self.mean_iou:.4f}, pixel accuracy {self.pixel_accuracy:.4f}"
+        return f"<Evaluation of {count_of(len(self.pictures), 'picture')}: {scores}>"
 
     @property
     def mean_iou(self) -> float:

@@ -1,4 +1,4 @@
-"""The pictures that an export is checked with, and those for INT8 calibration."""
+"""The pictures that an export is checked with, and those that calibrate its quantisation to INT8."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from atonce.inference.pictures import Picture, as_rgb, is_address, source_of
 from atonce.inference.size_note import size_note
 from atonce.inference.tiles import Block
 from atonce.progress import ProgressCallback
+from atonce.text import count_of
 
 if TYPE_CHECKING:
     from atonce.inference.result import Result
@@ -47,6 +48,10 @@ class Predictor(ABC):
     labels: LabelSpec
     engine: str
     device: torch.device
+
+    def __repr__(self) -> str:
+        classes = count_of(len(self.classes), "class", "classes")
+        return f"<{type(self).__name__} of {classes} on {self.device}, engine {self.engine}>"
 
     @property
     def classes(self) -> tuple[str, ...]:

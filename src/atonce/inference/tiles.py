@@ -1,4 +1,6 @@
-"""Large pictures in overlapping tiles: memory is bounded by the tile, the result is that of the whole picture.
+"""Large pictures in overlapping tiles, a sliding window that is exact.
+
+Memory is bounded by the tile, the result is that of the whole picture.
 
 Every tile is cut at multiples of 32 pixels of the network's input, so that its pooling windows are the whole
 picture's, and reaches as far beyond the part that is kept as any score there can depend on. What is kept is

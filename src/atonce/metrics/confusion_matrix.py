@@ -61,6 +61,10 @@ class ConfusionMatrix:
         self.ignore_index = ignore_index
         self._matrix: Counts = np.zeros((num_classes, num_classes), np.int64)
 
+    def __repr__(self) -> str:
+        pixels = int(self._matrix.sum())
+        return f"<ConfusionMatrix of {self.num_classes} classes, {pixels} pixels: mean IoU {self.mean_iou:.4f}>"
+
     @classmethod
     def from_matrix(cls, matrix: ArrayLike, ignore_index: int | None = IGNORE_INDEX) -> ConfusionMatrix:
         """Make a confusion matrix of counts (C, C), for example of ones summed over processes.

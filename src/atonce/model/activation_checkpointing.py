@@ -1,5 +1,6 @@
-"""Activation checkpointing: activations that are computed again in the backward pass instead of being kept.
+"""Activation checkpointing, also called gradient checkpointing.
 
+Activations are computed again in the backward pass instead of being kept.
 Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016. It trades time for memory.
 """
 

@@ -1,6 +1,6 @@
 """FCN-32s, FCN-16s and FCN-8s: one network, one forward pass.
 
-Shelhamer, Long, Darrell, *Fully Convolutional Networks for Semantic Segmentation*, PAMI 2016, and the
+Shelhamer, Long, Darrell, *Fully Convolutional Networks for Semantic Segmentation*, PAMI 2017, and the
 authors' Caffe nets voc-fcn32s, voc-fcn16s, voc-fcn8s and voc-fcn8s-atonce.
 """
 

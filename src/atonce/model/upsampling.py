@@ -1,4 +1,4 @@
-"""Bilinear upsampling of scores, fixed or learned."""
+"""Bilinear upsampling of scores, fixed, or learned as a transposed convolution (deconvolution)."""
 
 from __future__ import annotations
 

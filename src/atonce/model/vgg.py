@@ -1,4 +1,4 @@
-"""The trunk: VGG-16's five convolution blocks, and its fully connected layers made convolutional."""
+"""The trunk (backbone, encoder): VGG-16's five convolution blocks, and its fully connected layers as convolutions."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Section(BaseModel):
 
 
 class FCNConfig(Section):
-    """The network: a variant of FCN on VGG-16. Shelhamer et al., PAMI 2016, section 4."""
+    """The network: a variant of FCN on VGG-16. Shelhamer et al., PAMI 2017, section 4."""
 
     stride: Literal[8, 16, 32] = 8
     """Pixels between two scores before the last upsampling: 32 is FCN-32s, 16 is FCN-16s, which adds the scores of
@@ -48,7 +48,8 @@ class FCNConfig(Section):
     times as many operations."""
     skip_scales: Literal["at-once", "unit", "calibrate"] | tuple[Positive, Positive] = "at-once"
     """Factors on (pool4, pool3) before they are scored. at-once: (0.01, 0.0001), made for the original VGG-16. unit:
-    (1, 1). calibrate: measured before training from the weights and training pictures at hand."""
+    (1, 1). calibrate: measured before training from the weights and training pictures at hand. Two
+    numbers are factors of your own: [0.02, 0.001]."""
     head_scale: Positive | Literal["calibrate"] = 1.0
     """Factor on pool5 before fc6: 1 with pretrained fc6 and fc7. calibrate, for fc6 and fc7 that start fresh: measured,
     so that the input of fc6 has a mean square of 1."""

@@ -1,4 +1,4 @@
-"""Callbacks: watch a training, step by step, and stop it when you have seen enough."""
+"""Callbacks: watch a training, step by step, and stop it when you have seen enough (early stopping)."""
 
 from __future__ import annotations
 

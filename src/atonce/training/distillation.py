@@ -1,4 +1,4 @@
-"""Distillation: a network learns from the masks, and from what a trained one makes of the same crops.
+"""Knowledge distillation: a network learns from the masks, and from what a trained one makes of the same crops.
 
 Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015, section 2; pixel by pixel as in Liu et al.,
 "Structured Knowledge Distillation for Semantic Segmentation", CVPR 2019, section 3.1.

@@ -1,4 +1,7 @@
-"""The device, the processes and the precision that a recipe gets on this machine."""
+"""The device, the processes (data parallel: DDP) and the precision (mixed precision: AMP) of a training.
+
+accelerate holds all three: it wraps the network in DistributedDataParallel and runs the forward pass in autocast.
+"""
 
 from __future__ import annotations
 

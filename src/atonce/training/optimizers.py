@@ -1,4 +1,4 @@
-"""Optimiser, parameter groups, learning rate schedule and the moving average of the weights."""
+"""Optimiser, parameter groups, learning rate schedule (scheduler), moving average of the weights (EMA)."""
 
 from __future__ import annotations
 

@@ -47,19 +47,20 @@ def choose_run(
         changes: what `recipe_changes` takes.
 
     Raises:
-        TrainingError: resumed with another recipe, or where there is no run.
+        TrainingError: resumed with a recipe that is not the run's, or where there is no run.
         RecipeError, DataError, WeightsError: no such recipe, data, weights or teacher.
     """
     path = Path(data)
     overrides = [*_folder_overrides(path, images, masks), *recipe_changes(**changes)]
     folder = Path(out) if out is not None else None
     if resume and folder and (folder / "recipe.yaml").is_file():
-        if recipe is not None:
+        chosen = load_recipe(folder / "recipe.yaml", overrides)
+        # The same command once more, with `resume` behind it, is no mistake.
+        if recipe is not None and _named_recipe(path, recipe, overrides)[1] != chosen:
             name = "a Recipe" if isinstance(recipe, Recipe) else fspath(recipe)
             found = f"{option('resume', value=True)} with {option('recipe', name)}"
             remedy = f"leave out {option('recipe')}"
             raise TrainingError(found, f"the recipe of the run, {folder / 'recipe.yaml'}", remedy)
-        chosen = load_recipe(folder / "recipe.yaml", overrides)
     else:
         name, chosen = _named_recipe(path, recipe, overrides)
         folder = folder or Path("runs") / f"{path.resolve().name}-{name}"

@@ -1,6 +1,6 @@
 """Training in stages: FCN-32s, then FCN-16s from it, then FCN-8s from that.
 
-Shelhamer et al., PAMI 2016, section 4.3, and the authors' solvers of voc-fcn32s, voc-fcn16s and voc-fcn8s: each net
+Shelhamer et al., PAMI 2017, section 4.3, and the authors' solvers of voc-fcn32s, voc-fcn16s and voc-fcn8s: each net
 starts from the weights of the coarser one, its new score layer from zero, its solver without a history.
 """
 

@@ -1,4 +1,4 @@
-"""A street seen from above, as the KITTI road benchmark scores it.
+"""A street seen from above, a bird's eye view (BEV), as the KITTI road benchmark scores it.
 
 Source: Fritsch, Kuehnl, Geiger, ITSC 2013, and the benchmark's development kit. Road coordinates: x to the right, z
 ahead, the road in the plane y = 0; a road point X is seen at the pixel x = P2 * R0_rect * Tr_cam_to_road^-1 * X.
