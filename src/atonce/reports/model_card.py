@@ -137,7 +137,7 @@ def _use(name: str, classes: Sequence[str]) -> str:
     word = shlex.quote(printable(name))
     return (
         "## Use\n\n```\n"
-        f"atonce predict {word} street.jpg --out out\n"
+        f"atonce predict {word} street.jpg\n"
         "```\n\n```python\nimport atonce\n\n"
         f'result = atonce.load({printable(name)!r})("street.jpg")\n'
         f"result.labels                 # uint8 (H, W), ids 0..{len(classes) - 1}, the size of the picture\n"

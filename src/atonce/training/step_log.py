@@ -124,4 +124,6 @@ def _mean(losses: Sequence[Losses]) -> Losses:
         field.name: [value for each in losses if (value := getattr(each, field.name)) is not None]
         for field in fields(Losses)
     }
-    return Losses(**{name: float(np.mean(values)) if values else None for name, values in measured.items()})
+    means = {name: float(np.mean(values)) if values else None for name, values in measured.items()}
+    # Those that are always there have a value.
+    return Losses(**means)  # type: ignore[arg-type]
