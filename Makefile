@@ -4,6 +4,9 @@
 # make bench  ours against the peers: about 12 minutes on two cores, a table in runs/bench
 # make soak   damaged files, kills, full disks and a crowded server: about 20 minutes, a table, findings in runs/soak
 # make model-package NAME=camvid-slim MODEL=runs/CamVid-camvid-slim DATA=path/to/CamVid  a package that brings a model
+# make docs   the site: build/site/index.html. Python 3.11 or later, as for the next two; a minute or two
+# make dist   wheel and sdist, in dist/
+# make check-wheel  the wheel alone, in a fresh environment: demo, doctor, train, predict, serve
 # make docs-recipes  docs/recipes.md and the comments of the shipped recipes, after a change of recipes/schema.py
 VENV := .venv
 PYTHON ?= python3
@@ -11,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak model-package lint format docs-recipes clean
+.PHONY: help demo test bench soak model-package lint format docs dist check-wheel docs-recipes clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -32,6 +35,11 @@ $(VENV)/.developer: $(VENV)/.user
 	@echo "installing the developer's tools (tests, linters, engines for exports): roughly 0.3 GB more"
 	@$(PIP) --editable '.[dev]'
 	@$(PIP) --no-deps torchfcn
+	@touch $@
+
+$(VENV)/.publisher: $(VENV)/.user
+	@echo "installing what makes the site and the wheel: Sphinx and its companions, roughly 0.1 GB more"
+	@$(PIP) --editable '.[dist,docs,serve]'
 	@touch $@
 
 demo: $(VENV)/.user
@@ -60,9 +68,20 @@ format: $(VENV)/.developer
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+docs: $(VENV)/.publisher
+	$(BIN)/python docs/site/build.py
+
+dist: $(VENV)/.publisher
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+
+check-wheel: $(VENV)/.publisher
+	$(BIN)/python .ci/check_wheel.py
+
 docs-recipes: $(VENV)/.user
 	$(BIN)/python -m atonce.recipes.reference > docs/recipes.md
 	$(BIN)/python -m atonce.recipes.reference --annotate src/atonce/recipes/shipped/*.yaml
 
 clean:
-	rm -rf $(VENV) runs/demo runs/bench runs/soak .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) build dist runs/demo runs/bench runs/soak .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -8,13 +8,13 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from atonce.devices import usable_device
 from atonce.errors import UserError
 from atonce.storage import make_folder, write_text
-from benchmarks import ideas, inference_section, peak, reading, starting, training
+from benchmarks import busy, folders, ideas, inference_section, peak, reading, starting, time_to_accuracy, training
 from benchmarks.inference import Setting
 from benchmarks.machine import about
 from benchmarks.operations import Cell
@@ -28,17 +28,20 @@ SHARES = {
     "peak before": 0.02,
     "start": 0.04,
     "data": 0.05,
-    "inference": 0.52,
-    "training": 0.29,
-    "large": 0.07,
+    "folders": 0.08,
+    "inference": 0.48,
+    "training": 0.27,
+    "large": 0.05,
     "ideas": 0.0,
+    "busy": 0.0,
+    time_to_accuracy.KEY: 0.0,
     "peak after": 0.01,
 }
 """Of the time; what a part leaves goes to the next."""
 
-SECTIONS = ("start", "data", "inference", "training", "large")
-FURTHER = ("ideas",)
-"""Measured only when asked for: what was tried."""
+SECTIONS = ("start", "data", "folders", "inference", "training", "large")
+FURTHER = ("ideas", "busy", time_to_accuracy.KEY)
+"""Measured only when asked for: what was tried, and what takes longer; `busy` 6 minutes, whatever `--minutes` says."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Plan:
 
     Attributes:
         large: side of the huge picture.
+        busy: what is done beside busy programs.
+        accuracy: what is trained until it is good enough; budgets and weights are asked for.
     """
 
     inference: tuple[Cell, ...]
@@ -54,7 +59,10 @@ class Plan:
     products: tuple[int, ...]
     repetitions: Repetitions
     streets: reading.Streets
+    folders: folders.Pictures
     large: int
+    busy: busy.Size
+    accuracy: time_to_accuracy.Plan
 
 
 FULL = Plan(
@@ -63,7 +71,10 @@ FULL = Plan(
     products=(2048, 4096),
     repetitions=Repetitions(),
     streets=reading.Streets(),
+    folders=folders.Pictures(),
     large=10_000,
+    busy=busy.Size(),
+    accuracy=time_to_accuracy.Plan(),
 )
 QUICK = Plan(
     inference=(Cell(32, 48, 1), Cell(40, 33, 2)),
@@ -71,7 +82,20 @@ QUICK = Plan(
     products=(128,),
     repetitions=Repetitions(1, 1, warm=0),
     streets=reading.Streets((48, 64), 8, (32, 32)),
+    folders=folders.Pictures(6, (48, 64)),
     large=300,
+    busy=busy.QUICK,
+    accuracy=time_to_accuracy.Plan(
+        overrides=(
+            "data.format=null",
+            "model.width=0.125",
+            "model.head_width=16",
+            "train.steps=4",
+            "data.crop=[32,48]",
+        ),
+        head_width=16,
+        validated=1,
+    ),
 )
 
 
@@ -120,6 +144,17 @@ def _section(
         section = starting.run(files, setting.seed, clock, plan.repetitions)
     elif name == "data":
         section = reading.run(asked.data, plan.streets, files, setting.seed, clock, plan.repetitions)
+    elif name == "folders":
+        section = folders.run(
+            asked.data,
+            asked.model,
+            plan.folders,
+            files,
+            seed=setting.seed,
+            device=setting.device,
+            clock=clock,
+            repetitions=plan.repetitions,
+        )
     elif name == "inference":
         schedule.cases = len(plan.inference)
         section = inference_section.run(setting, plan.inference, files, asked.contestants, schedule)
@@ -129,6 +164,11 @@ def _section(
     elif name == "ideas":
         schedule.cases = 2
         section = ideas.run(setting, plan.inference[0], plan.training[0], asked.contestants, schedule)
+    elif name == "busy":
+        section = busy.run(files, plan.busy, setting.seed, asked.contestants, schedule)
+    elif name == time_to_accuracy.KEY:
+        wanted = replace(plan.accuracy, budgets=asked.budgets, weights=asked.weights)
+        section = time_to_accuracy.run(asked.data, wanted, files, setting.seed, asked.contestants, schedule)
     else:
         section = starting.run_large(report, files, plan.large, setting.seed, clock)
     report.sections.append(section)
@@ -145,6 +185,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of weights, pictures and labels")
     add("--device", default="cpu", help="of torch: cpu, cuda")
     add("--data", type=Path, help="a data set to read; generated streets by default")
+    add("--model", type=Path, help="a model file of the data's classes for folders; random weights by default")
+    add("--weights", type=Path, help="VGG-16's convolutions, for time-to-accuracy")
+    add("--budgets", type=_minutes, default=(8.0, 22.0), help="minutes of its trainings (default 8,22)")
     add("--sections", type=_sections, default=SECTIONS, help=f"some of {','.join((*SECTIONS, *FURTHER))}")
     add("--contestants", type=_words, default=(), help="only those whose names hold one of these words")
     return parser
@@ -172,6 +215,10 @@ def _positive(text: str) -> float:
     if not (number := float(text)) > 0:
         raise argparse.ArgumentTypeError(f"{number}; expected more than 0")
     return number
+
+
+def _minutes(text: str) -> tuple[float, ...]:
+    return tuple(_positive(word) for word in _words(text))
 
 
 if __name__ == "__main__":

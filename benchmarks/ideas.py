@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from atonce.model import FCN, initialise
+from atonce.training.losses import cross_entropy_sum
 from benchmarks.inference import Eager, Setting, network, pictures, predict_labels, unfilled
 from benchmarks.inference_section import wanted
 from benchmarks.operations import Cell, forward_operations, step_operations
@@ -26,7 +27,7 @@ NOTE = (
     "classes. *Frozen* folds constants and fuses ReLUs with oneDNN (`torch.jit.optimize_for_inference`). *Dense "
     "transposed convolutions* upsample the scores as most implementations do. *Labels at an eighth* takes the largest "
     "class before the last upsampling and repeats it: not exact, so the time that it saves is the most that any exact "
-    "shortcut there could."
+    "shortcut there could. *Reshape before softmax* turns the logits into a matrix of pixels by classes for the loss."
 )
 
 
@@ -122,6 +123,13 @@ class ContiguousStep(OurStep):
         self.network = network(setting, alignment).to(setting.device).train()
 
 
+class ReshapedStep(OurStep):
+    """Logits become a matrix of pixels by classes before the softmax, as many implementations have it."""
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return cross_entropy_sum(logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1]), labels.reshape(-1))
+
+
 def inference_entries(setting: Setting) -> dict[str, Callable[[], Contestant]]:
     changes = {
         "torch.compile": compiled,
@@ -140,6 +148,7 @@ def training_entries(setting: Setting) -> dict[str, Callable[[], Contestant]]:
         STEP: partial(OurStep, setting, "same"),
         "contiguous": partial(ContiguousStep, setting, "same"),
         "activation checkpointing": partial(CheckpointedStep, setting, "same"),
+        "reshape before softmax": partial(ReshapedStep, setting, "same"),
     }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from benchmarks import busy, folders, reading, starting, time_to_accuracy, training
 from benchmarks import inference_section as inference
-from benchmarks import reading, starting, training
 from benchmarks.operations import Cell
 from benchmarks.results import Report, Row, Target
 
@@ -17,7 +17,7 @@ NOT_MEASURED = "not measured in this run"
 
 def judge(report: Report) -> list[Target]:
     """Every target, in the order of the sections."""
-    return [*_inference(report), *_training(report), *_rest(report)]
+    return [*_inference(report), *_training(report), *_rest(report), *_busy(report), *_accuracy(report)]
 
 
 def _inference(report: Report) -> Iterator[Target]:
@@ -59,6 +59,12 @@ def _rest(report: Report) -> Iterator[Target]:
         row = _row(report, "data", case, name)
         rate = row.pictures_per_second if row else None
         yield Target(text, NOT_MEASURED if rate is None else f"{rate:.0f}", None if rate is None else rate >= least)
+    for text, case_name in (
+        ("A folder of pictures: at least 1.8 times one after the other", folders.PREDICT),
+        ("An evaluation: at least 1.8 times one after the other", folders.EVALUATE),
+    ):
+        before, after = (_row(report, "folders", case_name, name) for name in (folders.ONE_BY_ONE, folders.OURS))
+        yield _times(text, before, after, 1.8)
     for text, name, most in (
         ("`atonce --help` in 0.3 s", starting.HELP, 0.3),
         ("First prediction of a slim model from a cold start in 5 s", starting.COLD, 5.0),
@@ -72,6 +78,36 @@ def _rest(report: Report) -> Iterator[Target]:
         yield Target(text, NOT_MEASURED, None)
     else:
         yield Target(text, f"{large.memory / 2**30:.2f} GiB", large.memory <= 2**31)
+
+
+def _busy(report: Report) -> Iterator[Target]:
+    section = report.section("busy")
+    for kind in (busy.TRAINING, busy.PREDICTION):
+        for load in busy.LOADS:
+            case, least = busy.case_of(kind, load), 0.9 if load.processes else 0.98
+            text = f"{case}: at least {least:.0%} of the best fixed number of threads"
+            ours = section.find(case, busy.OURS) if section else None
+            others = [row for row in section.rows if row.case == case and row is not ours] if section else []
+            if ours is None or not others:
+                yield Target(text, NOT_MEASURED, None)
+                continue
+            best = min(others, key=lambda row: row.median)
+            share = best.median / ours.median
+            yield Target(text, f"{share:.0%} ({best.contestant}, {best.pictures_per_second:.3g}/s)", share >= least)
+
+
+def _accuracy(report: Report) -> Iterator[Target]:
+    section = report.section(time_to_accuracy.KEY)
+    for level, most in time_to_accuracy.GOALS.items():
+        text = f"CamVid validation, mean IoU of {level:.2f}: in {most:g} minutes"
+        rows = [row for row in section.rows if row.contestant.startswith(time_to_accuracy.OURS)] if section else []
+        if section is None or section.left_out:
+            yield Target(text, NOT_MEASURED, None)
+            continue
+        reached = [row.median / 60 for row in rows if row.case == time_to_accuracy.case_of(level)]
+        first = min(reached, default=None)
+        found = "not reached" if first is None else f"{first:.1f} minutes"
+        yield Target(text, found, first is not None and first <= most)
 
 
 def _row(report: Report, section: str, case: str, contestant: str) -> Row | None:

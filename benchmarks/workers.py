@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
 import sys
 import time
@@ -44,15 +45,18 @@ class Worker:
 
     Args:
         make: makes the contestant, there; can be pickled.
+        environment: of its process, which then imports everything itself; None: what all have, torch first.
 
     Raises:
         Failed: it could not be made.
     """
 
-    def __init__(self, make: Callable[[], Contestant]) -> None:
-        self._connection, other = _context().Pipe()
-        self._process = _context().Process(target=_serve, args=(other, make), daemon=True)
-        self._process.start()
+    def __init__(self, make: Callable[[], Contestant], environment: Mapping[str, str] | None = None) -> None:
+        context: Any = _context() if environment is None else multiprocessing.get_context("spawn")
+        self._connection, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, make), daemon=True)
+        with _environment(environment):
+            self._process.start()
         other.close()
         self._answer()
 
@@ -82,6 +86,20 @@ class Worker:
         if kind == "failed":
             raise Failed(str(value))
         return value
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str] | None) -> Iterator[None]:
+    """Have processes begin with other environment variables than this one's."""
+    before = dict(os.environ)
+    try:
+        if variables is not None:
+            os.environ.clear()
+            os.environ.update(variables)
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _context() -> Any:
@@ -145,19 +163,27 @@ class _Once:
         raise NotImplementedError
 
 
-def in_process(work: Callable[[], object]) -> None:
+def in_process(work: Callable[[], object], environment: Mapping[str, str] | None = None) -> None:
     """Do something in a process of its own and wait. Raises Failed."""
-    Worker(partial(_Once, work)).close()
+    Worker(partial(_Once, work), environment).close()
 
 
 @contextmanager
-def crew(makers: Mapping[str, Callable[[], Contestant]], failed: dict[str, str]) -> Iterator[dict[str, Runner]]:
-    """Workers by name; of those that could not be made, `failed` says why."""
+def crew(
+    makers: Mapping[str, Callable[[], Contestant]],
+    failed: dict[str, str],
+    environments: Mapping[str, Mapping[str, str]] | None = None,
+) -> Iterator[dict[str, Runner]]:
+    """Workers by name; of those that could not be made, `failed` says why.
+
+    Args:
+        environments: of their processes, by name, see `Worker`.
+    """
     workers: dict[str, Worker] = {}
     try:
         for name, make in makers.items():
             try:
-                workers[name] = Worker(make)
+                workers[name] = Worker(make, (environments or {}).get(name))
             except Failed as error:
                 failed[name] = str(error)
         yield dict(workers)

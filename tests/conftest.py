@@ -54,7 +54,8 @@ def tiny_model(tiny_run: Path) -> Path:
 @pytest.fixture(autouse=True, scope="session")
 def _signals_of_a_terminal() -> None:
     """Take signals as in a terminal: `nohup` and a shell's `&` hand on that SIGHUP and SIGINT are ignored."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

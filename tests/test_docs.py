@@ -17,6 +17,7 @@ import pytest
 import typer
 
 from atonce import cli
+from atonce.recipes import load_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], key=str)
@@ -196,6 +197,25 @@ def test_commands_have_the_options_that_pages_give_them(page: Path) -> None:
         words = shlex.split(re.split(r" [|>&]|  #", match["words"])[0])
         wrong += [f"{line.strip()}: {mistake}" for mistake in mistakes(group, words)]
     assert wrong == []
+
+
+@pages
+def test_recipes_and_settings_that_pages_give_are_those_that_there_are(page: Path) -> None:
+    for line in commands_in(page):
+        words = shlex.split(re.split(r" [|>&]|  #", line)[0])
+        recipe = next((words[i + 1] for i, word in enumerate(words) if word == "--recipe"), "folder")
+        settings = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+        # A recipe of the reader's own is not there.
+        if recipe.endswith(".yaml") and not (ROOT / recipe).is_file():
+            recipe = "folder"
+        load_recipe(str(ROOT / recipe) if recipe.endswith(".yaml") else recipe, settings)
+
+
+def commands_in(page: Path) -> list[str]:
+    """The words after `atonce` of the commands train and ablate in a page's blocks of commands."""
+    lines = [line for text in blocks(page, "") for line in text.replace("\\\n", " ").splitlines()]
+    found = (COMMAND.search(line) for line in lines if "[--" not in line)
+    return [m["words"] for m in found if m and m["words"].startswith(("train ", "ablate "))]
 
 
 def mistakes(command: Any, words: list[str]) -> list[str]:

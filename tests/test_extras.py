@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
 from atonce.errors import UserError
-from atonce.extras import require_extra
+from atonce.extras import how_to_install, require_extra
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_a_package_that_is_there_is_given() -> None:
@@ -19,8 +23,47 @@ def test_a_package_that_is_there_is_given() -> None:
 def test_a_package_that_is_not_there_is_named_with_its_remedy() -> None:
     with pytest.raises(UserError) as caught:
         require_extra("no_such_package.part", "serving", "serve")
-    message = "serving needs the package no_such_package.part, which is not installed; pip install 'atonce[serve]'"
+    needed = '"anyio<5,>=4.1" "fastapi<1,>=0.115" "python-multipart<1,>=0.0.22" "uvicorn<1,>=0.34"'
+    message = f"serving needs the package no_such_package.part, which is not installed; pip install {needed}"
     assert str(caught.value) == message
+
+
+INSTALLED = ["numpy<3", 'av<19,>=17; extra == "video"', "h5py (<4,>=3.10) ; python_version > '3' and extra == 'keras'"]
+"""Requirements as packages note them, those of older tools included."""
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        ("video", 'pip install "av<19,>=17"'),
+        ("keras", 'pip install "h5py<4,>=3.10"'),
+        ("vid", "install atonce with its extra `vid`"),
+        ("wandb", "install atonce with its extra `wandb`"),
+    ],
+)
+def test_packages_of_an_extra_are_those_that_the_installer_noted(
+    extra: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atonce.extras.requires", lambda name: INSTALLED)
+    assert how_to_install(extra) == told
+
+
+def test_where_atonce_was_not_installed_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def requires(name: str) -> list[str]:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("atonce.extras.requires", requires)
+    assert how_to_install("video") == "install atonce with its extra `video`"
+
+
+def test_nobody_is_sent_to_a_name_that_anyone_may_take() -> None:
+    """Nothing is on the index: `pip install atonce` would install a stranger's package."""
+    sources = [*(ROOT / "src").rglob("*.py"), *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    command = re.compile(r"""pip install(?: -\S+)* ["']?atonce(?![-\w./])""")
+    assert command.search("pip install 'atonce[keras]'")
+    assert command.search("pip install -U atonce")
+    assert not command.search("pip install ./atonce-0.1.0-py3-none-any.whl")
+    assert [path for path in sources if command.search(path.read_text("utf-8"))] == []
 
 
 def test_a_package_that_misses_one_of_its_own_is_not_called_missing(

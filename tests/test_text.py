@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atonce.text import count_of, did_you_mean, listing
+from atonce.text import count_of, did_you_mean, listing, wrapped
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,11 @@ def test_the_nearest_name_is_asked_for_and_none_where_none_is_near() -> None:
     assert did_you_mean("camvod", ["voc", "camvid", "kitti-road"]) == "did you mean 'camvid'?"
     assert did_you_mean("zebra", ["voc", "camvid"]) == ""
     assert did_you_mean("camvod", []) == ""
+
+
+def test_lines_are_broken_between_words_and_go_on_further_in() -> None:
+    assert wrapped("one two three", 8) == "one two\n  three"
+    assert wrapped("  one two three\nfour", 10) == "  one two\n    three\nfour"
+    assert wrapped("error    one two", 14, 9) == "error    one\n         two"
+    assert wrapped("a longer-than-all-of-it b", 8) == "a\n  longer-than-all-of-it\n  b"
+    assert wrapped("one two three", 0) == "one two three", "where it is no terminal"

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from atonce.threads import prepare, set_threads
 from atonce.version import __version__
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
     from atonce.exporting.push_model import push
     from atonce.inference import Predictor, Result, load
     from atonce.inference.folders import predict
+    from atonce.inference.information import info
     from atonce.labels import LabelSpec
     from atonce.model import FCN
     from atonce.recipes import FCNConfig, Recipe, load_recipe
     from atonce.reports.model_card import card
     from atonce.serving import serve
     from atonce.studies import ablate
-    from atonce.training import Callback, TrainedRun, train
+    from atonce.training import Callback, TrainedRun, plan, train
 
 __all__ = [
     "FCN",
@@ -52,15 +54,21 @@ __all__ = [
     "card",
     "evaluate",
     "export",
+    "info",
     "load",
     "load_recipe",
     "open_dataset",
+    "plan",
     "predict",
     "push",
     "serve",
+    "set_threads",
     "submit",
     "train",
 ]
+
+# Before torch is imported: its libraries read how many threads they have, and how these wait, when they are loaded.
+prepare()
 
 _MODULES = {
     "FCN": "atonce.model",
@@ -77,9 +85,11 @@ _MODULES = {
     "card": "atonce.reports.model_card",
     "evaluate": "atonce.evaluation",
     "export": "atonce.exporting",
+    "info": "atonce.inference.information",
     "load": "atonce.inference",
     "load_recipe": "atonce.recipes",
     "open_dataset": "atonce.data",
+    "plan": "atonce.training",
     "predict": "atonce.inference.folders",
     "push": "atonce.exporting.push_model",
     "serve": "atonce.serving",

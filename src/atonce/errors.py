@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import Any
 
 # Private-use characters: no message of a file or of a user holds them. The name and the value of an option lie between.
 _OPEN, _VALUE, _CLOSE = "\ue000", "\ue001", "\ue002"
@@ -23,6 +24,7 @@ _PYTHON_NAMES = {
     "write_masks": "atonce.doctor.write_masks()",
     "write_split": "atonce.doctor.write_split()",
     "class_weights": "class_weights()",
+    "threads": "atonce.set_threads()",
 }
 """Options that have another name in Python than on the command line, or are functions there."""
 
@@ -46,6 +48,8 @@ def as_python(message: str) -> str:
 
     def write(match: re.Match[str]) -> str:
         name, value = _PYTHON_NAMES.get(match[1], match[1]), match[2]
+        if value and name.endswith("()"):
+            return f"{name[:-1]}..., {value!r})"
         return f"`{name}`" if not value else f"{name}=True" if value == "\0" else f"{name}={value!r}"
 
     return _OPTION.sub(write, message)
@@ -84,12 +88,19 @@ class UserError(Exception):
     Attributes:
         found, expected, remedy: the same, with options as Python parameters (see `option`).
         parts: the three as they were given, for a message that quotes this one.
+        is_told: whether another process of the same call says it.
     """
+
+    is_told = False
 
     def __init__(self, found: str, expected: str = "", remedy: str = "") -> None:
         self.parts = (found, expected, remedy)
         self.found, self.expected, self.remedy = map(as_python, self.parts)
         super().__init__(as_python(self._message()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Worker processes send their errors home pickled; the default would pass the message only.
+        return (type(self), self.parts)
 
     def _message(self) -> str:
         found, expected, remedy = self.parts

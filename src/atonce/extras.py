@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, requires
 from typing import Any
 
 from atonce.errors import UserError
@@ -25,5 +27,32 @@ def require_extra(module: str, what: str, extra: str) -> Any:
         if (error.name or "").partition(".")[0] != module.partition(".")[0]:
             raise
         raise UserError(
-            f"{what} needs the package {module}, which is not installed", remedy=f"pip install 'atonce[{extra}]'"
+            f"{what} needs the package {module}, which is not installed", remedy=how_to_install(extra)
         ) from None
+
+
+def how_to_install(extra: str) -> str:
+    """Write the command that installs the packages of an extra.
+
+    It names them instead of `atonce[extra]`, which is right however atonce itself was installed: from a clone, a
+    wheel or an index. pip would look for the name atonce in an index, where it may be somebody else's.
+    """
+    packages = packages_of(extra)
+    if not packages:
+        return f"install atonce with its extra `{extra}`"
+    # Double quotes are quotes to every shell, that of Windows included.
+    return "pip install " + " ".join(f'"{package}"' for package in packages)
+
+
+def packages_of(extra: str) -> list[str]:
+    """Read the packages of an extra, with their versions, from what the installer noted of atonce.
+
+    Empty where it noted nothing: run from a folder of source, or installed before there was such an extra.
+    """
+    try:
+        noted = requires("atonce") or []
+    except PackageNotFoundError:
+        return []
+    marker = re.compile(rf"""\bextra\s*==\s*["']{re.escape(extra)}["']""")
+    found = [requirement.partition(";") for requirement in noted]
+    return [re.sub(r"[\s()]", "", package) for package, _, condition in found if marker.search(condition)]

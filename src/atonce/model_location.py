@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from atonce.errors import UserError, WeightsError
 from atonce.hub_models import fetch_model, parse_address
 from atonce.packaged_models import find_packaged, packaged_hint, packaged_models
+from atonce.remote import address_of, local_copy
 from atonce.text import listing, similar_file
 
 FILE_NAME = "model.safetensors"
@@ -29,9 +30,12 @@ def find_model_file(path: str | PathLike[str]) -> Path:
     Raises:
         WeightsError: a folder without a model; a packaged model or one of a hub that cannot be had.
     """
-    address = parse_address(path)
+    on_hub = parse_address(path)
+    if on_hub is not None:
+        return fetch_model(on_hub)
+    address = address_of(path)
     if address is not None:
-        return fetch_model(address)
+        return _copy_of_model(address)
     path = Path(path)
     if not path.exists() or _is_other_folder(path):
         packaged = find_packaged(path.name) if _is_name(path) else None
@@ -50,7 +54,7 @@ def is_named_model(model: str | PathLike[str]) -> bool:
 
 def name_of_model(model: str | PathLike[str]) -> str:
     """Return a model as its user wrote it, for messages and run.json: a path has lost a slash of an address."""
-    address = parse_address(model)
+    address = parse_address(model) or address_of(model)
     return str(address) if address is not None else str(Path(model))
 
 
@@ -85,6 +89,16 @@ def _is_name(path: Path) -> bool:
     return len(path.parts) == 1 and not path.suffix and path.name not in ("", ".", "..")
 
 
+def _copy_of_model(address: str) -> Path:
+    """Copy a model file from its address; of a run folder there its best one, and no more of the folder."""
+    suffix = PurePosixPath(address).suffix.lower()
+    if suffix == ".xml":
+        # OpenVINO keeps the weights beside the graph, and both copies have to lie in one folder.
+        folder, _, name = address.rpartition("/")
+        return local_copy(folder) / name
+    return local_copy(address if suffix else f"{address}/{FILE_NAME}")
+
+
 def _is_other_folder(path: Path) -> bool:
     """Tell whether a folder has nothing to do with models, as one of pictures that is called "streets"."""
     return path.is_dir() and not any((path / name).is_file() for name in (FILE_NAME, "recipe.yaml"))
@@ -101,7 +115,7 @@ def require_model_first(model: object, data: Sequence[str | PathLike[str]], comm
     """
     if not isinstance(model, (str, PathLike)) or not Path(model).exists() or _is_model(Path(model)):
         return
-    swapped = [path for path in map(Path, data) if _is_model(path)]
+    swapped = [Path(path) for path in data if address_of(path) is None and _is_model(Path(path))]
     if swapped:
         raise UserError(
             f"{model} is no model, but {swapped[0]} is one",

@@ -168,6 +168,12 @@ def fill_polygons(polygons: Iterable[Polygon], height: int, width: int) -> Mask:
     return filled
 
 
+def paint_polygon(canvas: NDArray[np.uint8], polygon: Polygon, value: int) -> None:
+    """Set the pixels of a polygon in a picture of numbers, uint8 (H, W), in place."""
+    top, left, part = _filled_part(polygon, *canvas.shape)
+    canvas[top : top + part.shape[0], left : left + part.shape[1]][part] = value
+
+
 def _filled_part(polygon: Polygon, height: int, width: int) -> tuple[int, int, Mask]:
     """Fill a polygon within its bounding box, as far as that lies in the picture: first row, first column, pixels."""
     limits = np.array([width, height])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from functools import partial
+from typing import IO, Literal
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
@@ -25,6 +26,22 @@ Unit = Literal["", "MB"]
 class PrintableConsole(Console):
     """A console that obeys no control code in the text it is given; its own ones colour and draw."""
 
+    @property
+    def file(self) -> IO[str]:
+        """The stream that rich's own codes are written to, as they are.
+
+        While a bar is drawn, rich puts a proxy of its own before stderr, and looks behind one proxy only: the one that
+        makes text printable would be left, and escape what draws the bar.
+        """
+        stream = super().file
+        while (behind := getattr(stream, "rich_proxied_file", None)) is not None:
+            stream = behind
+        return stream
+
+    @file.setter
+    def file(self, stream: IO[str]) -> None:
+        self._file = stream
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """Turn something into pieces of text, all of them printable."""
         for segment in super().render(renderable, options):
@@ -32,6 +49,11 @@ class PrintableConsole(Console):
                 yield segment
             else:
                 yield Segment(printable(segment.text), segment.style)
+
+
+def terminal_columns(console: Console) -> int:
+    """Return the columns of the terminal that a console writes to; 0 where it is none, whose reader breaks lines."""
+    return console.width if console.is_terminal else 0
 
 
 console = PrintableConsole(stderr=True, quiet=os.environ.get("LOCAL_RANK", "0") != "0")
@@ -54,7 +76,13 @@ class ProgressBars:
         return not self._progress.disable
 
     def draw(
-        self, name: str, done: float, total: float, *, about: Sequence[str] | None = None, unit: Unit = ""
+        self,
+        name: str,
+        done: float,
+        total: float,
+        *,
+        about: Sequence[str] | Callable[[], Sequence[str]] | None = None,
+        unit: Unit = "",
     ) -> None:
         """Draw a bar.
 
@@ -62,13 +90,15 @@ class ProgressBars:
             name: the text before it; the same name is the same bar.
             done: what is done.
             total: what there is to do; 0 where nobody knows.
-            about: texts behind the bar, the most important first: as many of them as fit; None for the counts and the
-                time that is left.
+            about: texts behind the bar, the most important first: as many of them as fit; or a function that returns
+                them as they are at the moment, from another thread; None for the counts and the time that is left.
             unit: of the counts.
         """
         # Where no total is given, rich takes 100.
         known = total or None
-        text = "" if about is None else self._fitting(name, about)
+        text: Callable[[], str] | None = None
+        if about is not None:
+            text = partial(self._fitting, name, about)
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=known, about=text, unit=unit)
         self._progress.update(self._tasks[name], completed=done, total=known, about=text)
@@ -78,8 +108,9 @@ class ProgressBars:
         if name in self._tasks:
             self._progress.remove_task(self._tasks.pop(name))
 
-    def _fitting(self, name: str, parts: Sequence[str]) -> str:
-        names = max(_NAME, *map(len, (name, *self._tasks)))
+    def _fitting(self, name: str, about: Sequence[str] | Callable[[], Sequence[str]]) -> str:
+        parts = about() if callable(about) else about
+        names = max(_NAME, *map(len, (name, *tuple(self._tasks))))
         columns = self._progress.console.width - names - _NARROWEST_BAR - 3
         text = ""
         for part in parts:
@@ -91,19 +122,25 @@ class ProgressBars:
 
 
 class _CountsOrText(ProgressColumn):
-    """The text of a bar; where there is none, how much is done of how much, and the time that is left."""
+    """The text of a bar; where there is none: how much is done of how much, how much in a second, the time left."""
 
     max_refresh = 0.5
 
     def render(self, task: Task) -> Text:
-        if text := task.fields["about"]:
-            return Text(text)
+        if (about := task.fields["about"]) is not None:
+            return Text(about())
         factor, unit = (1e-6, " MB") if task.fields["unit"] == "MB" else (1, "")
         if task.total is None:
             return Text(f"{task.completed * factor:.0f}{unit}" if task.completed else "")
         counts = f"{task.completed * factor:.0f}/{task.total * factor:.0f}{unit}"
+        if speed := task.finished_speed or task.speed:
+            counts += f"  {_three_digits(speed * factor)}{unit}/s"
         left = task.time_remaining
         return Text(counts if left is None or task.finished else f"{counts}  {clock_text(left)} left")
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2g}"
 
 
 def clock_text(seconds: float) -> str:

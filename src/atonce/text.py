@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,6 +33,28 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """
     near = difflib.get_close_matches(name, list(known), 1, cutoff)
     return f"did you mean '{near[0]}'?" if near else ""
+
+
+def wrapped(text: str, width: int, indent: int | None = None) -> str:
+    """Break lines between words, so that a terminal does not break them within; longer words stay whole.
+
+    Args:
+        width: columns of the terminal; 0 leaves the text as it is.
+        indent: columns that are left free where a line goes on; None for two more than are free at its beginning.
+    """
+    if not width:
+        return text
+    return "\n".join(
+        textwrap.fill(
+            line,
+            width,
+            subsequent_indent=" " * (len(line) - len(line.lstrip(" ")) + 2 if indent is None else indent),
+            break_long_words=False,
+            break_on_hyphens=False,
+            replace_whitespace=False,
+        )
+        for line in text.split("\n")
+    )
 
 
 def readable_name(name: str) -> str:

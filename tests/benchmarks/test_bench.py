@@ -6,12 +6,20 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import pytest
+import torch
 
+from atonce.threads import affinity
+from benchmarks import time_to_accuracy
 from benchmarks.__main__ import main
+from benchmarks.busy import LOADS, Load, case_of, spinning
+from benchmarks.peers import torchfcn_network
 from benchmarks.results import Report, Section
+from benchmarks.schedule import Schedule
 from benchmarks.targets import INFERENCE, TRAINING, judge
-from benchmarks.timing import Series
+from benchmarks.time_to_accuracy import Point
+from benchmarks.timing import Clock, Repetitions, Series
 
 pytestmark = pytest.mark.skipif(not (find_spec("torchfcn") and find_spec("onnxruntime")), reason="needs `.[dev]`")
 
@@ -64,7 +72,7 @@ def test_quick_run_of_data_and_whole_commands(tmp_path: Path) -> None:
 
 def test_ideas_are_measured_when_asked_for(tmp_path: Path) -> None:
     words = ["--quick", "--head-width", "16", "--out", str(tmp_path), "--sections", "ideas"]
-    main([*words, "--contestants", "channels-last,frozen,eighth,checkpointing,fp32"])
+    main([*words, "--contestants", "channels-last,frozen,eighth,checkpointing,reshape,fp32"])
     ideas = json.loads((tmp_path / "bench.json").read_text("utf-8"))["sections"]["ideas"]
     assert ideas["left_out"] == []
     assert [row["contestant"] for row in ideas["rows"]] == [
@@ -73,7 +81,87 @@ def test_ideas_are_measured_when_asked_for(tmp_path: Path) -> None:
         "labels at an eighth (not exact)",
         "ours, fp32",
         "activation checkpointing",
+        "reshape before softmax",
     ]
+
+
+def test_busy_programs_and_threads_are_measured_when_asked_for(tmp_path: Path) -> None:
+    main(["--quick", "--out", str(tmp_path), "--sections", "busy", "--contestants", "as it comes,1 thread"])
+    found = json.loads((tmp_path / "bench.json").read_text("utf-8"))
+    busy = found["sections"]["busy"]
+    assert busy["left_out"] == []
+    cases = [f"{kind}, {load.name}" for load in LOADS for kind in ("training", "prediction")]
+    assert [(row["case"], row["contestant"]) for row in busy["rows"]] == [
+        (case, setting) for case in cases for setting in ("atonce, as it comes", "1 thread")
+    ]
+    assert all(row["pictures_per_second"] > 0 for row in busy["rows"])
+    judged = [line for line in found["targets"] if "fixed number of threads" in line["target"]]
+    assert len(judged) == len(cases)
+    assert all(line["met"] is not None for line in judged)
+
+
+def test_a_load_is_busy_on_the_core_that_it_is_pinned_to() -> None:
+    if not hasattr(psutil.Process, "cpu_affinity"):
+        pytest.skip("the system cannot pin processes")
+    with spinning(Load("", 2, pinned=True)):
+        children = [p for p in psutil.Process().children() if "getppid" in " ".join(p.cmdline())]
+        assert [p.cpu_affinity() for p in children] == [[min(affinity())]] * 2
+    assert all(not p.is_running() for p in children)
+
+
+def test_time_to_accuracy_trains_ours_and_torchfcn_s_way(
+    street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Processes would only import everything once more.
+    monkeypatch.setattr(time_to_accuracy, "in_process", lambda work, environment: work())
+    words = ["--quick", "--out", str(tmp_path), "--sections", "time-to-accuracy", "--budgets", "0.005"]
+    main([*words, "--data", str(street_data)])
+    found = json.loads((tmp_path / "bench.json").read_text("utf-8"))
+    section = found["sections"]["time-to-accuracy"]
+    assert section["left_out"] == []
+    assert "ours, camvid-small, 0.005 minutes: at best 0." in section["note"]
+    assert "torchfcn FCN8sAtOnce: at best 0." in section["note"]
+    judged = [(line["measured"], line["met"]) for line in found["targets"] if "CamVid validation" in line["target"]]
+    assert judged == [("not reached", False)] * 2
+
+
+def test_torchfcn_begins_with_the_same_convolutions_as_ours(real_data: Path) -> None:
+    """Its first one takes BGR, the file's RGB."""
+    file = real_data / "weights" / "vgg16_features.pth"
+    network = torchfcn_network(2, 16)
+    time_to_accuracy.copy_trunk(file, network)
+    found, stored = dict(network.named_parameters()), torch.load(file, weights_only=True)
+    assert torch.equal(found["conv1_1.weight"], stored["features.0.weight"].flip(1))
+    for ours, theirs in (("features.2", "conv1_2"), ("features.14", "conv3_3"), ("features.28", "conv5_3")):
+        assert torch.equal(found[f"{theirs}.weight"], stored[f"{ours}.weight"])
+        assert torch.equal(found[f"{theirs}.bias"], stored[f"{ours}.bias"])
+
+
+def test_time_to_accuracy_needs_pictures(tmp_path: Path) -> None:
+    schedule = Schedule(Clock(1, {"a": 1}), "a", 1, Repetitions())
+    section = time_to_accuracy.run(None, time_to_accuracy.Plan(), tmp_path, 0, (), schedule)
+    assert "--data path/to/CamVid" in section.left_out[0]
+
+
+def test_a_level_is_reached_by_the_first_validation_that_is_as_good() -> None:
+    points = [Point(60, 10, 0.3), Point(120, 20, 0.61), Point(180, 30, 0.58), Point(240, 40, 0.62)]
+    assert time_to_accuracy.seconds_to(points) == {0.55: 120, 0.60: 120}
+
+
+def test_beside_busy_programs_ours_is_held_against_the_best_fixed_number() -> None:
+    section, one_busy = Section("busy", "", ""), LOADS[1]
+    rates = {"atonce, as it comes": 20.0, "2 threads, passive": 16.0, "1 thread": 21.0}
+    section.add(case_of("training", one_busy), {n: Series([1 / r]) for n, r in rates.items()}, pictures=1)
+    accuracy = Section("time-to-accuracy", "", "")
+    accuracy.add("mean IoU of 0.60", {"ours, camvid-small, 8 minutes": Series([500.0])})
+    verdicts = {target.text: (target.measured, target.met) for target in judge(Report(ABOUT, [section, accuracy]))}
+    assert verdicts["training, one busy, pinned to a core: at least 90% of the best fixed number of threads"] == (
+        "95% (1 thread, 21/s)",
+        True,
+    )
+    assert verdicts["training, idle: at least 98% of the best fixed number of threads"][1] is None
+    assert verdicts["CamVid validation, mean IoU of 0.60: in 8 minutes"] == ("8.3 minutes", False)
+    assert verdicts["CamVid validation, mean IoU of 0.65: in 22 minutes"] == ("not reached", False)
 
 
 @pytest.mark.parametrize(

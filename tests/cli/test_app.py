@@ -52,6 +52,34 @@ def test_every_command_has_a_help(atonce: Command, command: str) -> None:
     assert "Usage: atonce" in shown.out
 
 
+@pytest.mark.parametrize(
+    "command", ["ablate", "demo", "doctor", "evaluate", "export", "predict", "serve", "streets", "submit", "train"]
+)
+def test_every_command_has_the_knob_of_threads(atonce: Command, command: str) -> None:
+    assert "--threads" in atonce(command, "--help").out
+
+
+def test_threads_are_told_to_the_libraries_before_torch_is_imported() -> None:
+    code = """
+import os, sys
+sys.argv = ["atonce", "recipes", "--threads", "2"]
+from atonce.cli import main
+try:
+    main()
+finally:
+    import torch
+    print("THREADS", torch.get_num_threads(), os.environ["GOMP_SPINCOUNT"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    assert "THREADS 2 1000" in done.stdout, done.stderr
+
+
+def test_a_number_of_threads_that_is_none_is_one_line(atonce: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "--threads" in atonce("recipes", "--threads", "0").mistake
+    monkeypatch.setenv("ATONCE_THREADS", "many")
+    assert atonce("recipes").mistake.startswith("atonce: ATONCE_THREADS is 'many'; expected a number of threads")
+
+
 def test_every_public_name_is_there() -> None:
     import atonce
 

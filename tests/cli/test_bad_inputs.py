@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -28,6 +27,8 @@ from atonce.training import run_training, validation
 from tests.commands import Command, Outcome
 from tests.data import trees
 from tests.tiny import ENVIRONMENT, log_of, set_options
+
+resource = pytest.importorskip("resource", reason="limits on memory, which only POSIX systems have")
 
 
 @dataclass(frozen=True)

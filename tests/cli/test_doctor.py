@@ -101,7 +101,7 @@ def test_fix_masks_writes_copies_and_is_0_where_that_was_all(atonce: Command, tm
     assert re.search(
         r"masks    .*out \(8 masks, 8 of them corrected: \d+ pixels to the nearest class\); use them in", done.err
     )
-    assert f"classes  {tmp_path / 'out' / 'classes.yaml'} (give them names; it counts as " in done.err
+    assert f"classes  {tmp_path / 'out' / 'classes.yaml'} (give them names; it counts once it is " in done.err
     (root / "images" / "0.jpg").write_bytes(b"")
     assert atonce("doctor", root, "--fix-masks", tmp_path / "again").code == 0, "it was not opened, so nobody knows"
     (tmp_path / "again" / "classes.yaml").rename(root / "classes.yaml")

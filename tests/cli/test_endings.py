@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +27,8 @@ from atonce.training.losses import Losses
 from tests.commands import Command, Outcome
 from tests.processes import start
 from tests.tiny import set_options
+
+resource = pytest.importorskip("resource", reason="limits on memory, which only POSIX systems have")
 
 COMMANDS: dict[str, tuple[Any, str, tuple[str, ...]]] = {
     "train": (atonce.training, "train", ("DATA", "--out", "OUT")),

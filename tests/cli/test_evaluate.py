@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,9 @@ def test_the_table_fits_a_terminal(atonce: Command, data: Path, model: Path) -> 
         "uu_road",
         "pooled",
     ]
+    assert re.fullmatch(
+        r"as drawn, road where more likely than not: REC \d+\.\d\d, FPR \d+\.\d\d \(in the picture\)", lines[-2]
+    )
     assert lines[-1].startswith("boundary F1 0.")
     assert "(within 2 pixels), calibration error 0." in lines[-1]
 
@@ -106,6 +110,7 @@ def test_out_holds_everything(atonce: Command, data: Path, model: Path, tmp_path
     assert page.count("Precision over recall of ") == 4, "three categories and all of them pooled"
     for told in (
         "MaxF of road",
+        "As drawn, road where more likely than not",
         "Road, as KITTI scores it",
         "Reliability diagram",
         "Boundary F1",

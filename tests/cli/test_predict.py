@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import pytest
 
+from atonce.extras import how_to_install
 from tests.commands import Command
 from tests.data import trees
 from tests.inference.video import videos
@@ -134,7 +135,7 @@ def test_without_pyav_the_extra_is_named(
     source = videos.make(tmp_path / "a.mp4")
     monkeypatch.setitem(sys.modules, "av", None)
     told = atonce("predict", tiny_model, source, "--out", tmp_path / "out").mistake
-    assert told == f"atonce: {source} needs the package av, which is not installed; pip install 'atonce[video]'"
+    assert told == f"atonce: {source} needs the package av, which is not installed; {how_to_install('video')}"
 
 
 def test_a_broken_picture_is_told_and_the_rest_is_segmented(atonce: Command, tiny_model: Path, tmp_path: Path) -> None:

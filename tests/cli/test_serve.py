@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from atonce.extras import how_to_install
 from atonce.serving.server import listen
 from tests.commands import Command
 from tests.pictures import encoded, noise
@@ -90,5 +91,5 @@ def test_a_missing_package_is_named_with_its_remedy(
     atonce: Command, package: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    remedy = f"needs the package {package}, which is not installed; pip install 'atonce[serve]'"
+    remedy = f"needs the package {package}, which is not installed; {how_to_install('serve')}"
     assert remedy in atonce("serve", tiny_model).mistake

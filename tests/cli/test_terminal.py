@@ -14,12 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
+import atonce.progress
 from atonce.cli import main
-from atonce.cli.terminal import plain_characters
+from atonce.cli.terminal import make_streams_printable, plain_characters
 from atonce.labels import LabelSpec
 from atonce.model import FCN
 from atonce.model_file import ModelFile
-from atonce.progress import PrintableConsole
+from atonce.progress import PrintableConsole, progress_bars
 from atonce.recipes import FCNConfig
 from atonce.text import printable, shortened
 from tests.processes import start
@@ -121,6 +122,32 @@ def test_what_rich_draws_itself_still_colours() -> None:
     console = PrintableConsole(file=stream, force_terminal=True, color_system="standard")
     console.print("[red]x[/red] \x1b[2K", highlight=False)
     assert stream.getvalue() == "\x1b[31mx\x1b[0m \\x1b[2K\n"
+
+
+class Screen(io.StringIO):
+    """What a terminal is sent."""
+
+    def isatty(self) -> bool:
+        """Say that somebody watches."""
+        return True
+
+
+def test_a_bar_is_drawn_by_codes_that_the_terminal_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", Screen())
+    monkeypatch.setattr(sys, "stderr", screen)
+    make_streams_printable()
+    monkeypatch.setattr(atonce.progress, "console", PrintableConsole(stderr=True, color_system="256", width=80))
+    with progress_bars() as bars:
+        bars.draw("reading", 1, 4)
+        bars.draw("reading", 4, 4)
+        sys.stderr.write("a note\n")
+    sent = screen.getvalue()
+    assert "\x1b[2K" in sent
+    assert "4/4" in sent
+    assert "a note\n" in sent
+    assert "\\r" not in sent
+    assert "\\x1b" not in sent
 
 
 def test_text_is_made_printable_and_short() -> None:

@@ -331,6 +331,60 @@ def label_studio(root: Path, count: int = 5) -> Path:
     return root
 
 
+def brush_code(mask: NDArray[np.bool_]) -> list[int]:
+    """As Label Studio encodes a stroke: the RGBA bytes of the region by @thi.ng/rle-pack, whose README says how.
+
+    Runs are written as runs, single bytes as pieces of one; Label Studio's own encoder joins single ones to longer
+    pieces, which `test_brush_codes` has an example of."""
+    data = np.repeat(mask.astype(np.uint8).ravel() * 255, 4)
+    edges = np.flatnonzero(np.diff(data)) + 1
+    runs = zip([0, *edges.tolist()], [*edges.tolist(), data.size], strict=True)
+    sizes = (3, 4, 8, 16)
+    bits = f"{data.size:032b}" + f"{8 - 1:05b}" + "".join(f"{size - 1:04b}" for size in sizes)
+    for start, stop in runs:
+        value = int(data[start])
+        while start < stop:
+            length = min(stop - start, 1 << sizes[-1])
+            which = next(i for i, size in enumerate(sizes) if length <= 1 << size)
+            bits += f"{int(length > 1)}{which:02b}{length - 1:0{sizes[which]}b}{value:08b}"
+            start += length
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)]
+
+
+def label_studio_region(kind: str, label: str, **value: Any) -> dict[str, Any]:
+    """One region of the JSON export, as the pages of Label Studio's tags document them."""
+    return {
+        "id": f"{kind}-{label}", "type": f"{kind}labels", "from_name": "tag", "to_name": "image", "origin": "manual",
+        "original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0,
+        "value": {**value, f"{kind}labels": [label]},
+    }  # fmt: skip
+
+
+def label_studio_json(root: Path, count: int = 5) -> Path:
+    """The JSON export alone: a brush stroke and a polygon, and choices beside them, which are of no pixels."""
+    tasks = []
+    for i in range(count):
+        upload = f"{i:08x}-street{i}.jpg"
+        save(root / "images" / upload, picture(i))
+        car = (np.array(corners(CAR)).reshape(-1, 2) * 100 / (WIDTH, HEIGHT)).tolist()
+        regions = [
+            label_studio_region("brush", "road", format="rle", rle=brush_code(box_mask(ROAD))),
+            label_studio_region("polygon", "car", points=car, closed=True),
+            {"from_name": "weather", "to_name": "image", "type": "choices", "value": {"choices": ["rain"]}},
+        ]
+        tasks.append(
+            {
+                "id": 11 + i,
+                "annotations": [{"id": 20 + i, "was_cancelled": False, "result": regions}],
+                "predictions": [],
+                "data": {"image": f"/data/upload/3/{upload}"},
+            }
+        )
+    (root / "project-3-at-2024-05-01-10-00-0a1b2c3d.json").write_text(json.dumps(tasks))
+    return root
+
+
 # Roboflow, tutorials and toolkits -----------------------------------------------------------------------------------
 
 
@@ -475,6 +529,7 @@ TREES: dict[str, tuple[str, Callable[[Path], Path], int]] = {
     "Ultralytics semantic": ("ultralytics", ultralytics, 6),
     "Ultralytics with a label_mapping": ("ultralytics", ultralytics_mapping, 6),
     "Label Studio": ("label-studio", label_studio, 5),
+    "Label Studio's JSON": ("label-studio", label_studio_json, 5),
     "Roboflow": ("one-folder", roboflow, 7),
     "Kaggle's CamVid": ("folder", kaggle_camvid, 7),
     "mmsegmentation": ("folder", mmsegmentation, 6),
@@ -505,6 +560,6 @@ WITHOUT_VOID = frozenset(TREES) - {
 SCENES = frozenset({
     "CVAT segmentation mask", "CVAT segmentation mask with subsets", "CVAT CamVid", "CVAT COCO", "COCO 2017",
     "COCO of Roboflow", "labelme with splits", "labelme exported", "YOLO", "YOLO of Roboflow", "YOLO of Label Studio",
-    "Label Studio",
+    "Label Studio", "Label Studio's JSON",
 })  # fmt: skip
 """Trees of which each mask is `scene`, but for the order of the classes."""

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from atonce.data.augmentation import augment
+from atonce.data.augmentation import augment, largest_sides
 from atonce.data.batches import Batch, Size
+from atonce.data.input_size import InputSize
 from atonce.recipes.schema import AugmentConfig
 
 FILL = torch.full((3,), 127.5)
@@ -274,3 +275,26 @@ def test_a_balanced_crop_follows_from_seed_and_position_alone() -> None:
         one, mask = augment(whole.part(index, index + 1), config, crop=(24, 24), seed=3, fill=FILL, device=CPU)
         assert torch.equal(mask[0], labels[index])
         torch.testing.assert_close(one[0], images[index], rtol=0, atol=1e-3)
+
+
+def test_the_largest_sides_are_those_of_the_most_zoom_and_the_steepest_rotation() -> None:
+    sizes = [(160, 120), (100, 140)]
+    assert largest_sides(sizes, InputSize(), OFF) == (140, 160)
+    assert largest_sides(sizes, InputSize(0.5), AugmentConfig(scale=(0.6, 1.5))) == (105, 120)
+    assert largest_sides([(30, 40)], InputSize(), AugmentConfig(rotate=90)) == (50, 50), "the diagonal"
+    assert largest_sides([(160, 120)], InputSize(), AugmentConfig(quarter_turns=0.1)) == (160, 160)
+    height, width = largest_sides([(200, 100)], InputSize(), AugmentConfig(rotate=10))
+    assert (height, width) == (134, 215)
+
+
+def test_a_picture_fits_into_crops_of_the_largest_sides() -> None:
+    """No pixel of a white picture is cut off, whatever is drawn."""
+    white = batch_of(
+        torch.full((8, 3, 20, 30), 255, dtype=torch.uint8), torch.ones(8, 20, 30, dtype=torch.uint8), tuple(range(8))
+    )
+    config = AugmentConfig(scale=(1.0, 1.3), flip=0.5)
+    _, labels = augment(
+        white, config, crop=largest_sides([(30, 20)], InputSize(), config), seed=1, fill=FILL, device=CPU
+    )
+    areas = (labels == 1).flatten(1).sum(1)
+    assert (areas >= 0.95 * 600).all()

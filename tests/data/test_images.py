@@ -171,7 +171,7 @@ def test_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("1", (3000, 1000)).save(tmp_path / "x.png")
     for limit in (2_000_000, 1_000_000):  # Pillow warns up to twice its limit, then raises
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        monkeypatch.setattr(images, "_MAX_PIXELS", limit)
+        monkeypatch.setattr(images, "MAX_PIXELS", limit)
         with pytest.raises(FileError, match=r"is too large.*at most .* megapixels"):
             open_image(tmp_path / "x.png")
 

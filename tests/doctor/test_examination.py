@@ -241,9 +241,13 @@ def test_no_such_folder_is_an_error_of_the_user(tmp_path: Path) -> None:
 def test_options_are_named_in_the_language_of_the_reader(tmp_path: Path) -> None:
     trees.folder_rgb(tmp_path, classes=None)
     finding = _finding(examine(tmp_path), "classes")
-    assert finding.remedy.endswith("; `atonce.doctor.write_classes_file()` of `atonce doctor` writes it")
-    assert finding.for_command_line()[1].endswith("; --fix-classes of `atonce doctor` writes it")
-    assert finding.to_json(tmp_path)["remedy"].endswith("; --fix-classes of `atonce doctor` writes it")
+    assert finding.remedy.endswith(
+        "; atonce doctor DATA atonce.doctor.write_classes_file(..., 'DATA/classes.yaml') writes it"
+    )
+    assert finding.for_command_line()[1].endswith("; atonce doctor DATA --fix-classes DATA/classes.yaml writes it")
+    assert finding.to_json(tmp_path)["remedy"].endswith(
+        "; atonce doctor DATA --fix-classes DATA/classes.yaml writes it"
+    )
     (tmp_path / "images").rename(tmp_path / "pictures")
     finding = _finding(examine(tmp_path, "camvid"), "layout")
     assert "format='camvid'" in finding.found and "--format camvid" in finding.for_command_line()[0]

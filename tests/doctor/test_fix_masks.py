@@ -217,3 +217,18 @@ class TestClassesFiles:
             trees.save(tmp_path / "masks" / f"{i}.png", trees.colours(mask, colours))
         assert not write_classes_file(tmp_path, tmp_path / "classes.yaml").wrong
         assert open_dataset(tmp_path).labels.num_classes == 60
+
+
+def test_masks_with_soft_borders_are_one_error_of_a_few_lines(tmp_path: Path) -> None:
+    """Mixtures are not listed one by one, and that no mask can be read then is no error of its own."""
+    root = painted_folder(tmp_path, pictures=20)
+    (root / "classes.yaml").write_text(NAMED)
+    errors = [finding for finding in examine(root).findings if finding.severity == "error"]
+    assert [finding.kind for finding in errors] == ["values"]
+    assert all(file.about.count("pixel") == 2 and " more; expected" in file.about for file in errors[0].files)
+    with pytest.raises(DataError) as caught:
+        train_on(root)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 8 and lines[-2] == "  ... and 15 more of this kind (values)"
+    assert max(map(len, lines[:-1])) < 160
+    assert "`borders: nearest` in classes.yaml" in lines[-1]

@@ -99,6 +99,32 @@ def test_categories_are_scored_by_themselves_and_pooled(data, labels, from_above
     json.dumps(found, allow_nan=False)
 
 
+@pytest.mark.parametrize("from_above", [False, True])
+def test_what_is_drawn_as_road_is_scored_too_in_the_picture(data, from_above):
+    """Recall and false positive rate where road is more likely than not: what a class exercise grades."""
+    evaluation, _ = measured(data, from_above)
+    found, segment = evaluation.to_json()["road"]["as_drawn"], RoadSegmenter(Colours(KITTI_ROAD))
+    counts = np.zeros((2, 2), np.int64)
+    for name in NAMES:
+        truth = np.asarray(Image.open(data / f"training/gt_image_2/{name.replace('_', '_road_')}.png"))
+        drawn = segment(np.asarray(Image.open(data / f"training/image_2/{name}.png"))).labels == 1
+        valid, road = truth[..., 0] > 0, truth[..., 2] > 0
+        for i, side in enumerate((valid & ~road, valid & road)):
+            counts[i] += np.count_nonzero(drawn[side]), np.count_nonzero(side)
+    assert 0 < counts[0, 0] < counts[0, 1] and 0 < counts[1, 0] < counts[1, 1]
+    assert found == pytest.approx({"recall": counts[1, 0] / counts[1, 1], "fpr": counts[0, 0] / counts[0, 1]})
+
+
+def test_without_a_pixel_of_road_its_recall_is_not_defined(tmp_path):
+    data = data_road(tmp_path / "data_road", "training", NAMES[:2], ("road",))
+    for path in (data / "training/gt_image_2").iterdir():
+        pixels = np.asarray(Image.open(path)).copy()
+        pixels[..., 2] = 0
+        Image.fromarray(pixels).save(path)
+    found = measured(data)[0].to_json()["road"]["as_drawn"]
+    assert found["recall"] is None and 0 <= found["fpr"] <= 1
+
+
 def test_the_order_of_pictures_never_matters(data):
     first, _ = measured(data)
     items = everything(open_dataset(data))

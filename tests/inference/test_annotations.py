@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import zipfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,8 +15,10 @@ from PIL import Image
 
 import atonce as package
 from atonce.data import open_dataset
-from atonce.data.formats import recognise
+from atonce.data.formats.voc import voc_colour
 from atonce.errors import UserError
+from atonce.extras import how_to_install
+from atonce.inference.cvat_masks import draw_masks, require_names, write_archive
 from atonce.inference.result import Result
 from atonce.labels import LabelSpec
 from atonce.polygons import Polygon, fill_polygons
@@ -69,7 +73,7 @@ def test_compressed_masks_without_pycocotools_name_the_extra(monkeypatch: pytest
 
     for name in ("pycocotools", "pycocotools.mask"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=r"needs the package pycocotools.*pip install 'atonce\[coco\]'"):
+    with pytest.raises(UserError, match=f"needs the package pycocotools.*{re.escape(how_to_install('coco'))}"):
         result_of(scene()).to_coco()
     assert result_of(scene()).to_coco(compressed=False)["annotations"]
 
@@ -100,13 +104,14 @@ def labels_in(out: Path, name: str) -> np.ndarray:
 @DECODING
 def test_predict_writes_all_kinds(atonce: Command, tiny_model: Path, pics: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    kinds = [word for kind in ("coco", "labelme", "json", "csv") for word in ("--write", kind)]
+    kinds = [word for kind in ("coco", "cvat", "labelme", "json", "csv") for word in ("--write", kind)]
     done = atonce("predict", tiny_model, pics, "--out", out, *kinds, "--simplify", 0)
     assert done.code == 0, done.err
     names = package.load(tiny_model).classes
     coco = json.loads((out / "coco.json").read_text("utf-8"))
     assert [image["file_name"] for image in coco["images"]] == ["a.png", "c.png", "sub/b.jpg"]
     assert [entry["name"] for entry in coco["categories"]] == list(names)
+    masks = unpacked(out / "cvat.zip", tmp_path / "task")
     with (out / "areas.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * 11
@@ -114,6 +119,7 @@ def test_predict_writes_all_kinds(atonce: Command, tiny_model: Path, pics: Path,
         name = image["file_name"]
         labels = labels_in(out, name)
         np.testing.assert_array_equal(labels_of_coco(coco, image["id"], (20, 30)), labels)
+        np.testing.assert_array_equal(labels_of_cvat(masks, name.rpartition(".")[0], names), labels)
         labelme = json.loads((out / "labelme" / name).with_suffix(".json").read_text("utf-8"))
         np.testing.assert_array_equal(labels_of_labelme(labelme, names), labels)
         picture = (out / "labelme" / name).parent / labelme["imagePath"]
@@ -131,23 +137,26 @@ def test_predict_writes_all_kinds(atonce: Command, tiny_model: Path, pics: Path,
 def test_annotations_are_complete_whatever_was_done_before(
     tiny_model: Path, pics: Path, tmp_path: Path, style: Any
 ) -> None:
-    kinds: Any = ("coco", "labelme", "json", "csv")
+    kinds: Any = ("coco", "cvat", "labelme", "json", "csv")
     package.predict(tiny_model, pics, out=tmp_path / "at once", write=kinds, labels=style)
     late = tmp_path / "late"
     assert package.predict(tiny_model, pics / "a.png", out=late, write="json", labels=style).done == 1
     assert package.predict(tiny_model, pics, out=late, write="json", labels=style).skipped == 1
     assert package.predict(tiny_model, pics, out=late, write=kinds, labels=style).skipped == 3
     for path in (tmp_path / "at once").rglob("*.*"):
-        if path.suffix in (".json", ".csv"):
-            assert (late / path.relative_to(tmp_path / "at once")).read_text() == path.read_text()
+        if path.suffix in (".json", ".csv", ".zip"):
+            assert (late / path.relative_to(tmp_path / "at once")).read_bytes() == path.read_bytes()
 
 
 def test_later_pictures_are_added_to_the_files_of_all(tiny_model: Path, pics: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     other = trees.save(tmp_path / "d.png", trees.picture(9, (30, 20)))
-    package.predict(tiny_model, pics, out=out, write=("coco", "csv"))
-    package.predict(tiny_model, other, out=out, write=("coco", "csv"))
-    package.predict(tiny_model, other, out=out, write=("coco", "csv"))
+    package.predict(tiny_model, pics, out=out, write=("coco", "csv", "cvat"))
+    package.predict(tiny_model, other, out=out, write=("coco", "csv", "cvat"))
+    package.predict(tiny_model, other, out=out, write=("coco", "csv", "cvat"))
+    with zipfile.ZipFile(out / "cvat.zip") as archive:
+        assert archive.read("ImageSets/Segmentation/default.txt").decode().split() == ["a", "c", "sub/b", "d"]
+        assert len(archive.namelist()) == 2 + 2 * 4
     coco = json.loads((out / "coco.json").read_text())
     assert [image["file_name"] for image in coco["images"]] == ["a.png", "c.png", "sub/b.jpg", "d.png"]
     for entries in (coco["images"], coco["annotations"]):
@@ -181,7 +190,13 @@ def test_what_a_person_has_corrected_is_not_overwritten(tiny_model: Path, pics: 
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [("coco", "coco.json"), ("csv", "areas.csv"), ("json", "json/a.json"), ("labelme", "labelme/a.json")],
+    [
+        ("coco", "coco.json"),
+        ("cvat", "cvat.zip"),
+        ("csv", "areas.csv"),
+        ("json", "json/a.json"),
+        ("labelme", "labelme/a.json"),
+    ],
 )
 @pytest.mark.parametrize("text", ["mine", '{"images": []}', "picture,mine\na,1\n"])
 def test_other_peoples_files_are_not_overwritten(
@@ -209,12 +224,103 @@ def test_annotations_are_of_the_classes_and_areas_that_are_asked_for(
 
 
 def test_an_unknown_kind_is_told(atonce: Command, tiny_model: Path, pics: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"write='coko'; expected one of coco, labelme, json, csv; did you mean 'coco'"):
+    with pytest.raises(
+        UserError, match=r"write='coko'; expected one of coco, cvat, labelme, json, csv; did you mean 'coco'"
+    ):
         package.predict(tiny_model, pics, out=tmp_path / "out", write=cast("Any", "coko"))
     assert "coko" in atonce("predict", tiny_model, pics, "--write", "coko").mistake
 
 
-@pytest.mark.parametrize("kind", ["coco", "labelme"])
+def unpacked(path: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def labels_of_cvat(root: Path, name: str, classes: tuple[str, ...]) -> np.ndarray:
+    """Ids by the colours of labelmap.txt; those of a class called background, whatever its place, are 255 if none."""
+    lines = [line.split(":")[:2] for line in (root / "labelmap.txt").read_text("utf-8").splitlines()[1:]]
+    with Image.open(root / "SegmentationClass" / f"{name}.png") as picture:
+        assert picture.mode == "RGB"
+        pixels = np.asarray(picture)
+    labels = np.full(pixels.shape[:2], 99, np.uint8)
+    for label, colour in lines:
+        where = (pixels == [int(part) for part in colour.split(",")]).all(2)
+        labels[where] = classes.index(label) if label in classes else 255
+    return labels
+
+
+def test_cvat_masks_are_the_labels_and_each_area_is_an_object(tmp_path: Path) -> None:
+    masks = draw_masks(result_of(scene()))
+    root = tmp_path / "task"
+    write_archive(tmp_path / "a.zip", SPEC, {"sub dir/a.b.png": masks})
+    unpacked(tmp_path / "a.zip", root)
+    assert (root / "ImageSets/Segmentation/default.txt").read_text() == "sub dir/a.b\n"
+    assert (root / "labelmap.txt").read_text().splitlines()[:2] == [
+        "# label:color_rgb:parts:actions",
+        "background:0,0,0::",
+    ]
+    np.testing.assert_array_equal(labels_of_cvat(root, "sub dir/a.b", SPEC.names), scene())
+    with Image.open(root / "SegmentationObject/sub dir/a.b.png") as picture:
+        objects = np.asarray(picture).astype(int) @ [1, 256, 65536]
+    regions = result_of(scene()).polygons()
+    assert len(np.unique(objects)) == 1 + len(regions)
+    for region in regions:
+        assert len(np.unique(objects[region.mask(60, 80)])) == 1
+    assert (objects == 0).sum() == (scene() == 0).sum()
+
+
+def test_more_areas_than_cvat_has_objects_are_all_of_their_class(tmp_path: Path) -> None:
+    labels = np.zeros((60, 80), np.uint8)
+    labels[::2, ::2] = 1 + np.arange(30 * 40).reshape(30, 40) % 2
+    labels[40:, 40:] = 2
+    write_archive(tmp_path / "a.zip", SPEC, {"a.png": draw_masks(result_of(labels))})
+    root = unpacked(tmp_path / "a.zip", tmp_path / "task")
+    np.testing.assert_array_equal(labels_of_cvat(root, "a", SPEC.names), labels)
+    with Image.open(root / "SegmentationObject/a.png") as picture:
+        objects = np.asarray(picture).astype(int) @ [1, 256, 65536]
+    known = {sum(c << 8 * i for i, c in enumerate(voc_colour(number))) for number in range(1, 255)}
+    assert set(np.unique(objects)) <= known | {0} and ((objects == 0) == (labels == 0)).all()
+    for number in np.unique(objects[objects > 0]):
+        assert len(np.unique(labels[objects == number])) == 1, "an object is of one class"
+
+
+@pytest.mark.parametrize(
+    "palette", [((9, 9, 9), (9, 9, 9), (1, 2, 3)), ((5, 5, 5), (0, 0, 0), (1, 2, 3)), ((7, 7, 7), (1, 1, 1), (2, 2, 2))]
+)
+def test_colours_that_are_alike_or_black_are_told_apart_for_cvat(tmp_path: Path, palette: Any) -> None:
+    spec = LabelSpec(SPEC.names, palette)
+    result = Result(np.zeros((60, 80, 3), np.uint8), spec, labels=scene())
+    write_archive(tmp_path / "a.zip", spec, {"a.png": draw_masks(result)})
+    root = unpacked(tmp_path / "a.zip", tmp_path / "task")
+    np.testing.assert_array_equal(labels_of_cvat(root, "a", SPEC.names), scene())
+
+
+def test_names_that_cvats_masks_cannot_hold_are_refused_before_anything_is_done(
+    tiny_model: Path, pics: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"a class called 'a:b'; expected a name that labelmap\.txt.*write='coco'"):
+        require_names(LabelSpec.from_names(["a:b", "c"]), [])
+    trees.save(pics / "a.jpg", trees.picture(0, (30, 20)))
+    with pytest.raises(UserError, match=r"a\.jpg and a\.png have one name in CVAT's masks"):
+        package.predict(tiny_model, pics, out=tmp_path / "out", write="cvat")
+    assert not (tmp_path / "out" / "labels").exists()
+
+
+def test_an_archive_of_other_classes_or_a_damaged_one_is_not_overwritten(
+    tiny_model: Path, pics: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    package.predict(tiny_model, pics, out=out, write="cvat")
+    whole = (out / "cvat.zip").read_bytes()
+    (out / "cvat.zip").write_bytes(whole.replace(b"Sky:", b"Sea:"))
+    with pytest.raises(UserError, match=r"cvat\.zip is of other classes, or damaged.*move it away"):
+        package.predict(tiny_model, pics, out=out, write="cvat")
+    package.predict(tiny_model, pics, out=out, write="cvat", overwrite=True)
+    assert (out / "cvat.zip").read_bytes() == whole
+
+
+@pytest.mark.parametrize("kind", ["coco", "labelme", "cvat"])
 def test_the_circle_from_a_model_to_a_tool_and_back_to_training(
     tiny_model: Path, pics: Path, tmp_path: Path, kind: Any
 ) -> None:
@@ -233,6 +339,19 @@ def test_the_circle_from_a_model_to_a_tool_and_back_to_training(
             about["imagePath"] = Path(about["imagePath"]).name
             about["shapes"].append(square(about["shapes"][0], "Car"))
             target.write_text(json.dumps(about))
+    elif kind == "cvat":
+        # What the tool exports again, with pictures.
+        for picture in sorted(data.rglob("*.*")):
+            target = tmp_path / "task" / "JPEGImages" / picture.relative_to(data)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            picture.rename(target)
+        data = unpacked(out / "cvat.zip", tmp_path / "task")
+        colour = package.load(tiny_model).labels.palette[names.index("Car")]
+        for path in (data / "SegmentationClass").rglob("*.png"):
+            with Image.open(path) as mask:
+                pixels = np.array(mask)
+            pixels[3:9, 2:12] = colour
+            Image.fromarray(pixels).save(path)
     else:
         about = json.loads((out / "coco.json").read_text())
         for image in about["images"]:
@@ -249,14 +368,13 @@ def test_the_circle_from_a_model_to_a_tool_and_back_to_training(
                 }
             )
         (data / "annotations.json").write_text(json.dumps(about))
-    if recognise(data) is None:
-        pytest.skip(f"there is no reader of {kind}")
     dataset = open_dataset(data)
+    assert dataset.format == {"cvat": "voc-layout"}.get(kind, kind)
     items = [item for items in dataset.splits.values() for item in items]
     assert len(items) == 3
     for item in items:
         sample = dataset.load(item)
-        name = item.image.relative_to(data).as_posix()
+        name = item.image.relative_to(data / "JPEGImages" if kind == "cvat" else data).as_posix()
         expected = labels_in(out, name).copy()
         expected[3:9, 2:12] = names.index("Car")
         known = [dataset.labels.names[i] if i < 255 else None for i in range(dataset.labels.num_classes)]

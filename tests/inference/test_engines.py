@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
 import pytest
 
 from atonce.errors import UserError
+from atonce.extras import how_to_install
 from atonce.inference import NetworkPredictor, engines
 from tests.networks import small_model_file
 from tests.pictures import blocks
@@ -70,5 +72,5 @@ def test_a_missing_package_is_named_with_its_remedy(package: str, monkeypatch: p
     if package != "onnx":
         pytest.importorskip("onnx", reason="the extra `export` is not installed")
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=rf"needs the package {package}.*pip install 'atonce\[export\]'"):
+    with pytest.raises(UserError, match=f"needs the package {package}.*{re.escape(how_to_install('export'))}"):
         NetworkPredictor(small_model_file(), device="cpu", engine="openvino")

@@ -1,12 +1,14 @@
-"""supervision, FiftyOne and labelme read our results: the lines of docs/results.md, run where these are installed.
+"""supervision, FiftyOne, labelme and datumaro, which is what CVAT imports and exports with, read our results: the lines
+of docs/results.md, run where these are installed.
 
-None of them is a dependency of the tests: `pip install supervision fiftyone labelme` beside them.
+None of them is a dependency of the tests: `pip install supervision fiftyone labelme datumaro` beside them.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from atonce.inference.cvat_masks import draw_masks, write_archive
 from tests.inference.test_result import SPEC, result_of, scene
 
 PAGE = Path(__file__).parents[2] / "docs" / "results.md"
@@ -84,3 +87,20 @@ def test_labelme_reads_our_files_and_keeps_our_mark(tmp_path: Path) -> None:
     read = files.read_label_file(str(path))
     assert sorted(shape["label"] for shape in read.shapes) == ["car", "car", "road", "road"]
     assert (read.image_path, read.other_data) == ("street.png", {"atonce": {"shapes": "digest"}})
+
+
+def test_datumaro_reads_our_cvat_masks_as_objects_of_their_classes(tmp_path: Path) -> None:
+    datumaro = pytest.importorskip("datumaro")
+    write_archive(tmp_path / "cvat.zip", SPEC, {"cam front/a.0001.png": draw_masks(result_of(scene()))})
+    with zipfile.ZipFile(tmp_path / "cvat.zip") as archive:
+        archive.extractall(tmp_path / "task")
+    dataset = datumaro.Dataset.import_from(str(tmp_path / "task"), "voc_instance_segmentation")
+    (item,) = dataset
+    assert item.id == "cam front/a.0001"
+    names = [label.name for label in dataset.categories()[datumaro.AnnotationType.label].items]
+    labels = np.zeros_like(scene())
+    for one in item.annotations:
+        assert names[one.label] != "background"
+        labels[one.image.astype(bool)] = SPEC.names.index(names[one.label])
+    np.testing.assert_array_equal(labels, scene())
+    assert len(item.annotations) == len(result_of(scene()).polygons())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-import atonce
+import atonce as package
 from atonce.data.input_size import InputSize
 from atonce.errors import UserError
 from atonce.inference import load
@@ -42,7 +45,7 @@ def save_kitti(
 
 NOTE = (
     "620x188 pixels, much smaller than the pictures that the model was trained on (1242x375): if the same scene is "
-    "shown, a scale of 1 lets the network see it as in training"
+    "shown, the option `scale` at 1 lets the network see it as in training"
 )
 
 
@@ -78,6 +81,45 @@ def test_zoom_in_training_and_a_longest_side_count(tmp_path: Path) -> None:
     assert limited.size_note((3750, 12420)) is None, "scaled down to the same"
 
 
+def test_the_shape_that_the_network_sees_can_be_named(tmp_path: Path, atonce: Command) -> None:
+    path = save_kitti(tmp_path / "model.safetensors")
+    picture = np.random.default_rng(0).integers(0, 256, (188, 620, 3), dtype=np.uint8)
+    predictor = load(path, size=(160, 576))
+    assert predictor.model_file.input_size == InputSize(size=(160, 576))
+    assert predictor(picture).labels.shape == (188, 620)
+    trees.save(tmp_path / "a.png", picture)
+    done = atonce("predict", path, tmp_path / "a.png", "--out", tmp_path / "out", "--size", "576x160")
+    assert done.code == 0, done.err
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out/labels/a.png")), predictor(picture).labels)
+    told = atonce("predict", path, tmp_path / "a.png", "--out", tmp_path / "out", "--size", "576").mistake
+    assert "was made by another model or with other options" in told
+    for wrong in ("576*160", "0", "-3", "576x", "1x2x3", "wide"):
+        told = atonce("predict", path, tmp_path / "a.png", "--size", wrong).mistake
+        assert wrong in told and "expected pixels: the longer side, such as 640, or width and height, 640x192" in told
+
+
+def test_a_network_that_was_trained_at_an_exact_size_sees_all_pictures_so(tmp_path: Path) -> None:
+    path = save_kitti(tmp_path / "model.safetensors", scale=1.0)
+    known = load_model_file(path)
+    recipe = {**known.recipe, "data": {**known.recipe["data"], "size": [160, 576]}}
+    replace(known, input_size=InputSize(size=(160, 576)), recipe=recipe).save(path)
+    assert load(path).size_note((375, 1242)) is None and load(path).size_note((188, 620)) is None
+    assert load(path, size=(80, 288)).size_note((375, 1242)) is not None
+
+
+@pytest.mark.parametrize("metric", ["classes", "road"])
+def test_evaluate_tells_it_too(atonce: Command, tmp_path: Path, metric: str) -> None:
+    path = save_kitti(tmp_path / "model.safetensors")
+    data = trees.kitti_road(tmp_path / "data")
+    words = ("evaluate", path, data, "--quick", "--split", "all", "--metric", metric)
+    told = " ".join(atonce(*words).err.split())
+    assert re.search(
+        r"\d+ pictures of 36x24 pixels, much smaller than the pictures that the model was trained on", told
+    )
+    with pytest.warns(UserWarning, match="much smaller than the pictures"):
+        package.evaluate(path, data, quick=True, split="all", progress=False)
+
+
 def test_models_that_do_not_say_what_they_were_trained_on_say_nothing(tiny_model: Path, tmp_path: Path) -> None:
     predictor = load(tiny_model)
     assert predictor.model_file.training_data["picture_sizes"]["median"] == [64, 48]
@@ -93,7 +135,8 @@ def test_models_that_do_not_say_what_they_were_trained_on_say_nothing(tiny_model
         ({"scale": 0.0}, r"scale='0\.0'; expected a factor above 0"),
         ({"scale": math.nan}, "expected a factor above 0"),
         ({"scale": 1000.0}, "up to 16"),
-        ({"size": 0}, r"size='0'; expected the longer side in pixels"),
+        ({"size": 0}, r"size='0'; expected pixels: the longer side"),
+        ({"size": (0, 5)}, r"size='5x0'; expected pixels: the longer side"),
     ],
 )
 def test_impossible_scales_and_sizes_are_refused(tmp_path: Path, options: dict, message: str) -> None:
@@ -104,7 +147,7 @@ def test_impossible_scales_and_sizes_are_refused(tmp_path: Path, options: dict, 
 def test_what_has_its_size_built_in_says_so(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="the extra `export` is not installed")
     path = save_kitti(tmp_path / "model.safetensors")
-    atonce.export(path, to="onnx")
+    package.export(path, to="onnx")
     with pytest.raises(UserError, match=r"`scale` or `size` for .*model\.onnx; expected a model file"):
         load(tmp_path / "model.onnx", scale=1)
     with pytest.raises(UserError, match="for a model that is loaded already"):

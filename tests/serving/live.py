@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from atonce.inference import Predictor
+from atonce.serving.access_log import AccessLog
 from atonce.serving.http_app import create_app
 from atonce.serving.limits import Limits
 from atonce.serving.server import Server, create_server, listen
@@ -95,10 +96,13 @@ def form(*fields: tuple[str, bytes], filename: str = "../../etc/passwd.png") -> 
 
 
 @contextmanager
-def serving(model: Path, limits: Limits | None = None, engine: str | None = None) -> Iterator[Live]:
+def serving(
+    model: Path, limits: Limits | None = None, engine: str | None = None, access_log: AccessLog = "text", **options: Any
+) -> Iterator[Live]:
     service = Service.from_file(model, device="cpu", engine=engine, limits=limits)
     with listen("127.0.0.1", 0) as listener:
-        server = create_server(create_app(service, ["served.example"]), service.stop)
+        application = create_app(service, ["served.example"], **options)
+        server = create_server(application, service.stop, access_log=access_log)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

@@ -225,7 +225,7 @@ def test_other_bodies(live: Live, headers: dict[str, str], status: int, text: st
         ("opacity=2", "opacity: "),
         ("opacity=nan", "opacity: "),
         ("labels=maybe", "labels: "),
-        ("fromat=labels", "the parameter 'fromat'; expected one of format, opacity, labels, layer"),
+        ("fromat=labels", "the parameter 'fromat'; expected one of format, opacity, simplify, labels, layer"),
     ],
 )
 def test_wrong_parameters(live: Live, query: str, text: str) -> None:

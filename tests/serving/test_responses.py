@@ -16,7 +16,7 @@ import atonce
 from atonce.inference import Predictor, Result
 from atonce.labels import CAMVID, LabelSpec
 from atonce.serving.request_errors import RequestError
-from atonce.serving.responses import ResponseOptions, encode_result, negotiate_format
+from atonce.serving.responses import ResponseFormat, ResponseOptions, encode_result, negotiate_format
 from tests.networks import small_model_file
 from tests.pictures import encoded, noise
 from tests.serving.live import Live, Reply, serving
@@ -89,6 +89,28 @@ def test_the_layer_over_the_picture_is_the_overlay(live: Live) -> None:
         shown = np.rint(above[..., :3] * alpha + image * (1 - alpha))
         np.testing.assert_array_equal(shown, np.asarray(result.overlay(opacity)))
     assert "layer_png" in live.send(encoded(noise(8, 8)), "layer=true").json
+
+
+def test_polygons_are_those_of_the_result(live: Live, segment: Predictor) -> None:
+    result = segment(noise(48, 64))
+    for query, simplify in (("", 1.0), ("&simplify=0", 0.0), ("&simplify=2.5", 2.5)):
+        reply = live.send(encoded(noise(48, 64)), f"format=polygons{query}")
+        assert reply.headers["content-type"] == "application/json"
+        expected = json.loads(json.dumps(result.to_dict(simplify=simplify)))
+        assert {key: reply.json[key] for key in ("width", "height", "polygons")} == {
+            key: expected[key] for key in ("width", "height", "polygons")
+        }
+        assert reply.json["classes"] == expected["classes"] and "total" in reply.json["milliseconds"]
+    assert live.send(encoded(noise(8, 8)), "format=polygons&simplify=-1").status == 422
+    assert live.send(encoded(noise(8, 8)), "format=polygons&simplify=nan").status == 422
+
+
+def test_outlines_that_would_fill_the_memory_are_refused() -> None:
+    """A board of single pixels: millions of areas, of which each would become a list of points."""
+    labels = (np.indices((1200, 1200)).sum(0) % 2).astype(np.uint8)
+    result = Result(np.zeros((1200, 1200, 3), np.uint8), LabelSpec.from_names(["a", "b"]), labels=labels)
+    with pytest.raises(RequestError, match=r"2877600 pixels long; expected at most 300000; scale the picture down"):
+        encode_result(result, ResponseOptions(ResponseFormat.POLYGONS), {})
 
 
 def test_probabilities(live: Live, segment: Predictor) -> None:
@@ -168,7 +190,9 @@ def test_numbers_that_json_does_not_know(tmp_path: Path) -> None:
 def test_health_and_the_description_of_the_interface(live: Live) -> None:
     assert live.ask("GET", "/healthz").json == {"status": "ok", "at_work": 0, "waiting": 0, "queue": 16}
     described = live.ask("GET", "/openapi.json").json
-    assert set(described["paths"]) == {"/", "/healthz", "/model", "/predict"}
+    assert set(described["paths"]) == {
+        "/", "/healthz", "/livez", "/metrics", "/model", "/predict", "/readyz",
+    }  # fmt: skip
     assert set(described["paths"]["/predict"]["post"]["requestBody"]["content"]) == {"multipart/form-data", "image/*"}
 
 

@@ -86,6 +86,8 @@ def test_devices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert device_environment("cuda:1")["CUDA_VISIBLE_DEVICES"] == "7"
     assert device_environment("cpu")["ACCELERATE_USE_CPU"] == "true"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,7"
+    monkeypatch.setenv("ATONCE_THREADS", "9")
+    assert device_environment("cuda:1", 2)["ATONCE_THREADS"] == "4"
     run = plan_runs(load_study("freeze"), tiny_recipe(), 1, tmp_path)[0]
     assert parse_request(format_request(run, tmp_path, "abc")) == (run, tmp_path, "abc")
     with pytest.raises(UserError, match="cannot be read"):

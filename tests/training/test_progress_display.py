@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.progress import ProgressColumn
 
 from atonce import progress as progress_module
 from atonce.progress import clock_text, progress_bar, progress_bars
@@ -61,6 +63,7 @@ def record(step: int, loss: float) -> StepRecord:
         pictures_per_second=3.2,
         waited=0.0,
         seconds=1.0,
+        threads=1,
     )
 
 
@@ -98,6 +101,34 @@ def test_without_minutes_it_is_that_of_the_steps(terminal: Terminal, width: int)
     assert bar_of(lines[-1]) == 1.0
 
 
+def forget_what_is_shown(display: ProgressDisplay) -> None:
+    """What a column shows is kept for half a second, which a test does not wait for."""
+    for column in display.bars._progress.columns:
+        assert isinstance(column, ProgressColumn)
+        column._renderable_cache.clear()
+
+
+def test_the_clock_goes_on_between_steps_and_before_the_first(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step of a minute is no reason to look dead for a minute."""
+    now = 0.0
+    monkeypatch.setattr("atonce.training.progress_display.time.monotonic", lambda: now)
+    with progress_display.progress_display() as display:
+        run = a_run(tiny_recipe("train.steps=8000", "train.max_minutes=4"))
+        display.on_train_start(run)
+        now = 20.0
+        forget_what_is_shown(display)
+        display.bars._progress.refresh()
+        assert "0 steps  3:40 left of 4:00" in "\n".join(terminal())
+        run.progress.step, run.progress.seconds = 1, 50.0
+        display.on_step(run, losses(1.0))
+        now = 45.0
+        forget_what_is_shown(display)
+        display.bars._progress.refresh()
+        assert "1 step  2:45 left of 4:00" in "\n".join(terminal())
+
+
 def test_where_steps_end_before_the_minutes_it_is_that_of_the_steps(terminal: Terminal) -> None:
     train(tiny_recipe("train.steps=27", "train.max_minutes=60"), 27, 9.0)
     assert "9/27 steps  2:42 left" in "\n".join(terminal())
@@ -109,6 +140,35 @@ def test_the_loss_is_the_one_that_is_logged(terminal: Terminal) -> None:
     assert "loss 20.0000" in text, "before the first line of the log, that of the step"
     assert "loss 0.0461" in text
     assert not re.search(r"1[1-9]/27 steps.*loss (?!0\.0461)", text)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "shown"),
+    [
+        (("loss.l2=1e-3",), "loss 0.5000  L2 0.032  train mIoU 0.512"),
+        (("loss.l2=1e-3", "loss.l2_added=false"), "loss 0.5000  L2 0.032 not added  train mIoU 0.512"),
+        (("loss.l2=0",), "loss 0.5000  train mIoU 0.512"),
+    ],
+)
+def test_the_l2_term_is_shown_beside_the_loss(
+    overrides: tuple[str, ...], shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(progress_module, "console", Console(file=stream, width=200))
+    monkeypatch.setattr("atonce.training.progress_display.console", progress_module.console)
+    with progress_display.progress_display() as display:
+        display.on_log(a_run(tiny_recipe(*overrides)), replace(record(10, 0.5), l2=0.032))
+    assert f"step 10: {shown}  3.2 pictures/s" in stream.getvalue()
+
+
+@pytest.mark.parametrize(("speed", "shown"), [(36.04, "36.0"), (0.047, "0.05")])
+def test_a_slow_training_has_a_speed(speed: float, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(progress_module, "console", Console(file=stream, width=200))
+    monkeypatch.setattr("atonce.training.progress_display.console", progress_module.console)
+    with progress_display.progress_display() as display:
+        display.on_log(a_run(tiny_recipe()), replace(record(10, 0.5), pictures_per_second=speed))
+    assert f"  {shown} pictures/s" in stream.getvalue()
 
 
 def bar_of(line: str) -> float:
@@ -129,6 +189,16 @@ def test_nothing_shows_a_total_that_nobody_knows(terminal: Terminal) -> None:
     text = "\n".join(terminal())
     assert "100" not in text and "/0" not in text
     assert "20 MB" in text and "20/500 MB" in text
+
+
+@pytest.mark.parametrize("width", [60], indirect=True)
+def test_notes_are_broken_between_words(terminal: Terminal) -> None:
+    with progress_bars() as bars:
+        ProgressDisplay(bars).on_note("word " * 20 + "a/path/that/is/longer/than/the/terminal/is/wide/" + "x" * 20)
+    lines = terminal()
+    assert lines[0] == ("word " * 12).rstrip()
+    assert lines[1] == ("  " + "word " * 8).rstrip()
+    assert lines[2].startswith("  a/path/that")
 
 
 @pytest.mark.parametrize("width", [80], indirect=True)

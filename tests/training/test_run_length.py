@@ -88,8 +88,16 @@ def alone(street_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_a_run_shorter_than_a_line_of_the_log_has_a_line_at_each_validation(street_data: Path, tmp_path: Path) -> None:
+    """Its curves of loss and learning rate are curves, not dots."""
+    run_training(tiny_recipe(*FOLLOWING, "train.steps=6", "train.log_every=10"), street_data, tmp_path / "run")
+    log, validated = log_of(tmp_path / "run"), [int(row["step"]) for row in metrics_of(tmp_path / "run")]
+    assert [row["step"] for row in log] == validated
+    assert len(log) == 5
+
+
 def test_the_log_ends_with_the_last_step(alone: Path) -> None:
-    assert [row["step"] for row in log_of(alone)] == [7, 14, 21, 27]
+    assert [row["step"] for row in log_of(alone)] == [6, 7, 11, 14, 17, 21, 22, 27]
     assert [row["step"] for row in metrics_of(alone)] == ["6", "11", "17", "22", "27"]
 
 
@@ -123,7 +131,7 @@ def test_a_run_that_was_stopped_and_goes_on_has_the_log_of_one_that_was_not(
 ) -> None:
     run, recipe = tmp_path / "run", tiny_recipe(*LONG)
     run_training(recipe, street_data, run, callback=StopAt())
-    assert [row["step"] for row in log_of(run)] == [7, 10]
+    assert [row["step"] for row in log_of(run)] == [6, 7, 10]
     run_training(recipe, street_data, run, resume=True)
     assert without_times(log_of(run)) == without_times(log_of(alone))
 
@@ -149,7 +157,7 @@ def test_a_state_of_before_goes_on_without_what_it_does_not_hold(
     assert "sessions" not in progress_of(run)
     (run / "run.json").write_text(json.dumps({"command": "atonce train old", "commit": None, "started": "then"}))
     run_training(recipe, street_data, run, resume=True)
-    assert [row["step"] for row in log_of(run)] == [7, 14, 21, 27]
+    assert [row["step"] for row in log_of(run)] == [6, 7, 11, 14, 17, 21, 22, 27]
     assert progress_of(run)["sessions"][0]["command"] == "atonce train old"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import atonce as package
 from atonce.errors import TrainingError, as_command_line
-from atonce.recipes import Recipe
+from atonce.recipes import Recipe, load_recipe
 from atonce.training import Callback, StepRecord, TrainedRun, TrainingRun
 from atonce.training.losses import Losses
 from atonce.training.recipe_choice import override_texts
@@ -283,3 +283,53 @@ def test_the_default_folder_is_that_of_the_command(
     monkeypatch.chdir(tmp_path)
     run = train(street_data)
     assert run.folder == Path("runs") / f"{street_data.name}-streets"
+
+
+def test_crops_are_no_larger_than_the_pictures_become(street_data: Path, tmp_path: Path) -> None:
+    """What lies beside a picture is void: it takes time, and teaches nothing."""
+    from atonce.training import run_training
+
+    notes, out = Notes(), tmp_path / "run"
+    recipe = tiny_recipe("data.crop=[320, 416]", "augment.scale=[0.6, 1.5]", "augment.rotate=0", "train.steps=2")
+    run = run_training(recipe, street_data, out, callback=notes)
+    assert run.recipe.data.crop == (72, 96)
+    assert "crops of 96x72 pixels, as large as the pictures become by zoom: data.crop is 416x320" in notes.notes
+    assert load_recipe(out / "recipe.yaml").data.crop == (320, 416), "the recipe is the one that was asked for"
+
+    resumed = run_training(load_recipe(out / "recipe.yaml"), street_data, out, resume=True)
+    assert resumed.recipe.data.crop == (72, 96)
+
+
+def test_a_state_of_before_goes_on_with_the_crops_that_it_had(street_data: Path, tmp_path: Path) -> None:
+    from atonce.training import run_training, set_up
+
+    recipe = tiny_recipe("data.crop=[64, 80]", "augment.scale=[1, 1]", "augment.rotate=0", "train.steps=2")
+    run = run_training(recipe, street_data, tmp_path / "run")
+    assert run.progress.crop == [48, 64]
+    run.progress.crop = []
+    run.save_state()
+    assert set_up(recipe, street_data, tmp_path / "run", resume=True).recipe.data.crop == (64, 80)
+
+
+def test_what_the_doctor_warns_of_by_the_counts_is_said_by_a_training_too(tmp_path: Path) -> None:
+    from atonce.doctor import examine
+    from atonce.training import set_up
+
+    notes, data = Notes(), streets(tmp_path / "data", train=1, val=1)
+    set_up(tiny_recipe(), data, tmp_path / "run", callback=notes)
+    counted = ("few-pictures", "empty-class", "absent-class", "void-share")
+    warned = [f for f in examine(data).findings if f.kind in counted and f.severity == "warning"]
+    assert "few-pictures" in [finding.kind for finding in warned]
+    assert {f"warning: {finding.found}; {finding.remedy}" for finding in warned} <= set(notes.notes)
+
+
+@pytest.mark.parametrize(("steps", "told"), [(1, True), (2, True), (3, False)])
+def test_a_run_of_less_than_an_epoch_says_so(street_data: Path, tmp_path: Path, steps: int, *, told: bool) -> None:
+    notes = Notes()
+    package.train(
+        street_data, recipe=tiny_recipe(f"train.steps={steps}"), out=tmp_path / "run", progress=False, callbacks=[notes]
+    )
+    said = [note for note in notes.notes if "less than an epoch" in note]
+    assert len(said) == told
+    if told:
+        assert f"of 2 pictures: {2 * steps} of the 6 training pictures were seen" in said[0]

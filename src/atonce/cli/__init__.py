@@ -12,9 +12,11 @@ import typer
 
 from atonce.cli.app import CommandStopped, app
 from atonce.cli.endings import out_of_memory_line, stopped_line, unreachable_line
-from atonce.cli.terminal import make_streams_printable
+from atonce.cli.terminal import columns_of, make_streams_printable
 from atonce.errors import UserError
 from atonce.signals import exit_code_of, raise_at_termination
+from atonce.text import wrapped
+from atonce.threads import fixed_threads
 
 __all__ = ["app", "main"]
 
@@ -27,6 +29,7 @@ def main() -> None:
     make_streams_printable()
     try:
         raise_at_termination()
+        fixed_threads()
         # Commands register themselves; each imports its heavy packages only when it runs.
         from atonce.cli import (  # noqa: F401
             ablate,
@@ -35,6 +38,7 @@ def main() -> None:
             doctor,
             evaluate,
             export,
+            info,
             predict,
             push,
             recipes,
@@ -46,7 +50,8 @@ def main() -> None:
 
         sys.exit(app(prog_name="atonce", standalone_mode=False))
     except UserError as error:
-        sys.stderr.write(f"atonce: {error.for_command_line()}\n")
+        if not error.is_told:
+            sys.stderr.write(f"{wrapped(f'atonce: {error.for_command_line()}', columns_of(sys.stderr))}\n")
         sys.exit(2)
     except _UsageError as error:
         sys.stderr.write(_usage(error))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Data, Device, Format
+from atonce.cli.completion import complete_study
+from atonce.cli.options import Data, Device, Format, Json, Quiet, RecipeName, out_option, set_option, weights_option
 from atonce.signals import exit_code_of
 
 if TYPE_CHECKING:
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
 @app.command()
 def ablate(
     data: Data,
-    study: Annotated[str, typer.Option(help="scaling, schedule, init, l2, freeze, stride, optimizer, or a YAML file.")],
-    recipe: Annotated[
-        str | None, typer.Option(help="A shipped recipe's name or a YAML file; by the data's format.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change the recipe of all variants: section.key=value.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Pretrained VGG-16: a file or a name; 'none' starts afresh.")
-    ] = None,
+    study: Annotated[
+        str,
+        typer.Option(
+            help="scaling, schedule, init, l2, freeze, stride, optimizer, or a YAML file.",
+            autocompletion=complete_study,
+        ),
+    ],
+    recipe: RecipeName = None,
+    set_: Annotated[list[str] | None, set_option("Change the recipe of all variants: section.key=value.")] = None,
+    weights: Annotated[str | None, weights_option("Pretrained VGG-16: a file or a name; 'none' starts afresh.")] = None,
     format: Format = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant; 3 or more for an interval.")] = 3,
-    out: Annotated[Path | None, typer.Option(help="Folder of the study; runs/<data>-<study> by default.")] = None,
+    out: Annotated[Path | None, out_option("Folder of the study; runs/<data>-<study> by default.")] = None,
     device: Device = None,
     devices: Annotated[
         str | None, typer.Option(help="In place of --device: runs side by side, one on each: cuda:0,cuda:1.")
@@ -40,6 +41,8 @@ def ablate(
     reuse: Annotated[
         list[Path] | None, typer.Option(help="Folder of a study whose runs of the same recipe and seed are reused.")
     ] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train variants of a recipe over seeds and compare them; a study that was stopped goes on where it was."""
     from atonce.training import choose_recipe
@@ -47,7 +50,7 @@ def ablate(
     options: dict[str, Any] = {"recipe": recipe, "overrides": set_ or (), "weights": weights, "format": format}
     # What is mistyped is said here, before the seconds that importing torch takes.
     choose_recipe(data, **options)
-    from atonce.cli.show import print_study
+    from atonce.cli.show import print_json, print_study
     from atonce.progress import console
     from atonce.provenance import command_line
     from atonce.studies import ablate as run_ablation
@@ -68,7 +71,10 @@ def ablate(
         again = f"stopped; what is done is kept, go on with: {command_line()}"
         console.print(again, highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(exit_code_of(error)) from None
-    print_study(result)
+    if json_:
+        print_json(result.to_json())
+    else:
+        print_study(result)
 
 
 def _study_progress() -> StudyCallback:

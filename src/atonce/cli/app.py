@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+
+from atonce.cli.options import with_threads
 
 
 class CommandStopped(Exception):
@@ -22,12 +25,26 @@ class Commands(TyperGroup):
             raise CommandStopped from error
 
 
-app = typer.Typer(
+class Application(typer.Typer):
+    """The application: what every command has in common is added to it here."""
+
+    def command(self, *words: Any, **options: Any) -> Callable[..., Any]:
+        """Register a function as a command that also has --threads."""
+        register = super().command(*words, **options)
+
+        def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+            register(with_threads(function))
+            return function
+
+        return decorate
+
+
+app = Application(
     name="atonce",
     cls=Commands,
     help="Semantic segmentation with fully convolutional networks (FCN-32s, FCN-16s, FCN-8s on VGG-16).",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     # Our own mistakes are to show a plain traceback that can be pasted into an issue.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,8 @@ from typing import Annotated
 import typer
 
 from atonce.cli.app import app
+from atonce.cli.options import Json, Quiet, out_option
+from atonce.threads import decoding_threads
 
 DEMO_TRAIN, DEMO_VAL = 700, 60
 _SIZE = (180, 240)
@@ -23,8 +24,21 @@ def streets(
     seed: Annotated[int, typer.Option(min=0, help="Other seeds, other streets.")] = 0,
     height: Annotated[int, typer.Option(min=32, help="Of the pictures, in pixels.")] = _SIZE[0],
     width: Annotated[int, typer.Option(min=32, help="Of the pictures, in pixels.")] = _SIZE[1],
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Generate street scenes with exact masks in CamVid's eleven classes, as a folder of images/ and masks/."""
+    draw_streets(out, train=train, val=val, seed=seed, size=(height, width))
+    if json_:
+        from atonce.cli.show import print_json
+
+        print_json({"folder": str(out), "train": train, "val": val})
+    else:
+        typer.echo(f"{train} training and {val} validation scenes in {out}")
+
+
+def draw_streets(out: Path, *, train: int, val: int, seed: int, size: tuple[int, int]) -> None:
+    """Write generated streets, with a bar, by all cores."""
     from atonce.progress import progress_bar
     from atonce.streets import write_streets
 
@@ -34,32 +48,42 @@ def streets(
             train=train,
             val=val,
             seed=seed,
-            size=(height, width),
+            size=size,
             progress=progress,
-            workers=os.cpu_count() or 1,
+            workers=decoding_threads(),
         )
-    typer.echo(f"{train} training and {val} validation scenes in {out}")
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Run directory; a demo that is there already is gone on with.")] = Path(
+    out: Annotated[Path, out_option("Run directory; a demo that is there already is gone on with.")] = Path(
         "runs/demo"
     ),
     seed: Annotated[int, typer.Option(min=0, help="Of the scenes and of the training.")] = 0,
+    train: Annotated[int, typer.Option(min=1, help="Training scenes.")] = DEMO_TRAIN,
+    val: Annotated[int, typer.Option(min=1, help="Unseen scenes.")] = DEMO_VAL,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Train for this time at the most; by default as long as 1,050 steps take.")
+    ] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Generate streets, train a small FCN-8s on them, evaluate it on unseen ones, draw overlays, report."""
     from atonce.cli.train import train_and_print
     from atonce.inference.folders import predict
     from atonce.progress import progress_bar
-    from atonce.training import train
+    from atonce.training import train as train_network
 
     data = out / "data"
-    streets(data, DEMO_TRAIN, DEMO_VAL, seed, *_SIZE)
+    draw_streets(data, train=train, val=val, seed=seed, size=_SIZE)
+    if not json_:
+        typer.echo(f"{train} training and {val} validation scenes in {data}")
     resume = (out / "state" / "state.safetensors").is_file()
     # A run that is there goes on by its own recipe.
     recipe = None if (out / "recipe.yaml").is_file() and resume else "streets"
-    train_and_print(data, partial(train, data, recipe=recipe, out=out, seed=seed, resume=resume))
+    start = partial(train_network, data, recipe=recipe, out=out, seed=seed, max_minutes=max_minutes, resume=resume)
+    train_and_print(data, start, as_json=json_)
     with progress_bar("segmenting unseen scenes") as progress:
         predict(out, data / "val" / "images", out=out, overwrite=True, progress=progress)
-    typer.echo(f"overlays {out / 'overlays'}")
+    if not json_:
+        typer.echo(f"overlays {out / 'overlays'}")

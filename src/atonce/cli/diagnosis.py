@@ -11,7 +11,8 @@ from atonce.cli.show import results
 from atonce.doctor import Examination, Finding
 from atonce.doctor.examination import class_weights_override
 from atonce.doctor.findings import SEVERITIES, relative_path
-from atonce.text import count_of, listing
+from atonce.progress import terminal_columns
+from atonce.text import count_of, listing, wrapped
 
 _MAX_FILES = 5
 """The most files of a finding that are named in the terminal; --json names a thousand."""
@@ -91,13 +92,15 @@ def _percent(share: float) -> str:
 
 def _finding(finding: Finding, root: Path) -> Text:
     found, remedy = finding.for_command_line()
-    text = Text.assemble((f"{finding.severity:8}", _STYLES[finding.severity]), f" {found}")
+    columns, severity = terminal_columns(results), f"{finding.severity:8}"
+    said = wrapped(f"{severity} {found}", columns, 9)
+    text = Text.assemble((severity, _STYLES[finding.severity]), said.removeprefix(severity))
     for file in finding.files[:_MAX_FILES]:
-        text.append(f"\n           {relative_path(file.path, root)} {file.about}".rstrip())
+        text.append("\n" + wrapped(f"           {relative_path(file.path, root)} {file.about}".rstrip(), columns, 13))
     if finding.count > _MAX_FILES:
         text.append(f"\n           ... and {finding.count - _MAX_FILES} more", "dim")
     if remedy:
-        text.append(f"\n         → {remedy}", "cyan")
+        text.append("\n" + wrapped(f"         → {remedy}", columns, 11), "cyan")
     return text
 
 

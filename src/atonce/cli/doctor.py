@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Bands, Data, Format, GroundTruth, Images, Masks, bands_of
+from atonce.cli.options import (
+    Bands,
+    Data,
+    Format,
+    GroundTruth,
+    Images,
+    Json,
+    Masks,
+    Quiet,
+    bands_of,
+    out_option,
+)
 
 if TYPE_CHECKING:
     from atonce.doctor import FixedMasks
@@ -34,8 +45,8 @@ def doctor(
     masks: Masks = None,
     ground_truth: Annotated[GroundTruth | None, typer.Option(help="KITTI road: road (by default) or lane.")] = None,
     bands: Bands = None,
-    json_: Annotated[bool, typer.Option("--json", help="Everything as JSON on stdout, instead of tables.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Also write a page with overlays: page.html.")] = None,
+    json_: Json = False,
+    out: Annotated[Path | None, out_option("Also write a page with overlays: page.html.")] = None,
     fix_classes: Annotated[
         Path | None, typer.Option(help="Write a classes.yaml with all names, values and colours found.")
     ] = None,
@@ -61,11 +72,11 @@ def doctor(
     val_fraction: Annotated[float, typer.Option(min=0.01, max=0.99, help="Share of val in that split.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Of that split.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads that read; one per core by default.")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Examine a folder of data: what is in it, what is wrong, what to do. Exit code 2 when training would be wrong."""
-    import json
-
     from atonce.cli.diagnosis import print_examination
+    from atonce.cli.show import print_json, print_note
     from atonce.doctor import examine, write_classes_file, write_fixed_masks
     from atonce.doctor import write_masks as write_masks_of
     from atonce.doctor import write_split as write_split_of
@@ -92,9 +103,10 @@ def doctor(
             )
     if fix_classes is not None:
         own = is_classes_file_of(examination.root, fix_classes)
-        _note(f"classes  {fix_classes}" + ("" if own else f" (it counts as {examination.root / 'classes.yaml'})"))
+        where = examination.root / "classes.yaml"
+        print_note(f"classes  {fix_classes} (give them names{'' if own else f'; it counts once it is {where}'})")
     if json_:
-        typer.echo(json.dumps(examination.to_json()))
+        print_json(examination.to_json())
     else:
         print_examination(examination, class_weights=class_weights)
     wrong = examination.wrong
@@ -115,41 +127,42 @@ def doctor(
     if write_masks is not None:
         with progress_bar("writing masks") as progress:
             written = write_masks_of(examination, write_masks, workers=workers, progress=progress)
-        _note(f"masks    {written.folder} ({written.pictures} pictures, {written.masks} masks, classes.yaml)")
+        print_note(f"masks    {written.folder} ({written.pictures} pictures, {written.masks} masks, classes.yaml)")
         for error in written.broken:
-            _note(f"atonce: not written: {error.for_command_line()}")
+            _error(f"not written: {error.for_command_line()}")
         wrong = wrong or bool(written.broken)
     if write_split is not None:
         split = write_split_of(examination, write_split, val_fraction=val_fraction, seed=seed)
         files = " ".join(str(path) for path in split_files(write_split).values())
-        _note(f"split    {files} ({', '.join(f'{len(items)} {name}' for name, items in split.items())})")
+        print_note(f"split    {files} ({', '.join(f'{len(items)} {name}' for name, items in split.items())})")
     if out is not None:
         from atonce.doctor import write_page
 
         write_page(examination, out)
-        _note(f"page     {out}")
+        print_note(f"page     {out}")
     if wrong:
         raise typer.Exit(2)
 
 
 def _print_fixed(fixed: FixedMasks, root: Path) -> None:
     """Print what has become of the masks, and where the copies belong."""
+    from atonce.cli.show import print_note
     from atonce.text import count_of
 
     becomes = "the nearest class" if fixed.rule.to == "nearest" else "void"
     what = f"{count_of(fixed.masks, 'mask')}, {fixed.changed} of them corrected: {count_of(fixed.pixels, 'pixel')}"
-    _note(f"masks    {fixed.folder} ({what} to {becomes}); use them in the place of those in {root}")
+    print_note(f"masks    {fixed.folder} ({what} to {becomes}); use them in the place of those in {root}")
     if fixed.classes_file is not None:
-        _note(f"classes  {fixed.classes_file} (give them names; it counts as {root / 'classes.yaml'})")
+        print_note(f"classes  {fixed.classes_file} (give them names; it counts once it is {root / 'classes.yaml'})")
     for error in fixed.broken[:_MAX_BROKEN]:
-        _note(f"atonce: not corrected: {error.for_command_line()}")
+        _error(f"not corrected: {error.for_command_line()}")
     if len(fixed.broken) > _MAX_BROKEN:
-        _note(f"atonce: ... and {len(fixed.broken) - _MAX_BROKEN} more were not corrected")
+        _error(f"... and {len(fixed.broken) - _MAX_BROKEN} more were not corrected")
 
 
-def _note(text: str) -> None:
-    """Print on stderr, so that stdout is the report alone."""
-    typer.echo(text, err=True)
+def _error(text: str) -> None:
+    """Print on stderr, in quiet, too."""
+    typer.echo(f"atonce: {text}", err=True)
 
 
 def _refuse_existing(classes: Path | None, split: Path | None, masks: Path | None) -> None:

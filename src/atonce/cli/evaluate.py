@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import TTA, Data, Device, Engine, Format, Images, Masks, Model, Truth
+from atonce.cli.completion import complete_split
+from atonce.cli.options import TTA, Data, Device, Engine, Format, Images, Json, Masks, Model, Quiet, Truth, out_option
 
 
 class Metric(str, Enum):
@@ -26,7 +27,10 @@ Only = Annotated[list[str] | None, typer.Option(help="Pictures by name or patter
 def evaluate(
     model: Model,
     data: Data,
-    split: Annotated[str, typer.Option(help="Which split: val, train, test, or all for train and val.")] = "val",
+    split: Annotated[
+        str,
+        typer.Option(help="Which split: val, train, test, or all for train and val.", autocompletion=complete_split),
+    ] = "val",
     only: Only = None,
     metric: Annotated[Metric, typer.Option(help="classes: IoU of each; road: also KITTI's MaxF.")] = Metric.CLASSES,
     birdseye: Annotated[bool, typer.Option("--birdseye", help="With --metric road: seen from above.")] = False,
@@ -35,19 +39,21 @@ def evaluate(
         float | None, typer.Option(min=0, help="Tolerance of boundary F1 in pixels; 0.75 % of the diagonal by default.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Without boundary F1 and calibration error.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Scores as JSON on stdout instead of a table.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for evaluation.json, CSV, gallery and report.html.")] = None,
+    json_: Json = False,
+    out: Annotated[Path | None, out_option("Folder for evaluation.json, CSV, gallery and report.html.")] = None,
     format: Format = None,
     images: Images = None,
     masks: Masks = None,
     device: Device = None,
     engine: Engine = None,
     tta: TTA = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Score a model on a split: one count over all pictures, at the pictures' own size."""
-    import json
+    """Score a model on a split: one count over all pictures, at the pictures' own size.
 
-    from atonce.cli.show import print_note
+    Several processes (torchrun, accelerate launch) share the pictures: docs/scale.md.
+    """
+    from atonce.cli.show import print_json, print_note
     from atonce.data.formats import require_folder
     from atonce.model_location import require_model_file, require_model_first
 
@@ -56,6 +62,8 @@ def evaluate(
     require_model_file(model)
     require_folder(data)
     from atonce.evaluation import evaluate as evaluate_model
+    from atonce.process_group import is_first_process
+    from atonce.remote import address_of
 
     evaluation = evaluate_model(
         model,
@@ -76,20 +84,25 @@ def evaluate(
         tta=tta,
         on_note=print_note,
     )
+    if not is_first_process():
+        return
     scores = evaluation.to_json()
     if json_:
-        typer.echo(json.dumps({"data": str(data), "model": str(model), "split": split, **scores}))
+        print_json({"data": str(data), "model": str(model), "split": split, **scores})
         return
-    _print(scores, f"{data} ({split})")
+    _print(scores, f"{address_of(data) or data} ({split})")
     if out:
         typer.echo(f"report   {out / 'report.html'}")
 
 
 def _print(scores: dict[str, Any], title: str) -> None:
-    from atonce.cli.show import print_scores, results, score_text
+    from atonce.cli.show import print_lines, print_scores, results, score_text
 
     if "road" in scores:
         results.print(_road_table(scores["road"], title))
+        drawn = scores["road"]["as_drawn"]
+        recall, fpr = (score_text(drawn[key], 100, 2) for key in ("recall", "fpr"))
+        print_lines(f"as drawn, road where more likely than not: REC {recall}, FPR {fpr} (in the picture)")
     else:
         print_scores(scores, title)
     if "boundary" in scores:

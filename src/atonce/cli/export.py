@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Format
+from atonce.cli.options import Format, Json, Quiet, out_option
 
 
 @app.command()
 def export(
     model: Annotated[Path, typer.Argument(help="A model file (model.safetensors) or a run folder.")],
     to: Annotated[Literal["onnx", "openvino"], typer.Option(help="One .onnx file, or OpenVINO's .xml and .bin.")],
-    out: Annotated[Path | None, typer.Option(help="The file; beside the model by default.")] = None,
+    out: Annotated[Path | None, out_option("The file; beside the model by default.")] = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also give float32 probabilities (N, C, H, W).")
     ] = False,
@@ -27,9 +27,11 @@ def export(
     device: Annotated[
         str | None, typer.Option(help="cpu, which it is anyway: exported files are made and checked there.")
     ] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Export a network as one graph from picture to labels, and check that it is the same network."""
-    from atonce.cli.show import print_note
+    from atonce.cli.show import print_json, print_note
     from atonce.model_location import require_model_file
 
     # What is mistyped is said here, before the seconds that importing torch takes.
@@ -50,5 +52,8 @@ def export(
             progress=progress,
             on_note=print_note,
         )
+    if json_:
+        print_json(done.to_json())
+        return
     typer.echo(done.parity.summary())
     typer.echo(f"{done.path} ({done.megabytes:.1f} MB)")

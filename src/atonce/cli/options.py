@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from enum import Enum
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from atonce.cli.completion import (
+    complete_device,
+    complete_engine,
+    complete_format,
+    complete_override,
+    complete_recipe,
+    complete_weights,
+)
+from atonce.threads import set_threads
 
 
 class GroundTruth(str, Enum):
@@ -16,8 +29,42 @@ class GroundTruth(str, Enum):
     LANE = "lane"
 
 
+def out_option(help: str) -> Any:
+    """Declare --out, which is -o everywhere."""
+    return typer.Option("--out", "-o", help=help)
+
+
+def weights_option(help: str) -> Any:
+    """Declare --weights."""
+    return typer.Option("--weights", help=help, autocompletion=complete_weights)
+
+
+def set_option(help: str) -> Any:
+    """Declare --set."""
+    return typer.Option("--set", help=help, autocompletion=complete_override)
+
+
+def be_quiet(context: typer.Context, quiet: bool) -> bool:
+    """Silence progress and notes, as long as the command runs."""
+    if quiet and not context.resilient_parsing:
+        from atonce.progress import console
+
+        before, console.quiet = console.quiet, True
+        context.call_on_close(lambda: setattr(console, "quiet", before))
+    return quiet
+
+
 Data = Annotated[Path, typer.Argument(help="Folder of pictures and labels, of any tool in docs/own-data.md.")]
-Format = Annotated[str | None, typer.Option(help="The data's format; recognised from the folder by default.")]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe", help="A shipped recipe's name or a YAML file; by the data's format.", autocompletion=complete_recipe
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(help="The data's format; recognised from the folder by default.", autocompletion=complete_format),
+]
 Images = Annotated[
     str | None, typer.Option(help="Folder of the pictures, in DATA or elsewhere, where the layout is not recognised.")
 ]
@@ -33,12 +80,45 @@ Model = Annotated[
         "model such as camvid-slim, or hf://user/name."
     ),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU by default where there is one.")]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda, cuda:1, ...; a GPU by default where there is one.", autocompletion=complete_device),
+]
 Truth = Annotated[GroundTruth | None, typer.Option(help="KITTI road: road or lane; what the model learned by default.")]
 Engine = Annotated[
     str | None,
-    typer.Option(help="torch, torch-bf16, onnxruntime, openvino, or auto for the fastest in fp32; torch by default."),
+    typer.Option(
+        help="torch, torch-bf16, onnxruntime, openvino, or auto for the fastest in fp32; torch by default.",
+        autocompletion=complete_engine,
+    ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="The result as one JSON document on stdout (docs/commands.md).")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", callback=be_quiet, help="No progress, no notes: the result and errors alone."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads that compute and decode, whatever else runs; one for each free core by default."),
+]
+
+
+def with_threads(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --threads to a command, which is obeyed before the command imports torch; one that has it keeps its own."""
+    signature = inspect.signature(command, eval_str=True)
+    if "threads" in signature.parameters:
+        return command
+
+    @wraps(command)
+    def run(*, threads: int | None = None, **given: Any) -> Any:
+        if threads is not None:
+            set_threads(threads)
+        return command(**given)
+
+    own = inspect.Parameter("threads", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Threads)
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), own])  # type: ignore[attr-defined]
+    return run
+
 
 TTA = Annotated[
     str | None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import TTA, Device, Engine, Model
+from atonce.cli.options import TTA, Device, Engine, Json, Model, Quiet, out_option
 from atonce.errors import UserError, option
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Annotations(str, Enum):
     """The annotations that are written of pictures."""
 
     COCO = "coco"
+    CVAT = "cvat"
     LABELME = "labelme"
     JSON = "json"
     CSV = "csv"
@@ -50,7 +51,7 @@ def predict(
     inputs: Annotated[list[Path], typer.Argument(help="Pictures, videos, and folders of these.")],
     out: Annotated[
         Path,
-        typer.Option(help="Folder for overlays/, labels/ and the rest; - plays one video to a player on stdout."),
+        out_option("Folder for overlays/, labels/ and the rest; - plays one video to a player on stdout."),
     ] = Path("out"),
     only: Annotated[
         list[str] | None, typer.Option(metavar="CLASS", help="This class alone, the rest untouched. May be repeated.")
@@ -75,8 +76,8 @@ def predict(
         list[Annotations] | None,
         typer.Option(
             metavar="FORMAT",
-            help="Of pictures also coco (coco.json, masks), labelme (labelme/, polygons), json (json/, areas and "
-            "polygons) or csv (areas.csv). May be repeated.",
+            help="Of pictures also coco (coco.json, masks), cvat (cvat.zip, masks for CVAT), labelme (labelme/, "
+            "polygons), json (json/, areas and polygons) or csv (areas.csv). May be repeated.",
         ),
     ] = None,
     simplify: Annotated[
@@ -105,8 +106,10 @@ def predict(
         typer.Option(metavar="FACTOR", help="On height and width before the network; that of the training by default."),
     ] = None,
     size: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="PIXELS", help="The longer side that the network sees, instead of --scale."),
+        str | None,
+        typer.Option(
+            metavar="PIXELS|WxH", help="The longer side that the network sees, or width and height; instead of --scale."
+        ),
     ] = None,
     tta: TTA = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do what is done already once more.")] = False,
@@ -115,24 +118,31 @@ def predict(
     ] = 500,
     device: Device = None,
     engine: Engine = None,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Segment pictures and videos: an overlay of the same size for each, and a label picture of each picture.
 
     What the same model has done with the same options is skipped; results are no inputs, nor are a data set's masks.
+    Several processes (torchrun, accelerate launch) share the files: docs/scale.md.
     """
     from atonce.model_location import require_model_file, require_model_first
 
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_first(model, inputs, "predict")
     require_model_file(model)
+    from atonce.cli.show import print_note
     from atonce.inference.folders import predict as predict_all
     from atonce.inference.inputs import find_jobs
+    from atonce.process_group import is_first_process
     from atonce.progress import progress_bar
 
-    colours = dict(_colour(text) for text in colour or ())
+    colours, seen = dict(_colour(text) for text in colour or ()), _size(size)
     if str(out) == "-":
+        if json_:
+            raise UserError(f"{option('out', '-')} with {option('json', value=True)}", "one of them on stdout")
         source = _only_video(find_jobs(inputs))
-        loading = {"device": device, "engine": engine, "scale": scale, "size": size, "tta": tta}
+        loading = {"device": device, "engine": engine, "scale": scale, "size": seen, "tta": tta}
         shown = {"opacity": opacity, "colours": colours, "only": only or None, "threshold": threshold}
         _play(model, source, loading, audio=not no_audio, **shown)
         return
@@ -155,20 +165,30 @@ def predict(
             simplify=simplify,
             min_area=min_area,
             scale=scale,
-            size=size,
+            size=seen,
             tta=tta,
             overwrite=overwrite,
             max_megapixels=max_megapixels,
             device=device,
             engine=engine,
             progress=progress,
-            on_note=_print_note,
+            on_note=print_note,
         )
-    for error in summary.broken:
-        _print_note(f"atonce: {error.for_command_line()}")
-    typer.echo(_summary_line(summary))
+    if is_first_process():
+        _print(summary, as_json=json_)
     if summary.broken:
         raise typer.Exit(2)
+
+
+def _print(summary: Summary, *, as_json: bool) -> None:
+    from atonce.cli.show import print_json
+
+    for error in summary.broken:
+        typer.echo(f"atonce: {error.for_command_line()}", err=True)
+    if as_json:
+        print_json(summary.to_json())
+    else:
+        typer.echo(_summary_line(summary))
 
 
 def _colour(text: str) -> tuple[str, str]:
@@ -179,10 +199,14 @@ def _colour(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _print_note(text: str) -> None:
-    from atonce.cli.show import print_note
-
-    print_note(text)
+def _size(text: str | None) -> int | tuple[int, int] | None:
+    """Read "640", the longer side, or "640x192", width and height: (height, width)."""
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isascii() and side.isdigit() and int(side) > 0 for side in sides):
+        raise UserError(option("size", text), "pixels: the longer side, such as 640, or width and height, 640x192")
+    return int(sides[0]) if len(sides) == 1 else (int(sides[1]), int(sides[0]))
 
 
 def _summary_line(summary: Summary) -> str:
@@ -192,6 +216,8 @@ def _summary_line(summary: Summary) -> str:
     line = f"{summary.done} of {len(jobs)} {what} segmented"
     if summary.skipped:
         line += f", {summary.skipped} skipped that were done already"
+    if summary.done > len(summary.videos) and summary.seconds > 0:
+        line += f", {(summary.done - len(summary.videos)) / summary.seconds:.3g} pictures/s"
     if summary.videos:
         frames, seconds = (sum(getattr(v, name) for v in summary.videos) for name in ("frames", "seconds"))
         line += f", {frames} frames at {frames / seconds:.1f} frames/s"
@@ -210,9 +236,10 @@ def _only_video(jobs: list[Job]) -> Path:
 
 
 def _play(model: Path, source: Path, loading: dict[str, Any], **shown: Any) -> None:
+    from atonce.cli.show import print_note
     from atonce.inference import load
     from atonce.inference.video.overlay import play_video
 
     report = play_video(load(model, **loading), source, **shown)
     speed = f"{report.frames} frames at {report.frames_per_second:.1f} frames/s"
-    _print_note("\n".join([*report.notes, speed]))
+    print_note("\n".join([*report.notes, speed]))

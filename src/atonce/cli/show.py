@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from atonce.progress import PrintableConsole
-from atonce.text import count_of
+from atonce.storage import nan_to_none
+from atonce.text import count_of, listing, wrapped
 
 if TYPE_CHECKING:
     from atonce.studies import StudyResult
     from atonce.studies.paired_statistics import MeanStd, PairedDifference
-    from atonce.training import TrainedRun
+    from atonce.training import TrainedRun, TrainingPlan
 
 results = PrintableConsole(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
 """The console for what the user asked for, on stdout; silent in all processes of a machine but the first."""
@@ -28,18 +31,25 @@ def print_lines(*lines: str) -> None:
     results.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
+def print_json(data: Any) -> None:
+    """Print the one document on stdout that --json stands for; numbers that are none in JSON are null."""
+    if not results.quiet:
+        typer.echo(json.dumps(nan_to_none(data), allow_nan=False))
+
+
 def print_note(text: str) -> None:
     """Print a line on stderr that a user should know, its options as flags."""
     from atonce.errors import as_command_line
-    from atonce.progress import console
+    from atonce.progress import console, terminal_columns
 
-    console.print(as_command_line(text), highlight=False, markup=False, soft_wrap=True)
+    said = wrapped(as_command_line(text), terminal_columns(console))
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_run(run: TrainedRun, data: Path) -> None:
     """Print a trained run: the best model's scores, how long it took, where its files are."""
     assert run.evaluation is not None
-    print_scores(run.scores, f"{data} (val)")
+    print_scores(run.scores, f"{data if data.name else data.resolve()} (val)")
     lines = [f"{count_of(run.steps, 'step')} in {run.minutes:.1f} minutes, best at step {run.best_step}"]
     if run.stop_reason is not None:
         lines.append(f"stopped: {run.stop_reason}")
@@ -48,6 +58,33 @@ def print_run(run: TrainedRun, data: Path) -> None:
         lines.append(f"waited for data: {100 * run.waited:.1f} %{remedy if run.waited > 0.05 else ''}")
     scores = f"mean IoU {run.evaluation.mean_iou:.4f}, pixel accuracy {run.evaluation.pixel_accuracy:.4f}"
     print_lines(*lines, scores, f"model    {run.model}", f"report   {run.folder / 'report.html'}")
+
+
+def print_plan(plan: TrainingPlan) -> None:
+    """Print what a training would be: the data, the network, the length, and what it would take."""
+    from atonce.progress import clock_text
+
+    knobs, data = plan.recipe.train, plan.data
+    splits = ", ".join(f"{count} {split}" for split, count in data["pictures"].items() if count)
+    sizes = {name: "x".join(map(str, size)) for name, size in data["picture_sizes"].items()}
+    same = len(set(sizes.values())) == 1
+    pictures = sizes["median"] if same else ", ".join(f"{size} the {name}" for name, size in sizes.items())
+    names, crop = data["classes"], "x".join(map(str, reversed(plan.recipe.data.crop)))
+    steps = count_of(plan.steps, "step")
+    if plan.steps < plan.steps_left:
+        steps = f"{knobs.max_minutes:g} minutes, about {plan.steps} of {count_of(plan.steps_left, 'step')}"
+    memory = "unknown" if plan.memory_bytes is None else f"{plan.memory_bytes / 1e9:.2f} GB at the peak of two steps"
+    seconds = f"{plan.seconds_per_step:.3g} s a step, {plan.seconds_per_picture:.2g} s a validation picture"
+    print_lines(
+        f"data      {data['format']} in {data['root']}: {splits}",
+        f"classes   {len(names)}: {listing(names, 12)}",
+        f"pictures  {pictures}; crops of {crop}, {knobs.batch_size} a step",
+        f"network   FCN-{plan.recipe.model.stride}s, {plan.parameters / 1e6:.1f} million weights, {plan.hardware}",
+        f"length    {steps} ({plan.epochs:.1f} epochs), {count_of(plan.validations, 'validation')}",
+        f"memory    {memory}",
+        f"time      {clock_text(plan.seconds)}, guessed from {seconds}",
+        f"folder    {plan.folder}; nothing was written",
+    )
 
 
 def print_scores(scores: Mapping[str, Any], title: str) -> None:

@@ -8,6 +8,7 @@ middle of a table.
 from __future__ import annotations
 
 import codecs
+import shutil
 import sys
 import unicodedata
 from typing import Any, TextIO, cast
@@ -37,6 +38,11 @@ def _plain(character: str) -> str:
     if character in _PLAIN:
         return _PLAIN[character]
     return "".join(c for c in unicodedata.normalize("NFKD", character) if " " <= c <= "~") or "?"
+
+
+def columns_of(stream: TextIO) -> int:
+    """Return the columns of the terminal that a stream writes to; 0 where it is none."""
+    return shutil.get_terminal_size().columns if stream.isatty() else 0
 
 
 class PrintableStream:

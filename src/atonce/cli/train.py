@@ -10,7 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Bands, Data, Device, Format, GroundTruth, Images, Masks, bands_of
+from atonce.cli.options import (
+    Bands,
+    Data,
+    Device,
+    Format,
+    GroundTruth,
+    Images,
+    Json,
+    Masks,
+    Quiet,
+    RecipeName,
+    bands_of,
+    out_option,
+    set_option,
+    weights_option,
+)
 from atonce.signals import exit_code_of
 
 if TYPE_CHECKING:
@@ -20,16 +35,12 @@ if TYPE_CHECKING:
 @app.command()
 def train(
     data: Data,
-    recipe: Annotated[
-        str | None, typer.Option(help="A shipped recipe's name or a YAML file; by the data's format.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; runs/<data>-<recipe> by default.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Change the recipe: section.key=value. May be repeated.")
-    ] = None,
+    recipe: RecipeName = None,
+    out: Annotated[Path | None, out_option("Run folder; runs/<data>-<recipe> by default.")] = None,
+    set_: Annotated[list[str] | None, set_option("Change the recipe: section.key=value. May be repeated.")] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="Pretrained VGG-16 (a file or a name), a model or run to go on from, or 'none'."),
+        weights_option("Pretrained VGG-16 (a file or a name), a model or run to go on from, or 'none'."),
     ] = None,
     teacher: Annotated[
         str | None, typer.Option(help="Learn from this model file, too (distillation); 'none' from the masks alone.")
@@ -44,7 +55,12 @@ def train(
     max_minutes: Annotated[float | None, typer.Option(help="Stop after this time at the latest.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all that is random.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen, and write nothing: two steps are tried out.")
+    ] = False,
     device: Device = None,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a network on a folder of data and report on it.
 
@@ -73,18 +89,29 @@ def train(
     }
     # What is mistyped is said here, before the seconds that importing torch takes.
     choose_run(data, **options)
+    if dry_run:
+        from atonce.cli.show import print_json, print_plan
+        from atonce.training import plan
+
+        planned = plan(data, device=device, **options)
+        if json_:
+            print_json(planned.to_json())
+        else:
+            print_plan(planned)
+        return
     from atonce.training import train as train_network
 
-    train_and_print(data, partial(train_network, data, device=device, **options))
+    train_and_print(data, partial(train_network, data, device=device, **options), as_json=json_)
 
 
-def train_and_print(data: Path, start: Callable[..., TrainedRun]) -> None:
+def train_and_print(data: Path, start: Callable[..., TrainedRun], *, as_json: bool) -> None:
     """Train, then print the scores and where the files are; after Ctrl-C or SIGTERM, print how to go on.
 
     Args:
         start: `atonce.train` with everything but `callbacks`.
+        as_json: print one JSON document instead.
     """
-    from atonce.cli.show import print_run
+    from atonce.cli.show import print_json, print_run
     from atonce.progress import console
     from atonce.training.callbacks import Callback
 
@@ -101,7 +128,11 @@ def train_and_print(data: Path, start: Callable[..., TrainedRun]) -> None:
     except KeyboardInterrupt as error:
         console.print(_stopped(data, remembered.run), highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(exit_code_of(error)) from None
-    if run.evaluation is not None:
+    if run.evaluation is None:
+        return
+    if as_json:
+        print_json({"data": str(data), **run.to_json()})
+    else:
         print_run(run, data)
 
 

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atonce.data.images import DAMAGE, FileError, Problem, read_size
+from atonce.data.brush_codes import decode_brush
+from atonce.data.images import DAMAGE, MAX_PIXELS, FileError, Problem, read_size
 from atonce.data.mask_sources import Annotation
 from atonce.data.masks import index_values, is_colour, open_mask, values_found
 from atonce.labels import IGNORE_INDEX
@@ -44,13 +45,15 @@ class Shape:
         label: as the annotation calls it.
         kind: how `data` describes the region.
         data: "polygon": parts, each a list of `Ring`s; a pixel in any part is in the shape. "rle": COCO's run lengths,
-            {"size": [height, width], "counts": list or text}. "png": [x, y, base64 of a PNG], in which what is not 0
-            belongs to the shape, and x, y are its upper left pixel. "file": [position in `Annotation.files`, value],
-            the pixels of that file with this value; value None: a file of 0 and one other value, which is the shape.
+            {"size": [height, width], "counts": list or text}. "brush": [height, width, base64 of a code of
+            `atonce.data.brush_codes`]. "png": [x, y, base64 of a PNG], in which what is not transparent, or not 0
+            where it has no transparency, belongs to the shape, and x, y are its upper left pixel. "file": [position in
+            `Annotation.files`, value], the pixels of that file with this value; value None: a file of 0 and one other
+            value, which is the shape.
     """
 
     label: str
-    kind: Literal["polygon", "rle", "png", "file"]
+    kind: Literal["polygon", "rle", "brush", "png", "file"]
     data: Any
 
 
@@ -78,6 +81,15 @@ def circle(x: float, y: float, radius: float) -> Ring:
     """Compute a ring of 64 corners around a centre."""
     angles = (2 * math.pi * i / _CIRCLE_CORNERS for i in range(_CIRCLE_CORNERS))
     return [part for a in angles for part in (x + radius * math.cos(a), y + radius * math.sin(a))]
+
+
+def ellipse(x: float, y: float, radii: tuple[float, float], degrees: float) -> Ring:
+    """Compute a ring of 64 corners around a centre, turned clockwise."""
+    turn = math.radians(degrees)
+    points = np.array(circle(0, 0, 1)).reshape(-1, 2) * radii
+    turned = points @ np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
+    ring: list[float] = (turned + np.array([x, y])).ravel().tolist()
+    return ring
 
 
 def thick_line(points: Sequence[tuple[float, float]], width: float) -> list[list[Ring]]:
@@ -135,6 +147,10 @@ class ShapeMask:
             expected = f"one of {', '.join(label for label, _ in self.ids)}"
             raise FileError(Problem("values", annotation.path, found, expected, remedy=self.remedy))
         size = shapes.size or read_size(annotation.image)
+        if size[0] * size[1] > MAX_PIXELS:
+            # Only a file that is damaged says so, and no memory would hold it.
+            found = f"says that {annotation.image.name} has {size[1]}x{size[0]} pixels"
+            raise FileError(Problem("size", annotation.path, found, "the picture's size", remedy="export it again"))
         mask = np.full(size, self.background, np.uint8)
         for shape, (top, left, region) in _largest_first(annotation, shapes, size):
             height, width = region.shape
@@ -181,13 +197,19 @@ def _region(
     if shape.kind == "polygon":
         return _polygons(shape.data, size, (size[1], size[0]) if relative else (1, 1))
     if shape.kind == "rle":
-        mask = decode_rle(shape.data)
-        _require_size(annotation, mask.shape, size)
-        return 0, 0, mask
+        # Before it is decoded: a size that is made up would take any amount of memory.
+        _require_size(annotation, [int(side) for side in shape.data["size"]], size)
+        return 0, 0, decode_rle(shape.data)
+    if shape.kind == "brush":
+        height, width, code = shape.data
+        _require_size(annotation, (height, width), size)
+        return 0, 0, decode_brush(base64.b64decode(code), height, width)
     if shape.kind == "png":
         left, top, code = shape.data
         with Image.open(io.BytesIO(base64.b64decode(code)), formats=("PNG",)) as picture:
-            region = np.asarray(picture.convert("L")) > 0 if picture.mode != "1" else np.asarray(picture)
+            alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
+            grey = picture if picture.mode == "1" else picture.convert("L")
+            region = np.asarray(grey if alpha is None else alpha) > 0
         return _cut(int(top), int(left), region, size)
     position, value = shape.data
     if position not in files:

@@ -7,6 +7,7 @@ on one process or many, and after a resume.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from atonce.data.batches import Batch, Size
+from atonce.data.input_size import InputSize
 from atonce.labels import IGNORE_INDEX
 from atonce.recipes.schema import AugmentConfig
 
@@ -61,6 +63,28 @@ def augment(
     images = warp_affine(images, affine, crop, mode="bilinear", align_corners=True).add_(colour)
     labels = warp_affine(masks, affine, crop, mode="nearest", align_corners=True)[:, 0] + IGNORE_INDEX
     return _jitter_colours(images.clamp_(0, 255), draws, config), labels.round().long()
+
+
+def largest_sides(sizes: Iterable[Size], input_size: InputSize, config: AugmentConfig) -> Size:
+    """Compute the height and width that no picture exceeds, whatever zoom, turn and rotation are drawn.
+
+    Args:
+        sizes: (width, height) of the pictures; at least one.
+        input_size: the size at which the network sees a picture.
+    """
+    zoom, steepest = config.scale[1], math.radians(config.rotate)
+    rotated = []
+    for width, height in sizes:
+        target = input_size.apply(height, width)
+        upright = (_upright_side(*target, steepest) * zoom, _upright_side(*target[::-1], steepest) * zoom)
+        rotated += [upright, upright[::-1]] if config.quarter_turns else [upright]
+    return math.ceil(max(h for h, _ in rotated)), math.ceil(max(w for _, w in rotated))
+
+
+def _upright_side(along: float, across: float, steepest: float) -> float:
+    """The longest extent, along one side of a rectangle, that any rotation of up to `steepest` radians gives it."""
+    angle = min(steepest, math.atan2(across, along))
+    return along * math.cos(angle) + across * math.sin(angle)
 
 
 def _crop_transform(

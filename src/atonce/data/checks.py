@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +22,7 @@ from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX
 from atonce.progress import ProgressCallback
 from atonce.text import count_of
+from atonce.threads import decoding_threads
 
 __all__ = ["CheckReport", "DataStatistics", "ItemInspector", "check", "fingerprint", "raise_for_problems"]
 
@@ -30,6 +30,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _SHOWN_PER_KIND = 20
+_SHOWN_OF_VALUES = 5
+"""Masks of values that are no class: where one is, most are, and what to do is the same for all."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,13 @@ def check(
     Args:
         dataset: as `open_dataset` returns it.
         splits: those that the data set does not have are left out.
-        workers: threads (decoding releases the interpreter's lock); None: one per core, at most 16.
+        workers: threads (decoding releases the interpreter's lock); None: see `decoding_threads`.
         progress: called from this thread after each item, with pictures.
         inspector: sees each item, too.
     """
     present = [split for split in splits if dataset.splits.get(split)]
     total = sum(len(dataset.splits[split]) for split in present)
-    threads = workers or min(16, _cores())
+    threads = workers or decoding_threads()
     problems, statistics, done = list(dataset.problems), dict[str, DataStatistics](), 0
     pool = ThreadPoolExecutor(threads)
     try:
@@ -126,13 +128,6 @@ def _map_in_order(
             yield first, future.result()
     for first, future in waiting:
         yield first, future.result()
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        return os.cpu_count() or 1
 
 
 def _check_item(dataset: Dataset, inspector: ItemInspector[T] | None, item: Item) -> tuple[_Finding, T | None]:
@@ -193,11 +188,10 @@ def _unusable_split(dataset: Dataset, split: str, statistics: DataStatistics) ->
     return [Problem("one-class", dataset.root, found, "two classes at least, to tell apart", remedy=remedy)]
 
 
-def raise_for_problems(problems: Iterable[Problem], dataset: Dataset, shown_per_kind: int = _SHOWN_PER_KIND) -> None:
+def raise_for_problems(problems: Iterable[Problem], dataset: Dataset) -> None:
     """Raise one DataError with a line for each problem of severity "error"; do nothing where there is none.
 
-    Args:
-        shown_per_kind: lines for problems of one kind; after them stands how many more there are.
+    Of problems of one kind the first are named; after them stands how many more there are.
     """
     wrong = [problem for problem in problems if problem.severity == "error"]
     if not wrong:
@@ -207,7 +201,8 @@ def raise_for_problems(problems: Iterable[Problem], dataset: Dataset, shown_per_
         raise DataError(f"{only.path} {only.found}", only.expected, only.remedy)
     lines = [f"{len(wrong)} problems in {dataset.root}:"]
     for kind in dict.fromkeys(problem.kind for problem in wrong):
-        lines += _lines([problem for problem in wrong if problem.kind == kind], dataset.root, shown_per_kind)
+        limit = _SHOWN_OF_VALUES if kind == "values" else _SHOWN_PER_KIND
+        lines += _lines([problem for problem in wrong if problem.kind == kind], dataset.root, limit)
     raise DataError("\n".join(lines))
 
 

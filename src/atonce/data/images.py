@@ -25,8 +25,9 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".
 
 # Aerial pictures of 100 megapixels and up are legitimate: Pillow's own guard against
 # decompression bombs (89 megapixels) is raised, not removed.
-_MAX_PIXELS = 500_000_000
-Image.MAX_IMAGE_PIXELS = _MAX_PIXELS
+MAX_PIXELS = 500_000_000
+"""Pixels of the largest picture that is read."""
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 # Eight of the forty that Pillow knows: some others run outside programs (EPS), some take any file for theirs (TGA).
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF", "JPEG2000")
@@ -135,7 +136,7 @@ def open_image(path: Path) -> Image.Image:
     try:
         image: Image.Image = Image.open(path, formats=_FORMATS)
         with image:
-            if image.width * image.height > _MAX_PIXELS:
+            if image.width * image.height > MAX_PIXELS:
                 raise FileError(_too_large(path))
             decode_with_numpy(image)
             image.load()
@@ -183,7 +184,7 @@ def _not_there(path: Path) -> Problem:
 
 
 def _too_large(path: Path) -> Problem:
-    limit = f"at most {_MAX_PIXELS // 1_000_000} megapixels"
+    limit = f"at most {MAX_PIXELS // 1_000_000} megapixels"
     return Problem("unreadable", path, "is too large to be decoded safely", limit, remedy="cut it into tiles")
 
 
@@ -249,6 +250,22 @@ def read_size(path: Path) -> tuple[int, int]:
     except (*DAMAGE, Image.DecompressionBombError):
         image = upright(open_image(path))
         return image.height, image.width
+
+
+def stored_size(path: Path) -> tuple[int, int] | None:
+    """Read the (height, width) of a picture as it is stored, whatever its EXIF orientation; None where it has none.
+
+    Faster than `read_size`: a PNG may keep its EXIF data behind its pixels, which are then decoded to get there.
+    """
+    hush_pillow()
+    try:
+        layout = _banded_tiff(path)
+        if layout is not None:
+            return layout.size
+        with Image.open(path, formats=_FORMATS) as image:
+            return image.height, image.width
+    except (*DAMAGE, FileError, Image.DecompressionBombError):
+        return None
 
 
 def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
@@ -339,7 +356,7 @@ def _banded_tiff(path: Path) -> TiffLayout | None:
         return None  # `open_image` says what is wrong
     if layout is None or not layout.needs_bands:
         return None
-    if layout.pixels > _MAX_PIXELS:
+    if layout.pixels > MAX_PIXELS:
         raise FileError(_too_large(path))
     return layout
 
@@ -363,7 +380,7 @@ def read_image_bytes(data: bytes, name: str = "the picture") -> NDArray[np.uint8
     hush_pillow()
     try:
         with Image.open(BytesIO(data), formats=_FORMATS) as image:
-            if image.width * image.height > _MAX_PIXELS:
+            if image.width * image.height > MAX_PIXELS:
                 raise FileError(_too_large(Path(name)))
             decode_with_numpy(image)
             image.load()

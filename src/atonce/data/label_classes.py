@@ -76,8 +76,8 @@ def _from_file(
     for label in labels:
         if label.number is not None and label.number in by_number:
             ids[label.name] = by_number[label.number]
-        elif label.name in by_name:
-            ids[label.name] = by_name[label.name]
+        elif label.name.strip() in by_name:
+            ids[label.name] = by_name[label.name.strip()]
     unlisted = tuple(label.name for label in labels if label.name not in ids)
     taken = {label.number for label in labels}
     background = next((i for name, i in table.names if name.lower() in BACKGROUND_NAMES), None)
@@ -102,17 +102,20 @@ def _from_file(
 def _from_labels(
     root: Path, labels: Sequence[Label], annotations: Sequence[Annotation]
 ) -> tuple[LabelSpec, ShapeMask, list[str]]:
-    void = [label.name for label in labels if label.name.lower() in VOID_NAMES]
-    backgrounds = [label.name for label in labels if label.name.lower() in BACKGROUND_NAMES]
+    # Nobody sees the space at the end of a label; "road " is no class beside "road".
+    void = [label.name for label in labels if label.name.strip().lower() in VOID_NAMES]
+    backgrounds = [label.name for label in labels if label.name.strip().lower() in BACKGROUND_NAMES]
     named = [label.name for label in labels if label.name not in (*void, *backgrounds)]
-    names = list(dict.fromkeys(named))
+    names = list(dict.fromkeys(name.strip() for name in named))
     notes = [f"classes from the labels; {root / 'classes.yaml'} can rename, merge and drop them"]
+    spaced = [f"'{label.name}'" for label in labels if label.name != label.name.strip()]
+    notes += [f"spaces around labels are not looked at: {listing(spaced)}"] if spaced else []
     notes += [f"the label '{listing(void)}' counts as void"] if void else []
     background = IGNORE_INDEX
     if backgrounds:
         # In the tool's own order: it has given the background a number, too.
-        own = backgrounds[0].strip("_")
-        names = [own if label.name in backgrounds else label.name for label in labels if label.name not in void]
+        own = backgrounds[0].strip().strip("_")
+        names = [own if label.name in backgrounds else label.name.strip() for label in labels if label.name not in void]
         names = list(dict.fromkeys(names))
         background = names.index(own)
     else:
@@ -128,7 +131,7 @@ def _from_labels(
         spec = LabelSpec.from_names(names)
     except ValueError as error:
         raise DataError(f"{root}: {error}") from None
-    ids = {name: names.index(name) for name in named}
+    ids = {name: names.index(name.strip()) for name in named}
     ids |= dict.fromkeys(backgrounds, background) | dict.fromkeys(void, IGNORE_INDEX)
     reader = ShapeMask(tuple(ids.items()), background, f"correct the label, or list it in {root / 'classes.yaml'}")
     return spec, reader, notes

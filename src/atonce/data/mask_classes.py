@@ -59,7 +59,7 @@ class ClassesNeeded(DataError):
 
     def __init__(self, found: str, expected: str, remedy: str, proposal: str) -> None:
         if proposal:
-            remedy = f"{remedy}; {option('fix_classes')} of `atonce doctor` writes it"
+            remedy = f"{remedy}; atonce doctor DATA {option('fix_classes', 'DATA/classes.yaml')} writes it"
         super().__init__(found, expected, remedy)
         self.proposal = proposal
 

@@ -28,6 +28,7 @@ from atonce.data.sampling import evenly_spaced
 from atonce.data.soft_borders import DEFAULT_WIDTH, THIN_SHARE, BorderRule, ValueUses, on_segments, value_uses
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX, Colour
+from atonce.threads import at_most
 
 PROBE_LIMIT = 64
 """Masks that are read when a folder is opened: enough to meet rare classes, a second for large street scenes."""
@@ -102,7 +103,7 @@ def probe_masks(masks: Sequence[Path], limit: int, *, uses: bool = False) -> Mas
     """
     chosen = evenly_spaced(sorted(masks), limit)
     probe = MaskProbe(total=len(masks))
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(at_most(4)) as pool:
         for path, content in zip(chosen, pool.map(partial(_read, with_uses=uses), chosen), strict=True):
             if content is not None:
                 _add(probe, path, content)

@@ -448,12 +448,21 @@ class ClassMask:
             meant = np.isin(unknown, np.array([_number_of(value) for value in explained.meant], np.int64))
             remedy = f"{remedy}; as to the other values, {explained.remedy}"
             return self._values_problem(path, content, unknown[meant], remedy=remedy)
-        return self._values_problem(path, content, unknown, remedy=explained.remedy or remedy)
+        # Mixtures are nobody's to name: two of them show what they are.
+        limit = 2 if explained.mixed else 8
+        return self._values_problem(path, content, unknown, remedy=explained.remedy or remedy, limit=limit)
 
     def _values_problem(
-        self, path: Path, content: MaskContent, unknown: NDArray[np.integer], *, remedy: str, about: str = ""
+        self,
+        path: Path,
+        content: MaskContent,
+        unknown: NDArray[np.integer],
+        *,
+        remedy: str,
+        about: str = "",
+        limit: int = 8,
     ) -> Problem:
-        found = (colours_found if content.coloured else values_found)(unknown, content.numbers.size)
+        found = (colours_found if content.coloured else values_found)(unknown, content.numbers.size, limit)
         expected = f"the {len(self.colours)} known colours" if content.coloured else self._expected_values()
         return Problem("values", path, f"holds {found}{about}", expected, remedy=remedy)
 

@@ -72,8 +72,17 @@ def problem_notes(problems: Iterable[Problem], root: Path | None = None) -> list
 
 def tell_problems(problems: Iterable[Problem], on_note: Callable[[str], None] | None, root: Path | None = None) -> None:
     """Hand the lines of `problem_notes` to a caller who listens; else they become warnings of Python."""
-    for line in problem_notes(problems, root):
+    tell_notes(problem_notes(problems, root), on_note, above=1)
+
+
+def tell_notes(lines: Iterable[str], on_note: Callable[[str], None] | None, *, above: int = 0) -> None:
+    """Hand lines to a caller who listens; else they become warnings of Python.
+
+    Args:
+        above: how many functions lie between this one and the one whose caller is warned.
+    """
+    for line in lines:
         if on_note is not None:
             on_note(line)
         else:
-            warnings.warn(as_python(line), UserWarning, stacklevel=3)
+            warnings.warn(as_python(line), UserWarning, stacklevel=3 + above)

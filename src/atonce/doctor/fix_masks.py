@@ -25,6 +25,7 @@ from atonce.errors import DataError, option
 from atonce.labels import IGNORE_INDEX
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, refuse_existing, storage_errors, write_atomically, write_text
+from atonce.threads import at_most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def write_fixed_masks(
         out: a folder for the masks.
         borders: "nearest" class or "void"; None takes what classes.yaml says, or "nearest".
         border_width: pixels that a wrong pixel may be away from a class; None takes what classes.yaml says, or 3.
-        workers: threads; None: 4.
+        workers: threads; None: 4, or fewer where `atonce.set_threads` says so.
         progress: called with the masks done and all masks.
 
     Raises:
@@ -107,7 +108,7 @@ def write_fixed_masks(
     targets = _targets(dataset, out)
     for target in targets.values():
         refuse_existing(target)
-    results = _each(partial(_write, reader, rule), list(targets.items()), workers or 4, progress)
+    results = _each(partial(_write, reader, rule), list(targets.items()), workers or at_most(4), progress)
     pixels = [result for result in results if isinstance(result, int)]
     return FixedMasks(
         folder=out,

@@ -35,15 +35,18 @@ def statistics_findings(dataset: Dataset, statistics: Mapping[str, DataStatistic
 
 
 def _splits(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[Finding]:
-    findings = []
+    findings, unreadable = [], False
     for split, use in (("train", "to train on"), ("val", "to choose the best model by")):
         found = statistics.get(split)
-        if found is None or found.masks == 0:
+        if found is not None and found.masks == 0 and any(item.mask is not None for item in dataset.split(split)):
+            # No mask could be read: what is wrong with each of them is said already.
+            unreadable = True
+        elif found is None or found.masks == 0:
             pictures = found.pictures if found else 0
             text = f"split '{split}' has no picture with a mask that can be read ({pictures} pictures), {use}"
             have = ", ".join(f"{name} ({len(items)})" for name, items in dataset.splits.items() if items) or "none"
             findings.append(Finding("error", "split", text, f"splits there are: {have}"))
-    return findings or _too_few(dataset, statistics)
+    return findings if findings or unreadable else _too_few(dataset, statistics)
 
 
 def _too_few(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[Finding]:

@@ -21,6 +21,7 @@ from atonce.errors import DataError
 from atonce.labels import LabelSpec
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, refuse_existing, storage_errors, write_atomically, write_text
+from atonce.threads import at_most
 
 _HEAD = "# Written by `atonce doctor`: the classes and their numbers in masks/; 255 is void.\n"
 
@@ -58,7 +59,7 @@ def write_masks(
     Args:
         examination: that of the data set, see `examine`.
         folder: it may exist, but hold none of these.
-        workers: threads; None: 4.
+        workers: threads; None: 4, or fewer where `atonce.set_threads` says so.
         progress: called with the pictures done and all pictures.
 
     Raises:
@@ -76,7 +77,7 @@ def write_masks(
     write_text(classes, classes_text(dataset.labels))
     broken: list[DataError] = []
     pictures = masks = 0
-    with ThreadPoolExecutor(workers or 4) as pool:
+    with ThreadPoolExecutor(workers or at_most(4)) as pool:
         for done, result in enumerate(pool.map(partial(_write, dataset, folder), jobs), 1):
             if isinstance(result, DataError):
                 broken.append(result)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from atonce.data.dataset import Item, Sample
 from atonce.data.masks import open_mask
 from atonce.errors import DataError, WeightsError, option
-from atonce.evaluation.scoring import PictureScore
 from atonce.inference.result import Result
 from atonce.inference.segmenter import Segmenter
 from atonce.labels import KITTI_ROAD, LabelSpec
@@ -40,12 +39,15 @@ def road_class(labels: LabelSpec) -> int:
 class RoadSegmenter:
     """A network with a class named road, seen as one of background and road; the probability of road is kept.
 
+    Attributes:
+        network: the network itself.
+
     Raises:
         WeightsError: it has no class named road.
     """
 
     def __init__(self, segmenter: Segmenter) -> None:
-        self._segmenter = segmenter
+        self.network = segmenter
         self._road = road_class(segmenter.labels)
         if segmenter.labels.num_classes < 2:
             raise WeightsError("the model knows road and nothing else", "a class for what is not road")
@@ -56,11 +58,12 @@ class RoadSegmenter:
 
     def __call__(self, picture: NDArray[np.uint8], /) -> Result:
         """Segment uint8 (H, W, 3) RGB into logits float32 (2, H, W): background and road."""
-        result = self._segmenter(picture)
+        result = self.network(picture)
         others = [i for i in range(result.logits.shape[0]) if i != self._road]
         # A softmax over road and the log-sum of all others gives road the same probability as one over all classes.
         rest = result.logits[others].logsumexp(0)
-        return Result(result.image, KITTI_ROAD, logits=torch.stack([rest, result.logits[self._road]]))
+        logits = torch.stack([rest, result.logits[self._road]])
+        return Result(result.image, KITTI_ROAD, logits=logits, notes=result.notes)
 
 
 class RoadMetric:
@@ -83,16 +86,20 @@ class RoadMetric:
         if from_above:
             require_camera_files([item.image for item in items], f"choose pictures that have one with {option('only')}")
 
-    def __call__(self, sample: Sample, result: Result, score: PictureScore) -> None:
-        """Count one picture; `result` is of background and road."""
+    def count(self, sample: Sample, result: Result) -> tuple[str, RoadEvaluator]:
+        """Count one picture, and say in which category; `result` is of background and road."""
         item = self._items[sample.name]
         assert item.mask_file is not None, "evaluate() has refused pictures without a mask"
         confidence, truth = result.probabilities[ROAD], read_ground_truth_rgb(item.mask_file)
         if self.from_above:
             view = BirdsEye.from_calibration(camera_file_of(item.image))
             confidence, truth = view(confidence), view(truth)
-        single, category = RoadEvaluator(), f"{item.group}_{self.kind}"
+        single = RoadEvaluator()
         single.add(confidence, truth)
+        return f"{item.group}_{self.kind}", single
+
+    def add(self, counted: tuple[str, RoadEvaluator]) -> None:
+        category, single = counted
         self._categories.setdefault(category, RoadEvaluator()).merge(single)
         self._pictures.append((category, single.scores()))
 
@@ -116,6 +123,7 @@ class RoadMetric:
             "view": "above" if self.from_above else "picture",
             "categories": {name: _summary(one, counts[name]) for name, one in self.categories.items()},
             "pooled": _summary(self.pooled, len(self._pictures)),
+            "as_drawn": _as_drawn(scores["classes"]),
         }
         for row, (category, own) in zip(scores["pictures"], self._pictures, strict=True):
             row |= {"category": category, "max_f": nan_to_none(own.max_f)}
@@ -152,6 +160,16 @@ def require_camera_files(pictures: Sequence[Path], otherwise: str = "") -> None:
         )
     for picture in pictures:
         BirdsEye.from_calibration(camera_file_of(picture))
+
+
+def _as_drawn(classes: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """Recall and false positive rate of what is drawn as road, where its probability is above one half.
+
+    Args:
+        classes: the rows of background and road; they are of the picture, whichever view the benchmark's scores have.
+    """
+    rest, road = (row["accuracy"] for row in classes)
+    return {"recall": road, "fpr": None if rest is None else 1 - rest}
 
 
 def _summary(evaluator: RoadEvaluator, pictures: int) -> dict[str, Any]:

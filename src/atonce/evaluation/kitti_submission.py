@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,11 @@ class TestingPictures:
     entries: tuple[tuple[str, Path], ...]
     left_out: tuple[str, ...]
     kind: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `atonce submit` prints as JSON; docs/commands.md explains the keys, and they stay."""
+        entries = [{"name": name, "picture": str(picture)} for name, picture in self.entries]
+        return {"ground_truth": self.kind, "entries": entries, "left_out": list(self.left_out)}
 
 
 def find_testing(root: Path, kind: str) -> TestingPictures:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from atonce.data.classes_file import read_classes
 from atonce.data.formats.voc import LABELS as VOC
-from atonce.errors import WeightsError, option
+from atonce.errors import WeightsError, as_command_line, option
 from atonce.labels import LabelSpec
 from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback
@@ -30,6 +31,10 @@ class ConvertedWeights:
     path: Path
     weights: ImportedWeights
     notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `atonce weights convert` prints as JSON."""
+        return {"path": str(self.path), **self.weights.to_json(), "notes": list(map(as_command_line, self.notes))}
 
 
 def convert_weights(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,10 @@ class Export:
     path: Path
     megabytes: float
     parity: Parity
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `atonce export` prints as JSON; docs/commands.md explains the keys, and they stay."""
+        return {"path": str(self.path), "megabytes": self.megabytes, "parity": asdict(self.parity)}
 
 
 def export(

@@ -1,4 +1,4 @@
-"""The files of `atonce predict` for programs and annotation tools: coco.json, areas.csv, labelme/ and json/.
+"""The files of `atonce predict` for programs and annotation tools: coco.json, cvat.zip, areas.csv, labelme/ and json/.
 
 All of it follows from the label pictures, so that it is complete whoever made these, and when. What a person has
 corrected since is never overwritten.
@@ -11,6 +11,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -25,14 +26,22 @@ from atonce.inference.annotations import (
     labelme_digest,
     table_rows,
 )
+from atonce.inference.cvat_masks import (
+    CvatPicture,
+    can_go_on,
+    draw_masks,
+    is_own_archive,
+    require_names,
+    write_archive,
+)
 from atonce.inference.inputs import Job
 from atonce.inference.own_results import SOFTWARE
 from atonce.inference.result import Result
 from atonce.labels import LabelSpec
-from atonce.storage import make_folder, write_text
+from atonce.storage import make_folder, write_atomically, write_text
 from atonce.text import did_you_mean
 
-AnnotationKind = Literal["coco", "labelme", "json", "csv"]
+AnnotationKind = Literal["coco", "cvat", "labelme", "json", "csv"]
 ANNOTATION_KINDS: tuple[str, ...] = get_args(AnnotationKind)
 
 CONFIDENCES_KEY = "atonce confidences"
@@ -47,6 +56,15 @@ def require_kinds(kinds: Sequence[str]) -> None:
         if kind not in ANNOTATION_KINDS:
             remedy = did_you_mean(kind, ANNOTATION_KINDS)
             raise UserError(option("write", kind), f"one of {', '.join(ANNOTATION_KINDS)}", remedy)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A picture's part of the files of all pictures: coco.json, areas.csv, cvat.zip; None where they are not wanted."""
+
+    coco: dict[str, Any] | None = None
+    rows: _Rows | None = None
+    cvat: CvatPicture | None = None
 
 
 class AnnotationFiles:
@@ -75,12 +93,18 @@ class AnnotationFiles:
         self._out, self._kinds, self._spec = out, frozenset(kinds), spec
         self._only, self._simplify, self._min_area = only, simplify, min_area
         self._coco: dict[str, dict[str, Any]] = {}
+        self._cvat: dict[str, CvatPicture] = {}
         self._rows: dict[str, _Rows] = {}
 
     @property
     def wants_confidences(self) -> bool:
         """True where something is written that tells how sure the network is."""
         return bool(self._kinds & {"json", "csv"})
+
+    def require_names(self, jobs: Sequence[Job]) -> None:
+        """Raise UserError where pictures or classes have names that what is asked for cannot hold."""
+        if "cvat" in self._kinds:
+            require_names(self._spec, [job.name for job in jobs if not job.is_video])
 
     def require_unchanged(self, jobs: Sequence[Job]) -> None:
         """Refuse to write over what is not ours, or what a person has corrected.
@@ -102,11 +126,21 @@ class AnnotationFiles:
         coco, table = self._out / "coco.json", self._out / "areas.csv"
         if "coco" in self._kinds and coco.exists() and not _is_own_coco(_read_json(coco)):
             raise _refusal(coco, "is not of atonce")
+        archive = self._out / "cvat.zip"
+        if "cvat" in self._kinds and archive.exists():
+            if not is_own_archive(archive):
+                raise _refusal(archive, "is not of atonce")
+            if not can_go_on(archive, self._spec):
+                raise _refusal(archive, "is of other classes, or damaged")
         if "csv" in self._kinds and table.exists() and _read_table(table) is None:
             raise _refusal(table, "is not of atonce")
 
-    def add(self, job: Job, result: Result, *, confidences: Sequence[float | None] | None = None, new: bool) -> None:
-        """Write the files of one picture, and remember what goes into those of all.
+    def write(
+        self, job: Job, result: Result, *, confidences: Sequence[float | None] | None = None, new: bool
+    ) -> Entries:
+        """Write the files of one picture, and return what goes into those of all, for `collect`.
+
+        May be called by several threads at once.
 
         Args:
             confidences: by class, where the result does not know its probabilities any more.
@@ -138,12 +172,20 @@ class AnnotationFiles:
                 confidences=confidences,
             )
             write_text(path, json.dumps({"atonce": SOFTWARE, **data}, ensure_ascii=False))
+        coco = None
         if "coco" in self._kinds:
-            self._coco[job.name] = as_coco(
-                result, file_name=job.name, only=self._only, min_area=self._min_area, compressed=False
-            )
-        if "csv" in self._kinds:
-            self._rows[job.name] = table_rows(result, job.name, confidences)
+            coco = as_coco(result, file_name=job.name, only=self._only, min_area=self._min_area, compressed=False)
+        cvat = draw_masks(result, only=self._only, min_area=self._min_area) if "cvat" in self._kinds else None
+        return Entries(coco, table_rows(result, job.name, confidences) if "csv" in self._kinds else None, cvat)
+
+    def collect(self, job: Job, entries: Entries) -> None:
+        """Remember what goes into the files of all pictures, in the order of the calls."""
+        if entries.coco is not None:
+            self._coco[job.name] = entries.coco
+        if entries.rows is not None:
+            self._rows[job.name] = entries.rows
+        if entries.cvat is not None:
+            self._cvat[job.name] = entries.cvat
 
     def finish(self, *, overwrite: bool = False) -> None:
         """Write the files of all pictures; entries of others than those of this call stay.
@@ -158,6 +200,10 @@ class AnnotationFiles:
             path = self._out / "coco.json"
             before = _read_json(path) if path.exists() and not overwrite else {}
             write_text(path, json.dumps(self._merged_coco(before), ensure_ascii=False))
+        if self._cvat:
+            path = self._out / "cvat.zip"
+            earlier = path if path.exists() and not overwrite else None
+            write_atomically(path, lambda temporary: write_archive(temporary, self._spec, self._cvat, before=earlier))
         if self._rows:
             path = self._out / "areas.csv"
             rows = (_read_table(path) or []) if path.exists() and not overwrite else []

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from atonce.adaptive_threads import compute_threads
 from atonce.devices import default_device
 from atonce.errors import UserError, WeightsError, option
 from atonce.extras import require_extra
@@ -110,7 +111,7 @@ def open_session(engine: EngineName, source: bytes | Path, extra_outputs: tuple[
 class OnnxRuntimeSession:
     def __init__(self, library: Any, source: bytes | Path, extra_outputs: tuple[str, ...]) -> None:
         options = library.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = compute_threads()
         options.log_severity_level = 3
         if extra_outputs:
             source = _with_outputs(source, extra_outputs)
@@ -144,7 +145,7 @@ class OpenVinoSession:
             model.add_outputs(list(extra_outputs))
         self._description = _rt_info(model)
         # Left to itself it multiplies in bf16 where the processor can: other results than torch's.
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": compute_threads()}
         self._compiled = core.compile_model(model, "CPU", settings)
         self.outputs = [name for port in self._compiled.outputs for name in port.get_names()]
 

@@ -35,7 +35,7 @@ def load(
     engine: str | None = None,
     *,
     scale: float | None = None,
-    size: int | None = None,
+    size: int | tuple[int, int] | None = None,
     tta: TTAName | None = None,
 ) -> Predictor:
     """Load a network for use.
@@ -50,7 +50,8 @@ def load(
         scale: factor on height and width of each picture before the network sees it; None takes the model's own rule,
             that of its training (`data.scale`, `data.max_side`). For pictures that show things at another size than
             those that it was trained on.
-        size: the longer side that the network sees of each picture, in pixels, instead.
+        size: instead, the longer side that the network sees of each picture, in pixels; or the (height, width) that it
+            sees, whatever the shape of the picture.
         tta: test-time augmentation, the mean over several views of each picture: "flip" (mirrored, too: twice the
             time), "flip,scales" (at 0.8 and 1.3 of the size, too: about seven times), or factors: "flip,0.75,1.25".
             Its gain is measured in docs/results.md.
@@ -84,20 +85,29 @@ def load(
     return NetworkPredictor(model_file, device=chosen, engine=engine)
 
 
-def _input_size(scale: float | None, size: int | None) -> InputSize | None:
+def _input_size(scale: float | None, size: int | tuple[int, int] | None) -> InputSize | None:
     """Return the rule that a caller wants instead of the model's; None where they want none."""
     if scale is not None and size is not None:
-        raise UserError(f"{option('scale', scale)} and {option('size', size)}", "one of them")
+        raise UserError(f"{option('scale', scale)} and {option('size', size_text(size))}", "one of them")
     if scale is not None:
         if not (math.isfinite(scale) and 0 < scale <= _LARGEST_SCALE):
             raise UserError(option("scale", scale), f"a factor above 0, up to {_LARGEST_SCALE}")
         return InputSize(scale)
     if size is not None:
-        if size < 1:
-            raise UserError(option("size", size), "the longer side in pixels, such as 640")
+        if min(size if isinstance(size, tuple) else (size,)) < 1:
+            raise UserError(
+                option("size", size_text(size)), "pixels: the longer side, such as 640, or width and height, 640x192"
+            )
+        if isinstance(size, tuple):
+            return InputSize(size=size)
         # Whatever the picture's size, the limit decides: the longer side is this long.
         return InputSize(math.inf, size)
     return None
+
+
+def size_text(size: int | tuple[int, int]) -> str:
+    """Write a size as pictures' sizes are written everywhere: width x height, or the longer side alone."""
+    return f"{size[1]}x{size[0]}" if isinstance(size, tuple) else str(size)
 
 
 def _require_rule_of_its_own(input_size: InputSize | None, what: str) -> None:

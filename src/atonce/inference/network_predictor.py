@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from atonce.adaptive_threads import AdaptiveThreads
 from atonce.data.input_size import InputSize
 from atonce.devices import usable_device
 from atonce.inference import tiles
@@ -45,6 +46,8 @@ class NetworkPredictor(Predictor):
         network = model_file.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = network.eval()
         self._torch_network = self.model.bf16_copy() if self.engine == "torch-bf16" else self.model
+        # On a GPU, the number of threads is not what the time goes by.
+        self._threads = AdaptiveThreads(fixed=None if self.device.type == "cpu" else True)
         self._network = self._run_torch if in_torch else accelerated(self.model, self.engine)
 
     def segment(self, image: NDArray[np.uint8], progress: ProgressCallback | None = None) -> Result:
@@ -66,10 +69,27 @@ class NetworkPredictor(Predictor):
             return Result(image, self.labels, logits=logits)
         return Result(image, self.labels, logits=self.logits(image))
 
+    @property
+    def computes_in_calling_thread(self) -> bool:
+        """True where torch computes on the CPU, with the threads that the calling thread has set."""
+        return self.device.type == "cpu" and self.engine in ("torch", "torch-bf16")
+
+    @torch.inference_mode()
+    def segment_together(self, images: Sequence[NDArray[np.uint8]]) -> list[Result]:
+        """Segment pictures of one size, see `Predictor`."""
+        if len(images) < 2 or self.batch_size_for(images[0].shape[:2]) < len(images):
+            return [self.segment(image) for image in images]
+        logits = self._logits(np.stack(images))
+        return [Result(image, self.labels, logits=one) for image, one in zip(images, logits, strict=True)]
+
     @torch.inference_mode()
     def logits(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """Compute logits in one piece: uint8 (H, W, 3) RGB -> float32 (C, H, W) on the CPU."""
-        return self._batch_logits(image[None])[0].cpu()
+        return self._logits(image[None])[0]
+
+    def _logits(self, images: NDArray[np.uint8]) -> torch.Tensor:
+        """Compute logits of a batch: uint8 (N, H, W, 3) RGB -> float32 (N, C, H, W) on the CPU."""
+        return self._batch_logits(images).cpu()
 
     @torch.inference_mode()
     def predict_labels(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -106,8 +126,9 @@ class NetworkPredictor(Predictor):
         return computed_pixels(self.model_file, size)
 
     def _run_torch(self, pixels: torch.Tensor) -> torch.Tensor:
-        scores: torch.Tensor = self._torch_network(pixels.contiguous(memory_format=torch.channels_last))
-        return scores.float()
+        with self._threads.work(pixels.numel()):
+            scores: torch.Tensor = self._torch_network(pixels.contiguous(memory_format=torch.channels_last))
+            return scores.float()
 
 
 def computed_pixels(model_file: ModelFile, size: tuple[int, ...]) -> int:

@@ -21,7 +21,7 @@ def size_note(model_file: ModelFile, size: tuple[int, ...]) -> str | None:
         known = {which: (int(height), int(width)) for which, (width, height) in sizes.items()}
         zoom = [float(factor) for factor in model_file.recipe["augment"]["scale"]]
         section = model_file.recipe["data"]
-        trained = InputSize(section["scale"], section["max_side"])
+        trained = InputSize(section["scale"], section["max_side"], section.get("size"))
         smallest, median, largest = (_side(trained.apply(*known[which])) for which in ("smallest", "median", "largest"))
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
@@ -33,8 +33,8 @@ def size_note(model_file: ModelFile, size: tuple[int, ...]) -> str | None:
     scale = median / _side((height, width))
     return (
         f"{width}x{height} pixels, much {than} than the pictures that the model was trained on "
-        f"({known['median'][1]}x{known['median'][0]}): if the same scene is shown, a scale of {scale:.2g} lets the "
-        "network see it as in training"
+        f"({known['median'][1]}x{known['median'][0]}): if the same scene is shown, the option `scale` at {scale:.2g} "
+        "lets the network see it as in training"
     )
 
 

@@ -136,18 +136,18 @@ class CalibrationError:
 
     @property
     def expected_calibration_error(self) -> float:
-        """The mean of |accuracy - confidence| over the bins, weighted by their pixels; NaN without a pixel."""
+        """The mean of abs(accuracy - confidence) over the bins, weighted by their pixels; NaN without a pixel."""
         gaps, weights = self._gaps()
         return float((gaps * weights).sum() / weights.sum()) if weights.size else float("nan")
 
     @property
     def maximum_calibration_error(self) -> float:
-        """The largest |accuracy - confidence| of a bin that is not empty; NaN without a pixel."""
+        """The largest abs(accuracy - confidence) of a bin that is not empty; NaN without a pixel."""
         gaps, _ = self._gaps()
         return float(gaps.max()) if gaps.size else float("nan")
 
     def _gaps(self) -> tuple[Floats, Counts]:
-        """Return |accuracy - confidence| and pixels of the bins that are not empty."""
+        """Return abs(accuracy - confidence) and pixels of the bins that are not empty."""
         bins = self.bins
         filled = bins.count > 0
         return np.abs(bins.accuracy - bins.confidence)[filled], bins.count[filled]

@@ -29,12 +29,14 @@ class Knob:
         default: its value where a recipe does not give it.
         kind: type and range, or the choices, in words ("a number above 0", "poly, cosine or constant").
         meaning: what it does and in which unit, on one line: the docstring in schema.py.
+        choices: the values that it takes, as they stand in YAML, where there are but a few; empty where there are more.
     """
 
     name: str
     default: Any
     kind: str
     meaning: str
+    choices: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -84,7 +86,8 @@ def _knobs(section: type[BaseModel], prefix: str) -> Iterator[Knob]:
     for key, field in section.model_fields.items():
         if _section_class(field) is None:
             kind = kind_in_words(field.annotation, field.metadata)
-            yield Knob(prefix + key, field.default, kind, _one_line(field.description))
+            choices = choices_of(field.annotation) or ()
+            yield Knob(prefix + key, field.default, kind, _one_line(field.description), choices)
 
 
 def _section_class(field: FieldInfo) -> type[BaseModel] | None:
@@ -119,6 +122,20 @@ def kind_in_words(annotation: Any, metadata: Iterable[object] = ()) -> str:
     else:
         words_of_type = _TYPES[annotation] + _range_in_words(metadata)
     return ", ".join([words_of_type, *(text for text in metadata if isinstance(text, str))])
+
+
+def choices_of(annotation: Any) -> tuple[str, ...] | None:
+    """List the values of a field as they stand in YAML; None where there are more than its words and null."""
+    if annotation is bool:
+        return ("true", "false")
+    if annotation is NoneType:
+        return ("null",)
+    if _is_literal(annotation):
+        return tuple(map(str, get_args(annotation)))
+    if get_origin(annotation) not in (Union, UnionType):
+        return None
+    parts = [choices_of(part) for part in get_args(annotation)]
+    return None if None in parts else tuple(word for part in parts for word in part or ())
 
 
 def _is_literal(annotation: Any) -> bool:

@@ -107,6 +107,27 @@ def _explain_knob(knob: Knob, value: object, width: int) -> list[str]:
     return [f"  {head}", *indented(knob.meaning), *indented(f"Values: {knob.kind}.")]
 
 
+def describe_recipes() -> list[dict[str, str]]:
+    """List name and purpose of the recipes that come with the package."""
+    return [{"name": name, "about": about} for name, about in shipped_recipes().items()]
+
+
+def describe_knobs(recipe: Recipe) -> list[dict[str, Any]]:
+    """List every knob of a recipe: name, value, default, type and range in words, meaning."""
+    values, defaults = recipe.model_dump(mode="json"), Recipe().model_dump(mode="json")
+    return [
+        {
+            "name": knob.name,
+            "value": (values[section.name] if section.name else values)[knob.key],
+            "default": (defaults[section.name] if section.name else defaults)[knob.key],
+            "values": knob.kind,
+            "meaning": knob.meaning,
+        }
+        for section in knob_sections()
+        for knob in section.knobs
+    ]
+
+
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a recipe (draft 2020-12), with the meaning of each knob as its description."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}

@@ -126,7 +126,7 @@ class DataConfig(Section):
     whatever its own proportions; predictions are scaled back. data.scale and data.max_side then count for nothing.
     null: they say the size."""
     crop: tuple[Count, Count] = (360, 480)
-    """Height and width of training crops, in pixels."""
+    """Height and width of training crops, in pixels; smaller where no picture becomes that large."""
     workers: Annotated[int, Field(ge=0)] = 2
     """Threads that decode pictures ahead of the training; 0 counts as 1."""
     cache: Literal["memory", "disk"] = "memory"
@@ -289,9 +289,12 @@ class TrainConfig(Section):
     """Steps between saved states, from which an interrupted run resumes. null follows the length: a state at the end of
     each part, as for validate_every."""
     log_every: Count = 10
-    """Steps between lines of log.jsonl."""
+    """Steps between lines of log.jsonl; where validate_every is null, there is one at each validation, too."""
     pictures: Annotated[int, Field(ge=0)] = 4
     """Number of validation pictures that are drawn with their predictions at each validation."""
+    track: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+    """Experiment trackers that are fed as the run goes: tensorboard, into the run folder; mlflow and wandb, where their
+    own settings say (docs/tracking.md). Each needs the extra of its name."""
     max_minutes: Positive | None = None
     """Longest training time, in minutes; the learning rate schedule comes to its end with it. null: only steps
     count."""

@@ -37,7 +37,8 @@ def road_section(files: RunFiles) -> str:
         f'<div class="scroll"><table class="classes road"><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
-    return table + _plots([_precision_recall(name, row) for name, row in rows.items()])
+    plots = _plots([_precision_recall(name, row) for name, row in rows.items()])
+    return table + _as_drawn(road.get("as_drawn")) + plots
 
 
 def road_lead(files: RunFiles) -> str:
@@ -67,6 +68,14 @@ def calibration_section(files: RunFiles) -> str:
 def _row(name: str, row: Mapping[str, Any]) -> str:
     cells = "".join(f"<td>{score(none_to_nan(row.get(key)))}</td>" for key in _COLUMNS)
     return f'<tr><th scope="row">{escape(name)}</th><td>{none_to_nan(row.get("pictures")):,.0f}</td>{cells}</tr>'
+
+
+def _as_drawn(found: Any) -> str:
+    """Say how much of the road and of the rest is drawn as road; empty for evaluations that did not measure it."""
+    if not isinstance(found, dict):
+        return ""
+    recall, fpr = (score(none_to_nan(found.get(key))) for key in ("recall", "fpr"))
+    return f"<p>As drawn, road where more likely than not: REC {recall}, FPR {fpr}, in the picture.</p>"
 
 
 def _precision_recall(name: str, row: Mapping[str, Any]) -> str:

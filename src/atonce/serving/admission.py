@@ -6,11 +6,10 @@ import asyncio
 import math
 
 import anyio
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atonce.serving.connections import CROWD, OPEN_CONNECTIONS, REFUSED
-from atonce.serving.request_errors import RequestError
+from atonce.serving.request_errors import RequestError, error_response
 from atonce.serving.request_queue import RequestQueue
 
 _REFUSALS_PER_SECOND = 50
@@ -48,14 +47,14 @@ class Admission:
                 await self._admit(scope)
             await self.app(scope, receive, send_noticed)
         except RequestError as error:
-            response = error_response(error)
+            response = error_response(error, scope)
             if _is_crowded(scope):
                 response.headers["Connection"] = "close"
             await response(scope, receive, send)
         except asyncio.CancelledError:
             if begun:
                 raise
-            await error_response(self._queue.shutdown_error())(scope, receive, send)
+            await error_response(self._queue.shutdown_error(), scope)(scope, receive, send)
 
     async def _admit(self, scope: Scope) -> None:
         """Return where there is capacity for a picture. Raises RequestError (503) where there is none."""
@@ -88,8 +87,3 @@ class RefusalPace:
         if self._next > now:
             with anyio.move_on_after(self._next - now):
                 await stopping.wait()
-
-
-def error_response(error: RequestError) -> JSONResponse:
-    """Build the response for a request that is refused: {"error": one line}."""
-    return JSONResponse({"error": error.for_command_line()}, error.status, error.headers)

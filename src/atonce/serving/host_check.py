@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from atonce.errors import option
+from atonce.errors import UserError, option
 from atonce.serving.request_errors import RequestError
 
 SECURITY_HEADERS = {
@@ -35,10 +35,12 @@ class HostCheck:
 
     Args:
         allowed_hosts: names that are served beside addresses and localhost; "*" for any.
+        allowed_origins: those of pages that may send requests, too, as `require_origin` returns them; "*" for any.
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, allowed_hosts: Iterable[str] = (), allowed_origins: Iterable[str] = ()) -> None:
         self.app = app
+        self.allowed_origins = frozenset(allowed_origins)
         self.allowed_hosts = {"localhost", *(name.lower() for name in allowed_hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,16 +73,45 @@ class HostCheck:
                 "a name that is served here",
                 f"serve with {option('allow_host', 'NAME')}",
             )
-        if method in ("GET", "HEAD", "OPTIONS"):
+        origin = headers.get("origin")
+        if origin is not None and self.allowed_origins & {"*", origin.lower()}:
+            return
+        # OPTIONS is what a browser asks first where origins are allowed at all; of another origin, the answer is no.
+        asked_first = method == "OPTIONS" and origin is not None and bool(self.allowed_origins)
+        if method in ("GET", "HEAD", "OPTIONS") and not asked_first:
             return
         # Browsers send the first to https and localhost, the second with every post to another origin.
-        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        site = headers.get("sec-fetch-site")
         if site:
             foreign = site not in ("same-origin", "none")
         else:
             foreign = origin is not None and _host_of_origin(origin) != host.lower()
         if foreign:
             raise RequestError(403, "a request by a web page of another origin", "this server's own page, or a program")
+
+
+def require_origin(text: str) -> str:
+    """Return an origin as browsers write it: scheme, host, and the port where it is not the scheme's own.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        parts = urlsplit(text.strip().lower().rstrip("/"))
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if text.strip() == "*":
+        return "*"
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or parts.geturl() != f"{parts.scheme}://{parts.netloc}"
+    ):
+        raise UserError(option("cors_origin", text), "an origin such as https://example.org, or * for any")
+    own = {"http": 80, "https": 443}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, own) else "")
 
 
 def _host_name(host: str) -> str:

@@ -8,15 +8,19 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp
 
 from atonce.errors import UserError
 from atonce.serving.admission import Admission
+from atonce.serving.bearer_token import BearerToken
 from atonce.serving.host_check import HostCheck
-from atonce.serving.request_errors import ClientDisconnected, RequestError
+from atonce.serving.observation import Observation
+from atonce.serving.request_errors import ClientDisconnected, RequestError, error_response
 from atonce.serving.responses import ResponseFormat, ResponseOptions, negotiate_format
+from atonce.serving.server_metrics import ServerMetrics
 from atonce.serving.service import Service
 from atonce.serving.upload import FIELD
 from atonce.serving.web_page import build_page
@@ -30,6 +34,7 @@ _BODY = {
 }
 _ERROR = {"application/json": {"schema": {"type": "object", "properties": {"error": {"type": "string"}}}}}
 _ERROR_STATUSES = {
+    401: "no token, or a wrong one; only where the server asks for one",
     403: "asked for by a web page of another origin",
     406: "no such format for the Accept header",
     408: "the picture came too slowly",
@@ -44,16 +49,26 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(service: Service, allowed_hosts: Iterable[str] = ()) -> ASGIApp:
+def create_app(
+    service: Service,
+    allowed_hosts: Iterable[str] = (),
+    *,
+    allowed_origins: Iterable[str] = (),
+    token: str | None = None,
+) -> ASGIApp:
     """Create the ASGI application.
 
     Args:
         allowed_hosts: names that it is called by beside addresses and localhost; "*" for any (see `HostCheck`).
+        allowed_origins: of pages elsewhere that may use it, as `require_origin` returns them; "*" for any.
+        token: the token that clients have to send; None asks for none.
     """
     # FastAPI's own pages for humans load scripts from elsewhere.
     app = FastAPI(title="atonce", version=__version__, docs_url=None, redoc_url=None)
     _handle_errors(app)
     page, description = build_page(), service.describe()
+    metrics = ServerMetrics(service.queue, service.model, service.predictor.engine)
+    service.on_steps = metrics.observe_steps
 
     @app.get("/", response_class=HTMLResponse, summary="A page to try the model")
     async def home() -> HTMLResponse:
@@ -64,6 +79,22 @@ def create_app(service: Service, allowed_hosts: Iterable[str] = ()) -> ASGIApp:
         queue = service.queue
         counts = {"at_work": queue.in_progress, "waiting": queue.waiting, "queue": queue.max_waiting}
         return {"status": "ok", **counts}
+
+    @app.get("/livez", summary="Alive: the process answers")
+    async def alive() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", summary="Ready for a picture; 503 when the queue is full or the server is being stopped")
+    async def ready() -> dict[str, str]:
+        service.queue.require_capacity()
+        return {"status": "ok"}
+
+    @app.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+    async def exposition() -> Response:
+        if not metrics.available:
+            raise RequestError(501, "the package prometheus-client is not installed here")
+        content, kind = metrics.exposition()
+        return Response(content, media_type=kind)
 
     @app.get("/model", summary="What the model is")
     async def model() -> dict[str, Any]:
@@ -80,31 +111,45 @@ def create_app(service: Service, allowed_hosts: Iterable[str] = ()) -> ASGIApp:
             ResponseFormat | None, Query(description="By the Accept header, or json, where it is left out")
         ] = None,
         opacity: Annotated[float, Query(ge=0, le=1, description="Of the colours in an overlay")] = 0.5,
+        simplify: Annotated[float, Query(ge=0, le=1000, description="polygons: pixels they may be off")] = 1.0,
         labels: Annotated[bool, Query(description="json: with the label picture, PNG in base64")] = False,
         layer: Annotated[bool, Query(description="json: with what an overlay lays over the picture, PNG")] = False,
     ) -> Response:
-        known = ("format", "opacity", "labels", "layer")
+        known = ("format", "opacity", "simplify", "labels", "layer")
         unknown = [key for key in request.query_params if key not in known]
         if unknown:
             raise RequestError(422, f"the parameter '{unknown[0][:40]}'", f"one of {', '.join(known)}")
         chosen = format or negotiate_format(request.headers.get("accept", ""))
-        options = ResponseOptions(chosen, opacity, with_labels=labels, with_layer=layer)
+        options = ResponseOptions(chosen, opacity, simplify=simplify, with_labels=labels, with_layer=layer)
         try:
             return await service.predict(request, options)
         except ClientDisconnected:
             return Response(status_code=499)  # nobody reads it
 
-    return HostCheck(Admission(app, service.queue), allowed_hosts)
+    handler: ASGIApp = Admission(app, service.queue)
+    if token is not None:
+        handler = BearerToken(handler, token)
+    if origins := [*allowed_origins]:
+        # Around the token: a browser asks what it may do before it sends one.
+        handler = CORSMiddleware(
+            handler,
+            allow_origins=origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Server-Timing", "Retry-After"],
+        )
+    return Observation(HostCheck(handler, allowed_hosts, origins), metrics)
 
 
 def _handle_errors(app: FastAPI) -> None:
     """Answer every error with one line of JSON."""
 
     @app.exception_handler(UserError)
-    async def user_error(_: Request, error: Exception) -> JSONResponse:
+    async def user_error(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, RequestError):
+            return error_response(error, request.scope)
         assert isinstance(error, UserError)
-        status, headers = (error.status, error.headers) if isinstance(error, RequestError) else (422, {})
-        return JSONResponse({"error": error.for_command_line()}, status, headers)
+        return JSONResponse({"error": error.for_command_line()}, 422)
 
     @app.exception_handler(RequestValidationError)
     async def invalid_parameter(_: Request, error: Exception) -> JSONResponse:

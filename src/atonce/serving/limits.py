@@ -127,7 +127,9 @@ class Reservation:
     def extend(self, count: int) -> None:
         """Reserve `count` bytes more. Raises RequestError (503): other requests hold the rest."""
         if count > self._budget.free and not self._budget.make_free(count, self):
-            raise RequestError(503, "too many pictures are on their way", remedy="try again later", retry_after=5)
+            raise RequestError(
+                503, "too many pictures are on their way", remedy="try again later", retry_after=5, reason="memory"
+            )
         self._budget.free -= count
         self.size += count
 

@@ -28,9 +28,27 @@ async function told(response) {
   }
 }
 
+// A token is kept for this tab alone; a server without one never asks.
+function headers() {
+  const token = sessionStorage.getItem("token");
+  return token ? { Authorization: `Bearer ${token}` } : {};
+}
+
+function askForToken(again) {
+  at("key").hidden = false;
+  at("drop").hidden = true;
+  at("status").hidden = true;
+  if (again) fail("The server does not know this token.");
+  at("token").focus();
+}
+
 async function load() {
   try {
-    const response = await fetch("model");
+    const response = await fetch("model", { headers: headers() });
+    if (response.status === 401) {
+      askForToken(sessionStorage.getItem("token") !== null);
+      return;
+    }
     if (!response.ok) throw new Error(await told(response));
     model = await response.json();
   } catch (error) {
@@ -50,7 +68,7 @@ async function load() {
 async function ask(file, query, signal) {
   const body = new FormData();
   body.append("picture", file);
-  const response = await fetch(`predict?${query}`, { method: "POST", body, signal });
+  const response = await fetch(`predict?${query}`, { method: "POST", body, headers: headers(), signal });
   if (!response.ok) throw new Error(await told(response));
   return response;
 }
@@ -153,6 +171,14 @@ at("file").addEventListener("change", (event) => {
   event.target.value = ""; // so that the same file can be chosen again
 });
 at("opacity").addEventListener("input", fade);
+at("key").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("token", at("token").value.trim());
+  at("key").hidden = true;
+  at("drop").hidden = false;
+  at("error").hidden = true;
+  load();
+});
 for (const kind of ["dragenter", "dragover"])
   addEventListener(kind, (event) => { event.preventDefault(); at("drop").classList.add("over"); });
 addEventListener("dragleave", (event) => { if (!event.relatedTarget) at("drop").classList.remove("over"); });

@@ -99,7 +99,9 @@ class RequestQueue:
 
     def shutdown_error(self) -> RequestError:
         """Build the error for requests that the end of the server meets."""
-        return RequestError(503, "the server is being stopped", remedy="try again later", retry_after=10)
+        return RequestError(
+            503, "the server is being stopped", remedy="try again later", retry_after=10, reason="stopping"
+        )
 
     @cached_property
     def _slots(self) -> anyio.CapacityLimiter:
@@ -123,7 +125,7 @@ class RequestQueue:
         if self.in_progress == _SLOTS and self.waiting >= self.max_waiting:
             after = min(math.ceil(self._average_seconds * (self.waiting + 1)), 600)
             found = f"{self.in_progress + self.waiting} pictures are in work or waiting"
-            raise RequestError(503, found, remedy=f"try again in {after} s", retry_after=after)
+            raise RequestError(503, found, remedy=f"try again in {after} s", retry_after=after, reason="full")
 
     async def run(self, request: Request, work: Callable[[QueuedRequest], T]) -> T:
         """Run `work` in a thread, when it is this request's turn; the request's body has been read.

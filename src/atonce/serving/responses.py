@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -26,6 +27,10 @@ from atonce.serving.request_errors import RequestError
 MAX_PROBABILITIES = 1 << 26
 """Float16 values of one response, 128 MB, which have to be held until the client has received them."""
 
+MAX_OUTLINES = 300_000
+"""Pixels of the outlines of all areas of a picture that become polygons; photos have tens of thousands, noise millions,
+which would take minutes: 200,000 around single pixels took 12 s of a core."""
+
 _CHUNK = 1 << 16
 
 
@@ -33,6 +38,7 @@ class ResponseFormat(str, Enum):
     """The format of a response; a value of the parameter `format`."""
 
     JSON = "json"
+    POLYGONS = "polygons"
     LABELS = "labels"
     OVERLAY = "overlay"
     PROBABILITIES = "probabilities"
@@ -40,6 +46,7 @@ class ResponseFormat(str, Enum):
 
 MEDIA_TYPES = {
     ResponseFormat.JSON: "application/json",
+    ResponseFormat.POLYGONS: "application/json",
     ResponseFormat.LABELS: "image/png",
     ResponseFormat.OVERLAY: "image/png",
     ResponseFormat.PROBABILITIES: "application/octet-stream",
@@ -58,6 +65,7 @@ class ResponseOptions:
 
     Attributes:
         opacity: of the colours in an overlay, 0..1.
+        simplify: pixels by which polygons may be off.
         with_labels: JSON also holds the label picture, PNG in base64.
         with_layer: JSON also holds what an overlay lays over the picture, PNG in base64, transparent where it lays
             nothing.
@@ -65,6 +73,7 @@ class ResponseOptions:
 
     format: ResponseFormat = ResponseFormat.JSON
     opacity: float = 0.5
+    simplify: float = field(default=1.0, kw_only=True)
     with_labels: bool = field(default=False, kw_only=True)
     with_layer: bool = field(default=False, kw_only=True)
 
@@ -101,6 +110,14 @@ def require_probabilities_fit(classes: int, size: tuple[int, int]) -> None:
         )
 
 
+def require_outlines_fit(labels: NDArray[np.uint8]) -> None:
+    """Raise RequestError (413) if the outlines of labels (H, W) are too long to be traced for a client."""
+    length = sum(int(np.count_nonzero(np.diff(labels, axis=axis))) for axis in (0, 1))
+    if length > MAX_OUTLINES:
+        found = f"the outlines of this picture's areas are {length} pixels long"
+        raise RequestError(413, found, f"at most {MAX_OUTLINES}", "scale the picture down, or ask for labels")
+
+
 def encode_result(result: Result, options: ResponseOptions, about: Mapping[str, Any]) -> bytes:
     """Encode a result as the body of a response.
 
@@ -115,6 +132,11 @@ def encode_result(result: Result, options: ResponseOptions, about: Mapping[str, 
         file = BytesIO()
         np.save(file, result.probabilities.astype(np.float16))
         return file.getvalue()
+    if options.format is ResponseFormat.POLYGONS:
+        require_outlines_fit(result.labels)
+        told = result.to_dict(simplify=options.simplify)
+        del told["picture"]
+        return json.dumps({**about, **told}, ensure_ascii=False).encode()
     labels = result.label_image()
     data = {**about, "width": labels.width, "height": labels.height, "classes": class_shares(labels, result.label_spec)}
     if options.with_labels:

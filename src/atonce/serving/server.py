@@ -13,22 +13,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from atonce.errors import UserError, option
+from atonce.serving.access_log import AccessLog, log_config
 from atonce.serving.connections import ACCEPT_BACKLOG, Connection
 
 _SHUTDOWN_SECONDS = 10
-
-_LOG: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "plain": {"()": "uvicorn.logging.DefaultFormatter", "fmt": "%(asctime)s %(message)s", "use_colors": False}
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"}},
-    "loggers": {
-        "uvicorn.error": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-        "uvicorn.access": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-    },
-}
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -98,16 +86,19 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def create_server(app: ASGIApp, on_shutdown: Callable[[], None] | None = None) -> Server:
+def create_server(
+    app: ASGIApp, on_shutdown: Callable[[], None] | None = None, *, access_log: AccessLog = "text"
+) -> Server:
     """Create a server with a bounded number of connections, which logs requests and failures on stderr.
 
     Args:
+        access_log: see `AccessLog`.
         on_shutdown: see `Server`; `Service.stop` refuses whoever still waits.
     """
     config = uvicorn.Config(
         app,
         http=Connection,
-        log_config=_LOG,
+        log_config=log_config(access_log),
         ws="none",
         lifespan="off",
         server_header=False,
@@ -119,9 +110,15 @@ def create_server(app: ASGIApp, on_shutdown: Callable[[], None] | None = None) -
     return Server(config, on_shutdown)
 
 
-def run(app: ASGIApp, listener: socket.socket, on_shutdown: Callable[[], None] | None = None) -> None:
+def run(
+    app: ASGIApp,
+    listener: socket.socket,
+    on_shutdown: Callable[[], None] | None = None,
+    *,
+    access_log: AccessLog = "text",
+) -> None:
     """Serve until SIGINT or SIGTERM; requests in progress then have ten seconds to end."""
-    server = create_server(app, on_shutdown)
+    server = create_server(app, on_shutdown, access_log=access_log)
     # When it has ended, uvicorn raises the signal once more for whoever was there before it.
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ class Service:
 
     Args:
         path: the model's file.
+
+    Attributes:
+        on_steps: called with the milliseconds of each step of a picture that was segmented, in the picture's thread.
     """
 
     def __init__(self, predictor: Predictor, path: Path, limits: Limits) -> None:
@@ -42,6 +46,7 @@ class Service:
         self.model = {"file": path.name, "fingerprint": model_fingerprint(path)}
         self._pixel_limit = PixelLimit(predictor.model_file, limits.pixels)
         self.queue, self.memory = RequestQueue(limits.queue), ClientMemory(limits)
+        self.on_steps: Callable[[Mapping[str, float]], None] = lambda _: None
 
     @classmethod
     def from_file(
@@ -99,6 +104,7 @@ class Service:
             size = f"{image.shape[1]}x{image.shape[0]}"
             raise RequestError(413, f"there is not enough memory for {size} pixels", remedy="scale it down") from error
         queued.finish_step("encode")
+        self.on_steps(queued.milliseconds)
         timing = ", ".join(f"{step};dur={value}" for step, value in queued.milliseconds.items())
         headers = {"Server-Timing": timing}
         if options.format is ResponseFormat.PROBABILITIES:

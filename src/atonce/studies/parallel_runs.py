@@ -21,6 +21,7 @@ from atonce.recipes.recipe_files import build
 from atonce.storage import make_folder, storage_errors
 from atonce.studies.study_folder import RunResult, read_result
 from atonce.studies.study_runs import PlannedRun, StudyCallback, execute_run, require_one_data_set
+from atonce.threads import shared_environment
 
 _WORKER_COMMAND = (sys.executable, "-m", "atonce", "ablate-worker")
 """A process that calls `execute_request` with its standard input."""
@@ -60,7 +61,12 @@ def run_in_parallel(
     """
     waiting = deque((number, run) for number, run in enumerate(planned, 1) if read_result(run.folder) is None)
     pool = _WorkerPool(
-        waiting=waiting, total=len(planned), data=data, commit=commit, callback=callback or StudyCallback()
+        devices=len(devices),
+        waiting=waiting,
+        total=len(planned),
+        data=data,
+        commit=commit,
+        callback=callback or StudyCallback(),
     )
     threads = [threading.Thread(target=pool.work, args=(device,), daemon=True) for device in devices]
     for thread in threads:
@@ -85,10 +91,12 @@ class _WorkerPool:
     Each thread waits for its process; the lock is held only to take a run or to call the callback.
 
     Attributes:
+        devices: number of them, and of the processes at a time.
         waiting: runs that no thread has taken yet, each with its number of `total`.
         running: the processes.
     """
 
+    devices: int
     waiting: deque[tuple[int, PlannedRun]]
     total: int
     data: Path
@@ -131,7 +139,7 @@ class _WorkerPool:
                 stdout=log,
                 stderr=log,
                 text=True,
-                env=device_environment(device),
+                env=device_environment(device, self.devices),
             )
             with self.lock:
                 self.running.append(process)
@@ -192,12 +200,15 @@ def parse_request(line: str) -> tuple[PlannedRun, Path, str]:
         raise UserError(f"a request that cannot be read: {error!r}", "a line from `atonce ablate`") from None
 
 
-def device_environment(device: str) -> dict[str, str]:
-    """Return environment variables with which a process sees one device only.
+def device_environment(device: str, processes: int = 1) -> dict[str, str]:
+    """Return environment variables with which a process sees one device only, and has its share of the threads.
 
     GPUs are counted among those that this process sees.
+
+    Args:
+        processes: that run at the same time.
     """
-    variables = dict(os.environ)
+    variables = shared_environment(processes)
     if device == "cpu":
         variables |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
     else:

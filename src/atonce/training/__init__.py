@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from atonce.training.recipe_choice import choose_recipe, choose_run
     from atonce.training.setup import set_up
     from atonce.training.train_network import TrainedRun, run_training, train
+    from atonce.training.training_plan import TrainingPlan, plan
     from atonce.training.training_run import TrainingRun
 
 __all__ = [
@@ -17,10 +18,12 @@ __all__ = [
     "CallbackList",
     "StepRecord",
     "TrainedRun",
+    "TrainingPlan",
     "TrainingRun",
     "choose_recipe",
     "choose_run",
     "fit",
+    "plan",
     "run_training",
     "set_up",
     "train",
@@ -31,10 +34,12 @@ _MODULES = {
     "CallbackList": "callbacks",
     "StepRecord": "callbacks",
     "TrainedRun": "train_network",
+    "TrainingPlan": "training_plan",
     "TrainingRun": "training_run",
     "choose_recipe": "recipe_choice",
     "choose_run": "recipe_choice",
     "fit": "loop",
+    "plan": "training_plan",
     "run_training": "train_network",
     "set_up": "setup",
     "train": "train_network",

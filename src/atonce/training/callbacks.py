@@ -30,6 +30,7 @@ class StepRecord:
         waited: share of the time spent waiting for data, 0..1.
         seconds: time spent training so far, over all sessions of the run.
         focal, dice, lovasz: the losses beside the cross entropy, before their factors; None where they have none.
+        threads: that each process computes with at the last of these steps.
     """
 
     step: int
@@ -43,6 +44,7 @@ class StepRecord:
     pictures_per_second: float
     waited: float
     seconds: float
+    threads: int
     focal: float | None = None
     dice: float | None = None
     lovasz: float | None = None
@@ -86,7 +88,8 @@ class Callback:
         """Hear of an update of the weights; `run.progress.step` counts it already."""
 
     def on_log(self, run: TrainingRun, record: StepRecord) -> None:
-        """Hear of a line of log.jsonl, every `train.log_every` steps."""
+        """Hear of a line of log.jsonl, every `train.log_every` steps; also at validations that follow the length of the
+        run."""
 
     def on_validation_progress(self, done: int, total: int) -> None:
         """Hear how many validation pictures have been predicted, of how many."""

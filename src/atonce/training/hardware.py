@@ -14,10 +14,12 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 
+from atonce.adaptive_threads import AdaptiveThreads, compute_threads
 from atonce.devices import default_device, has_float64, usable_device
 from atonce.errors import RecipeError, UserError, option
 from atonce.recipes import Recipe
 from atonce.text import count_of
+from atonce.threads import fixed_threads, physical_cores, spins_while_waiting
 
 _TORCH_DEVICE = "ACCELERATE_TORCH_DEVICE"
 
@@ -99,10 +101,56 @@ def describe_hardware(accelerator: Accelerator) -> str:
     """Say in one line what a run computes on: "on cpu (2 threads), fp32"."""
     device = accelerator.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    about = name or count_of(torch.get_num_threads(), "thread") if device.type in ("cuda", "cpu") else ""
+    about = name or count_of(compute_threads(), "thread") if device.type in ("cuda", "cpu") else ""
     processes = f"{accelerator.num_processes} processes, each " if accelerator.num_processes > 1 else ""
     precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
     return f"{processes}on {device}{f' ({about})' if about else ''}, {precision}"
+
+
+def threads_of_run(accelerator: Accelerator, recorded: int | None, note: Callable[[str], None]) -> AdaptiveThreads:
+    """Choose how many threads each process of a run computes with: of one that is resumed as many as it began with,
+    since with another number sums differ in their last bits; unless the user has set a number, or there are fewer.
+
+    Args:
+        recorded: threads of all processes of a run that is resumed; None where it begins, or does not say.
+        note: called with one line on what a user should know.
+    """
+    most, on_cpu, processes = compute_threads(), accelerator.device.type == "cpu", accelerator.num_processes
+    before = recorded // processes if recorded and on_cpu else most
+    if before != most:
+        another = f"{option('threads')} sets another number"
+        if fixed_threads() is None and 0 < before <= physical_cores() // processes:
+            note(f"{count_of(before, 'thread')}, as the run began with, so that sums are the same; {another}")
+            most = before
+        else:
+            note(f"the run began with {count_of(before, 'thread')}; with {most} sums differ in their last bits")
+    if on_cpu and most > 1 and spins_while_waiting():
+        note(
+            "torch was imported before atonce: its threads hold their cores while they wait for each other, which "
+            "costs beside other programs; import atonce first"
+        )
+
+    def tell(count: int, others: float) -> None:
+        note(
+            f"other programs use {others:.1f} cores: from here on {count} of {count_of(most, 'thread')} compute, as "
+            f"many as are fastest; sums then differ in their last bits, {option('threads', most)} keeps the number"
+        )
+
+    # Several processes wait for each other in each step: its time says nothing of the threads of one.
+    alone = on_cpu and processes == 1
+    return AdaptiveThreads(most=most, fixed=None if alone else True, on_change=_once(tell))
+
+
+def _once(tell: Callable[[int, float], None]) -> Callable[[int, float], None]:
+    """Let something be told once."""
+    told: list[int] = []
+
+    def first(count: int, others: float) -> None:
+        if not told:
+            told.append(count)
+            tell(count, others)
+
+    return first
 
 
 def has_bf16(device: torch.device | None = None) -> bool:

@@ -51,7 +51,8 @@ def fit(run: TrainingRun, callback: Callback) -> None:
                 break
             set_learning_rate(run.optimizer, stage_learning_rate(run, step, share))
             asked = time.perf_counter()
-            losses = update(run, batch, step_log)
+            with run.threads.work():
+                losses = update(run, batch, step_log)
             run.update_seconds += time.perf_counter() - asked
             if run.average:
                 run.average.update(run.model)
@@ -61,6 +62,8 @@ def fit(run: TrainingRun, callback: Callback) -> None:
             if share >= 1:
                 step_log.finish()
             if is_due(knobs.validate_every, knobs, progress.step, before=before, share=share):
+                if knobs.validate_every is None:
+                    step_log.end_part()
                 validate_or_stop(run, callback, interrupt)
                 progress.seconds = time.monotonic() - began
                 share = share_of(run)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from atonce.errors import as_command_line
-from atonce.progress import ProgressBars, Unit, clock_text, console, progress_bars
-from atonce.text import count_of
+from atonce.progress import ProgressBars, Unit, clock_text, console, progress_bars, terminal_columns
+from atonce.text import count_of, wrapped
 from atonce.training.callbacks import Callback, StepRecord
 from atonce.training.losses import Losses
 from atonce.training.run_length import share_done
@@ -60,32 +61,45 @@ class ProgressDisplay(Callback):
                 return
             self.seen.add(text)
         # Paths and class names may hold what rich takes for markup.
-        console.print(as_command_line(text), style="dim", highlight=False, markup=False, soft_wrap=True)
+        said = wrapped(as_command_line(text), terminal_columns(console))
+        console.print(said, style="dim", highlight=False, markup=False, soft_wrap=True)
 
     def on_train_start(self, run: TrainingRun) -> None:
         # Where nobody knew how many bytes there are, the bar of a download never was full.
         self.bars.remove("fetching weights")
         self.start = (run.progress.step, run.progress.seconds)
+        self._draw_run(run)
 
     def on_step(self, run: TrainingRun, losses: Losses) -> None:
-        loss = losses.total(run.recipe) if self.loss is None else self.loss
-        share = share_done(run.recipe.train, run.progress.step, run.progress.seconds)
-        self.bars.draw("training", min(share, 1.0), 1.0, about=[*self._length(run), f"loss {loss:.4f}", *self.numbers])
+        self._draw_run(run, losses.total(run.recipe) if self.loss is None else self.loss)
 
-    def _length(self, run: TrainingRun) -> tuple[str, str]:
-        """Say how far a run is, and how much time is left: of its steps or of its minutes, whichever end it."""
+    def _draw_run(self, run: TrainingRun, loss: float | None = None) -> None:
+        """Draw the bar of the run, whose clock goes on until it is drawn the next time: a step may take a minute."""
+        drawn, length = time.monotonic(), self._length(run)
+        numbers = (*(() if loss is None else (f"loss {loss:.4f}",)), *self.numbers)
+        share = share_done(run.recipe.train, run.progress.step, run.progress.seconds)
+        self.bars.draw("training", min(share, 1.0), 1.0, about=lambda: [*length(time.monotonic() - drawn), *numbers])
+
+    def _length(self, run: TrainingRun) -> Callable[[float], tuple[str, ...]]:
+        """Return what says how far a run is, and how much time is left: of its steps or of its minutes, whichever end
+        it; it is given the seconds since."""
         step, seconds, knobs = run.progress.step, run.progress.seconds, run.recipe.train
         first_step, first_seconds = self.start
-        left = (knobs.steps - step) * (seconds - first_seconds) / max(1, step - first_step)
         limit = 60 * knobs.max_minutes if knobs.max_minutes else math.inf
+        left = math.inf
+        if step > first_step:
+            left = (knobs.steps - step) * (seconds - first_seconds) / (step - first_step)
         if limit - seconds < left:
-            return count_of(step, "step"), f"{clock_text(limit - seconds)} left of {clock_text(limit)}"
-        return f"{step}/{knobs.steps} steps", f"{clock_text(left)} left"
+            of = clock_text(limit)
+            return lambda since: (count_of(step, "step"), f"{clock_text(limit - seconds - since)} left of {of}")
+        steps = f"{step}/{knobs.steps} steps"
+        return lambda since: (steps, f"{clock_text(left - since)} left") if left < math.inf else (steps,)
 
     def on_log(self, run: TrainingRun, record: StepRecord) -> None:
         self.loss, seen = record.loss, record.train_mean_iou
         iou = () if seen is None or math.isnan(seen) else (f"train mIoU {seen:.3f}",)
-        self.numbers = (*iou, f"{record.pictures_per_second:.1f} pictures/s")
+        speed = record.pictures_per_second
+        self.numbers = (*_l2(run, record), *iou, f"{speed:.{1 if speed >= 1 else 2}f} pictures/s")
         if not self.bars.shown:
             line = "  ".join([f"step {record.step}: loss {record.loss:.4f}", *self.numbers])
             console.print(line, highlight=False, soft_wrap=True)
@@ -100,6 +114,12 @@ class ProgressDisplay(Callback):
         # A run that was stopped did not come to its end.
         share = share_done(run.recipe.train, run.progress.step, run.progress.seconds) if run.stop_reason else 1.0
         self.bars.draw("training", min(share, 1.0), 1.0, about=about)
+
+
+def _l2(run: TrainingRun, record: StepRecord) -> tuple[str, ...]:
+    """The L2 term, which is a part of the loss where it is added to it; nothing where the recipe has none."""
+    knobs = run.recipe.loss
+    return (f"L2 {record.l2:.2g}{'' if knobs.l2_added else ' not added'}",) if knobs.l2 else ()
 
 
 _SCORES = {"mean IoU": "mean_iou", "pixel accuracy": "pixel_accuracy"}

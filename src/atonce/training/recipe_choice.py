@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from atonce.data.formats import named_folder, require_format
 from atonce.errors import TrainingError, option
+from atonce.extras import require_extra
 from atonce.model_location import require_model_file
 from atonce.recipes import Recipe, load_recipe
 from atonce.recipes.recipe_files import given_keys
@@ -162,6 +163,8 @@ def _require_inputs(data: Path, recipe: Recipe, *, begun: bool) -> None:
         require_weights(recipe.weights)
     if recipe.distill.teacher is not None:
         require_model_file(recipe.distill.teacher)
+    for tracker in recipe.train.track:
+        require_extra(tracker, option("set", f"train.track=[{tracker}]"), tracker)
 
 
 def _folder_overrides(data: Path, images: str | PathLike[str] | None, masks: str | PathLike[str] | None) -> list[str]:

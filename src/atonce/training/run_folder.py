@@ -13,7 +13,7 @@ from typing import Any
 
 from atonce.errors import TrainingError, option
 from atonce.recipes import Recipe, load_recipe, to_yaml
-from atonce.storage import make_folder, none_to_nan, remove_temporaries, storage_errors, write_text
+from atonce.storage import file_stem, make_folder, none_to_nan, remove_temporaries, storage_errors, write_text
 
 
 class RunFolder:
@@ -29,6 +29,8 @@ class RunFolder:
         state: state/state.safetensors, from which the run is resumed.
         data: data.json, the data that it began with.
         pictures: validation pictures, drawn at each validation.
+        trackers: trackers.json, the ids of its runs in experiment trackers (train.track).
+        tensorboard: events for TensorBoard.
         decoded: decoded training pictures, while it trains with data.cache: disk.
     """
 
@@ -43,7 +45,13 @@ class RunFolder:
         self.state = path / "state" / "state.safetensors"
         self.data = path / "data.json"
         self.pictures = path / "pictures"
+        self.trackers = path / "trackers.json"
+        self.tensorboard = path / "tensorboard"
         self.decoded = path / "decoded"
+
+    def picture(self, name: str, step: int) -> Path:
+        """The path of a validation picture that is drawn at a step."""
+        return self.pictures / f"{file_stem(name)}_{step:06d}.jpg"
 
     def require_new(self) -> None:
         """Raise TrainingError when there is a run already."""

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from atonce.data import open_dataset
+from atonce.data.augmentation import largest_sides
 from atonce.data.batches import BatchStream, decoded_bytes
 from atonce.data.cache import Cache, FileCache, MemoryCache, settings_of
 from atonce.data.checks import CheckReport, check, fingerprint, raise_for_problems
@@ -21,8 +22,10 @@ from atonce.data.input_size import InputSize
 from atonce.data.picture_sizes import summarize_sizes
 from atonce.data.problem_notes import problem_notes
 from atonce.data.sampling import evenly_spaced
+from atonce.doctor.statistics_findings import statistics_findings
 from atonce.errors import DataError, TrainingError
 from atonce.inference.network_predictor import network_input
+from atonce.launcher import end_with_launcher
 from atonce.model import FCN, initialise
 from atonce.model.initialization import data_dependent_init
 from atonce.model.skip_scaling import calibrate
@@ -30,10 +33,16 @@ from atonce.progress import ProgressCallback
 from atonce.provenance import Session, begin_session
 from atonce.recipes import FCNConfig, Recipe
 from atonce.text import count_of
+from atonce.threads import at_most
 from atonce.training.callbacks import Callback
 from atonce.training.distillation import load_teacher, require_same_teacher
-from atonce.training.hardware import accelerator_for, describe_hardware, in_main_process, require_divisible
-from atonce.training.launcher import end_with_launcher
+from atonce.training.hardware import (
+    accelerator_for,
+    describe_hardware,
+    in_main_process,
+    require_divisible,
+    threads_of_run,
+)
 from atonce.training.recorded_data import DataOfRun, RecordedData, split_of_weights
 from atonce.training.run_folder import RunFolder
 from atonce.training.run_lock import RunLock
@@ -54,12 +63,14 @@ def set_up(
     device: str | None = None,
     session: Session | None = None,
     callback: Callback | None = None,
+    dry_run: bool = False,
 ) -> TrainingRun:
     """Check the data, build the network, fill it, and create the run folder or read its state.
 
     Args:
         device: "cpu", "cuda", "cuda:1", ...; see `accelerator_for`.
         session: the call that this belongs to; None where it begins here.
+        dry_run: the parts alone: nothing is written, and no lock is taken. `fit` must not be called with them.
 
     Raises:
         UserError: of the kind that fits; nothing has been trained or overwritten then.
@@ -71,7 +82,10 @@ def set_up(
     end_with_launcher()
     lock = RunLock(out)
     try:
-        return _set_up(recipe, data, lock, accelerator=accelerator, resume=resume, session=session, callback=callback)
+        return _set_up(
+            recipe, data, lock, accelerator=accelerator, resume=resume, session=session, callback=callback,
+            dry_run=dry_run,
+        )  # fmt: skip
     except BaseException:
         lock.release()
         raise
@@ -86,10 +100,11 @@ def _set_up(
     resume: bool,
     session: Session,
     callback: Callback,
+    dry_run: bool,
 ) -> TrainingRun:
     """Set up a run as `set_up`; the lock is that of its folder, and is held at the end."""
     folder = RunFolder(lock.folder)
-    if resume and folder.path.is_dir():
+    if resume and folder.path.is_dir() and not dry_run:
         in_main_process(accelerator, lock.acquire)
     # A run that was killed before its first state begins again.
     resuming = resume and (folder.state.is_file() or not folder.recipe.is_file())
@@ -121,7 +136,11 @@ def _set_up(
         progress.sessions = progress.sessions or folder.sessions_of_first_edition()
     else:
         progress = RunProgress(model.config.model_dump(mode="json"))
+        progress.crop = _crop_of_smaller_pictures(recipe, counts.sizes, callback)
+    recipe = _with_crop(recipe, progress.crop)
     progress.teacher = teacher.sha256 if teacher else None
+    threads = threads_of_run(accelerator, progress.threads, callback.on_note)
+    progress.threads = threads.most * accelerator.num_processes
     progress.sessions.append(asdict(session))
 
     def begin() -> None:
@@ -136,8 +155,11 @@ def _set_up(
         folder.rewind(progress.logged, progress.validations)
 
     # Last of all that may fail: what has been refused leaves no run behind.
-    in_main_process(accelerator, begin)
-    cache = _cache(recipe, dataset, folder, accelerator=accelerator, sizes=counts.sizes, callback=callback)
+    if dry_run:
+        cache: Cache = MemoryCache(0)
+    else:
+        in_main_process(accelerator, begin)
+        cache = _cache(recipe, dataset, folder, accelerator=accelerator, sizes=counts.sizes, callback=callback)
     accelerator.wait_for_everyone()
     wrapped, prepared = accelerator.prepare(model, optimizer)
     return TrainingRun(
@@ -153,6 +175,7 @@ def _set_up(
         stream=_stream(recipe, dataset, accelerator=accelerator, cache=cache, callback=callback),
         class_weights=None if weights is None else weights.to(accelerator.device),
         progress=progress,
+        threads=threads,
         about_data={
             **describe_data(dataset),
             "picture_sizes": summarize_sizes(counts.sizes),
@@ -178,6 +201,28 @@ def _with_steps(recipe: Recipe, dataset: Dataset, callback: Callback) -> Recipe:
     epochs, of = f"{knobs.epochs:g} epochs", f"{count_of(pictures, 'picture')} in batches of {knobs.batch_size}"
     callback.on_note(f"{epochs} of {of}: {count_of(knobs.steps, 'step')}")
     return recipe.model_copy(update={"train": knobs})
+
+
+def _crop_of_smaller_pictures(recipe: Recipe, sizes: Mapping[tuple[int, int], int], callback: Callback) -> list[int]:
+    """Height and width of crops that every picture fits into; empty where data.crop is no larger than that.
+
+    What a crop holds beside the picture is void: it teaches nothing, and takes as long as the picture does.
+    """
+    crop, largest = recipe.data.crop, largest_sides(sizes, _input_size(recipe), recipe.augment)
+    fitting = [min(pair) for pair in zip(crop, largest, strict=True)]
+    if fitting == list(crop):
+        return []
+    callback.on_note(
+        f"crops of {fitting[1]}x{fitting[0]} pixels, as large as the pictures become by zoom: data.crop is "
+        f"{crop[1]}x{crop[0]}"
+    )
+    return fitting
+
+
+def _with_crop(recipe: Recipe, crop: list[int]) -> Recipe:
+    if not crop:
+        return recipe
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"crop": (crop[0], crop[1])})})
 
 
 def _network(recipe: Recipe, stage: Stage, dataset: Dataset, callback: Callback | None) -> FCN:
@@ -231,7 +276,7 @@ def _stream(
         max_zoom=recipe.augment.scale[1],
         rank=accelerator.process_index,
         world=accelerator.num_processes,
-        workers=recipe.data.workers,
+        workers=at_most(recipe.data.workers),
         cache=cache,
         note=callback.on_note,
     )
@@ -295,7 +340,9 @@ def _read_data(
             raise DataError(found)
     if data_of_run:
         data_of_run.require_same_masks(report)
-    for note in (*dataset.notes, *problem_notes(report.problems, dataset.root)):
+    counted = (f for f in statistics_findings(dataset, report.statistics) if f.severity == "warning")
+    warnings = (f"warning: {finding.found}; {finding.remedy}" for finding in counted)
+    for note in (*dataset.notes, *problem_notes(report.problems, dataset.root), *warnings):
         callback.on_note(note)
     return dataset, report
 

@@ -46,10 +46,12 @@ class RunProgress:
         validations: rows of metrics.csv.
         stage: index of the stage that the run is in.
         stage_began: updates that had been made when it began.
+        threads: with which all processes together compute, where no other program is busy.
         teacher: sha256 of the model file that it learns from, beside the masks.
         steps_since_log: what `StepLog` has measured since the last line of log.jsonl.
         sessions: the calls that the run is made of, the first one first; see `atonce.provenance.Session`.
         validation_due: whether the run was stopped when it came to a validation, which it goes on with.
+        crop: height and width of training crops where no picture is as large as data.crop; empty where one is.
     """
 
     model: dict[str, Any]
@@ -60,10 +62,12 @@ class RunProgress:
     validations: list[dict[str, Any]] = field(default_factory=list)
     stage: int = 0
     stage_began: int = 0
+    threads: int | None = None
     teacher: str | None = None
     steps_since_log: dict[str, Any] = field(default_factory=dict)
     sessions: list[dict[str, Any]] = field(default_factory=list)
     validation_due: bool = False
+    crop: list[int] = field(default_factory=list)
 
     @property
     def logged(self) -> int:
@@ -142,7 +146,16 @@ def _parse_progress(text: str) -> RunProgress:
     progress = RunProgress(**json.loads(text))
     TypeAdapter(RunProgress).validate_json(text, strict=True)
     FCNConfig.model_validate(progress.model)
-    counts = (progress.step, progress.best_step, progress.stage, progress.stage_began, progress.seconds)
+    counts = (
+        progress.step,
+        progress.best_step,
+        progress.stage,
+        progress.stage_began,
+        progress.seconds,
+        progress.threads or 0,
+    )
+    if progress.crop and (len(progress.crop) != 2 or min(progress.crop) < 1):
+        raise ValueError("a crop of no size")
     rows = [row.get("step") for row in progress.validations]
     if min(counts) < 0 or not math.isfinite(progress.seconds) or not math.isfinite(progress.best_mean_iou):
         raise ValueError("a negative or infinite number")

@@ -23,7 +23,7 @@ _SOMETIMES = ("focal", "dice", "lovasz")
 
 
 class StepLog:
-    """Collects what each step measured; writes a line every `train.log_every` steps, and one when the run ends.
+    """Collects what each step measured; writes a line every `train.log_every` steps, and where a part or the run ends.
 
     What has been measured since the last line is a part of the run's state (`to_json`), so that the first line after
     a resume is over the steps that it would be over in a run that nobody stopped.
@@ -81,6 +81,13 @@ class StepLog:
             self._write()
             self._start()
 
+    def end_part(self) -> None:
+        """Write a line at a validation of a run whose length decides when it validates, and start anew: the curve of a
+        run that is shorter than `train.log_every` has as many points as its validations."""
+        if self.losses and not self.finished:
+            self._write()
+            self._start()
+
     def finish(self) -> None:
         """Write a line over the last steps of a run whose number of steps is no multiple of `train.log_every`.
 
@@ -115,6 +122,7 @@ class StepLog:
             focal=mean.focal,
             dice=mean.dice,
             lovasz=mean.lovasz,
+            threads=self.run.threads.count,
         )
 
 

@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from atonce import provenance
+from atonce.errors import option
 from atonce.evaluation.evaluate_model import evaluate_items
 from atonce.evaluation.extra_metrics import default_metrics
 from atonce.evaluation.scoring import Evaluation
 from atonce.inference.load import load
 from atonce.progress import shown_as
 from atonce.recipes import Recipe
+from atonce.remote import Results, address_of, local_copy, results_at
+from atonce.text import count_of
 from atonce.training.callbacks import Callback, CallbackList
 from atonce.training.loop import fit
 from atonce.training.progress_display import progress_display
 from atonce.training.recipe_choice import Overrides, choose_run
 from atonce.training.setup import set_up
+from atonce.training.trackers import tracked
 from atonce.training.training_run import TrainingRun
 
 if TYPE_CHECKING:
@@ -59,6 +63,20 @@ class TrainedRun:
     def scores(self) -> dict[str, Any]:
         """The scores on the validation split as evaluation.json holds them: "mean_iou", "pixel_accuracy", "classes"."""
         return self.evaluation.to_json() if self.evaluation else {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `atonce train` prints as JSON; docs/commands.md explains the keys, and they stay."""
+        return {
+            "folder": str(self.folder),
+            "model": str(self.model),
+            "report": str(self.folder / "report.html"),
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "minutes": self.minutes,
+            "waited": self.waited,
+            "stop_reason": self.stop_reason,
+            "scores": self.scores,
+        }
 
     def load(self, *, device: str | None = None, engine: str | None = None) -> Predictor:
         """Load the best model for use, see `atonce.load`."""
@@ -129,6 +147,28 @@ def train(
             on, the state has been saved.
     """
     session = provenance.begin_session()
+    data = local_copy(data)
+    if out is not None and address_of(out) is not None:
+        with results_at(out) as results:
+            return train(
+                data,
+                recipe=recipe,
+                out=results.folder,
+                weights=weights,
+                overrides=overrides,
+                seed=seed,
+                max_minutes=max_minutes,
+                teacher=teacher,
+                format=format,
+                images=images,
+                masks=masks,
+                ground_truth=ground_truth,
+                bands=bands,
+                resume=resume,
+                device=device,
+                callbacks=[*callbacks, _BringResults(results)],
+                progress=progress,
+            )
     folder, chosen = choose_run(
         data,
         recipe=recipe,
@@ -149,7 +189,10 @@ def train(
         with _callback(callbacks, progress=progress) as callback:
             run = set_up(chosen, Path(data), folder, resume=resume, device=device, session=session, callback=callback)
             stack.enter_context(run.lock)
-            fit(run, callback)
+            with tracked(run, callback) as feeding:
+                fit(run, feeding)
+            if note := unseen_pictures(run):
+                callback.on_note(note)
         evaluation = _evaluate_best(run, session, progress=progress) if run.is_main else None
     return TrainedRun(
         folder=folder,
@@ -159,6 +202,32 @@ def train(
         minutes=run.progress.seconds / 60,
         waited=run.waited,
         stop_reason=run.stop_reason,
+    )
+
+
+class _BringResults(Callback):
+    """Brings a run folder to its address after each validation: a machine that is taken away leaves that much."""
+
+    may_stop = False
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+
+    def on_validation_end(self, run: TrainingRun, row: dict[str, Any], *, best: bool) -> None:
+        if run.is_main:
+            self._results.push_rest()
+
+
+def unseen_pictures(run: TrainingRun) -> str | None:
+    """Say of a run that was shorter than an epoch how many pictures it has not seen; None of a longer one."""
+    pictures, seen = len(run.dataset.split("train")), run.progress.step * run.recipe.train.batch_size
+    if seen >= pictures:
+        return None
+    return (
+        f"warning: {count_of(run.progress.step, 'step')} of {count_of(run.recipe.train.batch_size, 'picture')}: {seen} "
+        f"of the {count_of(pictures, 'training picture')} {'was' if seen == 1 else 'were'} seen, less than "
+        f"an epoch; give it more time ({option('max_minutes')}, train.steps), or smaller pictures "
+        "(data.scale, data.crop)"
     )
 
 
@@ -172,8 +241,8 @@ def run_training(
     """
     callback = callback or Callback()
     run = set_up(recipe, data, out, resume=resume, callback=callback)
-    with run.lock:
-        fit(run, callback)
+    with run.lock, tracked(run, callback) as feeding:
+        fit(run, feeding)
     return run
 
 

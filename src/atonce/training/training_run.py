@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from atonce.adaptive_threads import AdaptiveThreads
 from atonce.data.batches import BatchStream
 from atonce.data.dataset import Dataset, Item
 from atonce.data.input_size import InputSize
@@ -43,6 +44,7 @@ class TrainingRun:
         stream: the training batches.
         class_weights: float (C,), on the device; None where all are 1.
         progress: where the run stands.
+        threads: how many torch computes with.
         about_data: format, fingerprint and split of the data, for the model file.
         stages: of which `progress.stage` is the present one.
         teacher: the network whose logits count beside the masks; None without.
@@ -63,6 +65,7 @@ class TrainingRun:
     stream: BatchStream
     class_weights: Tensor | None
     progress: RunProgress
+    threads: AdaptiveThreads
     about_data: dict[str, Any]
     stages: tuple[Stage, ...]
     teacher: Teacher | None = None

@@ -13,7 +13,7 @@ from atonce.evaluation.scoring import PictureScore, panel, score_items
 from atonce.inference import NetworkPredictor
 from atonce.inference.result import Result
 from atonce.metrics.confusion_matrix import ConfusionMatrix
-from atonce.storage import file_stem, nan_to_none, write_atomically
+from atonce.storage import nan_to_none, write_atomically
 from atonce.training.callbacks import Callback
 from atonce.training.training_run import TrainingRun
 
@@ -29,7 +29,7 @@ def validate(run: TrainingRun, callback: Callback) -> None:
     def draw(sample: Sample, result: Result, _: PictureScore) -> None:
         if sample.name in shown:
             picture = panel(sample.image, sample.mask, result.labels, run.dataset.labels)
-            path = run.folder.pictures / f"{file_stem(sample.name)}_{run.progress.step:06d}.jpg"
+            path = run.folder.picture(sample.name, run.progress.step)
             write_atomically(path, lambda temporary: picture.save(temporary, quality=88))
 
     if run.average:

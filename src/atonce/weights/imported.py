@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -56,6 +57,18 @@ class ImportedWeights:
     def num_classes(self) -> int | None:
         """The channels of the scores; None where the weights are no complete network."""
         return None if self.network is None else len(self.tensors["score_fc7.bias"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the weights are; docs/commands.md explains the keys, and they stay."""
+        return {
+            "layout": self.layout,
+            "layers": list(self.layers),
+            "head_width": self.head_width,
+            "network": self.network.model_dump(mode="json") if self.network else None,
+            "classes": list(self.classes),
+            "num_classes": self.num_classes,
+            "preprocessing": {"mean": list(self.preprocessing.mean), "std": list(self.preprocessing.std)},
+        }
 
     def summary(self) -> str:
         """Say in lines of text what the weights are: layout, layers, network, and the input that they expect."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from atonce.errors import WeightsError
 from atonce.storage import sha256_of
-from atonce.weights import REGISTRY, find_weights, read_weights
+from atonce.weights import LAYOUTS, REGISTRY, find_weights, read_weights
 from atonce.weights.imported import ImportedWeights
 from atonce.weights.registry import PretrainedWeights, cache_folder, verify_sha256
 from atonce.weights.tensor_files import files_of
@@ -28,6 +29,16 @@ class DownloadCheck:
     sha256: str | None = None
     error: WeightsError | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return an entry of what `atonce weights verify` prints as JSON."""
+        error = self.error.for_command_line() if self.error else None
+        return {
+            "name": self.entry.name,
+            "downloaded": bool(self.sha256 or error),
+            "sha256": self.sha256,
+            "error": error,
+        }
+
 
 @dataclass(frozen=True)
 class FileCheck:
@@ -42,6 +53,29 @@ class FileCheck:
     weights: ImportedWeights
     sha256: str
     published_as: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `atonce weights verify FILE` prints as JSON, beside the file's name."""
+        return {**self.weights.to_json(), "sha256": self.sha256, "published_as": self.published_as}
+
+
+def describe_weights() -> dict[str, Any]:
+    """List what there is by name and the layouts that are read; what `atonce weights list` prints as JSON."""
+    folder = cache_folder()
+    entries = [
+        {
+            "name": entry.name,
+            "about": entry.about,
+            "url": entry.url,
+            "sha256": entry.sha256,
+            "layout": entry.layout,
+            "path": str(folder / entry.file_name),
+            "downloaded": (folder / entry.file_name).is_file(),
+        }
+        for entry in REGISTRY.values()
+    ]
+    layouts = [{"name": name, "about": layout.about} for name, layout in LAYOUTS.items()]
+    return {"folder": str(folder), "weights": entries, "layouts": layouts}
 
 
 def verify_downloads(name: str | None = None) -> Iterator[DownloadCheck]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +86,11 @@ class TestCvat:
     def test_asked_for_voc_itself_the_way_on_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"holds default\.txt; expected train\.txt.*format='voc-layout'"):
             open_dataset(tools.cvat(tmp_path), format="voc")
+
+    def test_a_format_that_does_not_fit_names_the_one_that_does(self, tmp_path: Path) -> None:
+        """`--recipe streets` asks for images/ and masks/, which nobody who types it has said."""
+        with pytest.raises(DataError, match=r"for format='folder'; it is voc-layout: format='voc-layout'"):
+            open_dataset(tools.cvat(tmp_path), format="folder")
 
     def test_a_label_of_the_task_that_says_void(self, tmp_path: Path) -> None:
         tools.cvat(tmp_path)
@@ -240,6 +247,20 @@ class TestLabelme:
         outside = tools.labelme_shape("a", [(-2, -2), (1, 1)], "mask", mask=part)
         mask = self._with(tmp_path, outside, tools.labelme_shape("b", [(30, 20), (90, 90)], "rectangle"))
         assert (mask == 1).sum() == 4 and (mask == 2).sum() == (WIDTH - 30) * (HEIGHT - 20)
+
+    def test_spaces_around_a_label_make_no_class_of_their_own(self, tmp_path: Path) -> None:
+        boxes = [("road", 0), ("road ", 6), (" car", 12), (" background", 18)]
+        shapes = [tools.labelme_shape(name, [(x, 0), (x + 4, 4)], "rectangle") for name, x in boxes]
+        self._with(tmp_path, *shapes)
+        dataset = open_dataset(tmp_path)
+        assert dataset.labels.names == ("background", "car", "road")
+        mask = trees.mask_of(dataset, _item(dataset, "street 0"))
+        assert mask[0, ::6].tolist() == [2, 2, 1, 0, 0, 0]
+        assert any("spaces around labels are not looked at: ' background', ' car', 'road '" in n for n in dataset.notes)
+        (tmp_path / "classes.yaml").write_text("[background, road, car]")
+        assert _errors(tmp_path) == []
+        dataset = open_dataset(tmp_path)
+        assert trees.mask_of(dataset, _item(dataset, "street 0"))[0, ::6].tolist() == [1, 1, 2, 0, 0, 0]
 
     def test_half_annotated_folders(self, tmp_path: Path) -> None:
         save(tools.labelme(tmp_path) / "later.jpg", picture(9))
@@ -404,6 +425,147 @@ class TestLabelStudio:
         dataset = open_dataset(tmp_path)
         found = trees.mask_of(dataset, _item(dataset, "00000000-street0"))
         assert (found == dataset.labels.names.index("car")).sum() == 12
+
+
+class TestLabelStudioJson:
+    def _with(self, root: Path, *regions: dict[str, Any]) -> Path:
+        """The JSON export, in which the first task has these regions."""
+        tools.label_studio_json(root)
+        export = next(root.glob("*.json"))
+        _edit_json(export, lambda tasks: tasks[0]["annotations"][0].update(result=list(regions)))
+        return root
+
+    def _mask(self, root: Path) -> NDArray[np.uint8]:
+        dataset = open_dataset(root)
+        assert _errors(root) == []
+        return trees.mask_of(dataset, _item(dataset, "00000000-street0"))
+
+    def test_bitmasks_are_where_they_are_not_transparent(self, tmp_path: Path) -> None:
+        pixels = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+        pixels[2:5, 3:9, 3] = 255
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        address = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+        self._with(tmp_path, tools.label_studio_region("bitmask", "road", imageDataURL=address))
+        assert np.array_equal(self._mask(tmp_path) != 0, pixels[..., 3] > 0)
+
+    def test_ellipses(self, tmp_path: Path) -> None:
+        """A turned one, against the formula at the pixels' centres."""
+        x, y, a, b, degrees = 18.0, 12.0, 9.0, 4.0, 30.0
+        ellipse = tools.label_studio_region(
+            "ellipse", "road", x=100 * x / WIDTH, y=100 * y / HEIGHT, radiusX=100 * a / WIDTH, radiusY=100 * b / HEIGHT,
+            rotation=degrees,
+        )  # fmt: skip
+        self._with(tmp_path, ellipse)
+        rows, columns = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+        along = (columns - x) * np.cos(np.radians(degrees)) + (rows - y) * np.sin(np.radians(degrees))
+        across = (rows - y) * np.cos(np.radians(degrees)) - (columns - x) * np.sin(np.radians(degrees))
+        expected = (along / a) ** 2 + (across / b) ** 2 <= 1
+        assert np.count_nonzero((self._mask(tmp_path) != 0) != expected) <= 2
+
+    def test_a_region_and_its_label_in_two_results(self, tmp_path: Path) -> None:
+        """As <Brush> with <Labels> writes them."""
+        painted = tools.label_studio_region(
+            "brush", "car", format="rle", rle=tools.brush_code(tools.box_mask(tools.ROAD))
+        )
+        named = {**painted, "type": "labels", "value": {"labels": ["car"]}}
+        del painted["value"]["brushlabels"]
+        for order in ((painted, named), (named, painted)):
+            self._with(tmp_path, *order)
+            assert (self._mask(tmp_path) != 0).sum() == tools.box_mask(tools.ROAD).sum()
+
+    def test_json_min(self, tmp_path: Path) -> None:
+        export = next(tools.label_studio_json(tmp_path).glob("*.json"))
+        tasks = json.loads(export.read_text())
+        short = []
+        for task in tasks:
+            regions = [{**one["value"], **{k: one[k] for k in ("original_width", "original_height", "image_rotation")}}
+                       for one in task["annotations"][0]["result"][:2]]  # fmt: skip
+            about = {"annotator": 1, "annotation_id": task["annotations"][0]["id"], "weather": "rain"}
+            short.append({"image": task["data"]["image"], "id": task["id"], "tag": regions, **about})
+        export.write_text(json.dumps(short))
+        dataset = open_dataset(tmp_path)
+        assert len(_items(dataset)) == 5
+        found = trees.mask_of(dataset, _items(dataset)[0])
+        assert np.array_equal(found, np.array([0, 2, 1])[tools.scene()]), "background, car, road"
+
+    def test_the_last_annotation_counts_and_cancelled_ones_do_not(self, tmp_path: Path) -> None:
+        export = next(tools.label_studio_json(tmp_path).glob("*.json"))
+
+        def change(tasks: Any) -> None:
+            first = tasks[0]["annotations"][0]
+            tasks[0]["annotations"] = [
+                {**first, "id": 90, "result": first["result"][1:]},
+                first,
+                {**first, "id": 95, "result": [], "was_cancelled": True},
+            ]
+
+        _edit_json(export, change)
+        dataset = open_dataset(tmp_path)
+        assert "1 task annotated more than once, the last counts: 11" in dataset.notes
+        mask = trees.mask_of(dataset, _item(dataset, "00000000-street0"))
+        assert (mask != 0).sum() == tools.box_mask(tools.CAR).sum()
+
+    def test_an_empty_annotation_is_background_and_told_and_none_is_left_out(self, tmp_path: Path) -> None:
+        self._with(tmp_path)
+        _edit_json(next(tmp_path.glob("*.json")), lambda tasks: tasks[1].update(annotations=[]))
+        dataset = open_dataset(tmp_path)
+        assert "1 picture has no region, and nothing but background: 00000000-street0.jpg" in dataset.notes
+        assert [(p.kind, p.path.name) for p in dataset.problems] == [("no-mask", "00000001-street1.jpg")]
+
+    @pytest.mark.parametrize(
+        ("kind", "value", "message"),
+        [
+            ("rectangle", {"x": 1, "y": 1, "width": 5, "height": 5}, "1 rectangle in task 11; expected strokes"),
+            ("polygon", {"points": [[1, 1], [2, 2]]}, "1 polygon of 2 points in task 11"),
+            ("polygon", {"points": [[1, 1], 3]}, "1 region that cannot be read (TypeError"),
+            ("keypoint", {"x": 1, "y": 1}, "1 region of type keypointlabels in task 11"),
+            ("brush", {"format": "rle", "rle": [0, 256]}, "1 region that cannot be read (ValueError"),
+            ("brush", {"format": "rle", "rle": [0, 1, 2]}, "holds a shape of 'a' that cannot be read (a brush code"),
+            ("bitmask", {"imageDataURL": "data:image/png;base64,AAAA"}, "holds a shape of 'a' that cannot be read"),
+        ],
+    )
+    def test_regions_that_are_no_masks_are_errors(
+        self, tmp_path: Path, kind: str, value: dict[str, Any], message: str
+    ) -> None:
+        self._with(tmp_path, tools.label_studio_region(kind, "a", **value))
+        (error,) = _errors(tmp_path)
+        assert message in error
+
+    def test_regions_of_turned_pictures_and_of_other_sizes(self, tmp_path: Path) -> None:
+        region = tools.label_studio_region("brush", "a", rle=tools.brush_code(tools.box_mask(tools.ROAD)))
+        self._with(tmp_path, {**region, "image_rotation": 90})
+        assert "1 region of a turned picture in task 11" in _errors(tmp_path)[0]
+        self._with(tmp_path, {**region, "original_width": 10**9, "original_height": 10**9})
+        assert "holds a mask of 1000000000x1000000000; expected the size of its picture" in _errors(tmp_path)[0]
+
+    def test_brush_pngs_of_a_task_count_before_its_json(self, tmp_path: Path) -> None:
+        tools.label_studio_json(tmp_path)
+        for i in range(4):
+            whole = np.full(FULL, 255, np.uint8)
+            save(tmp_path / f"task-{11 + i}-annotation-{20 + i}-by-1-tag-car-0.png", whole)
+        dataset = open_dataset(tmp_path)
+        car = dataset.labels.names.index("car")
+        assert (trees.mask_of(dataset, _item(dataset, "00000000-street0")) == car).all()
+        assert (trees.mask_of(dataset, _item(dataset, "00000004-street4")) != car).any()
+
+    def test_a_damaged_export_is_told(self, tmp_path: Path) -> None:
+        export = next(tools.label_studio_json(tmp_path).glob("*.json"))
+        export.write_text(export.read_text()[:-20])
+        with pytest.raises(DataError, match=r"0a1b2c3d\.json cannot be read .*expected Label Studio's JSON export"):
+            open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("build", [tools.cvat_coco, tools.labelme])
+def test_a_size_that_is_made_up_takes_no_memory(tmp_path: Path, build: Callable[[Path], Path]) -> None:
+    root = build(tmp_path)
+    for path in (*root.rglob("instances*.json"), *root.glob("street 1.json")):
+        text = path.read_text().replace(f'"width":{WIDTH}', f'"width":{10**6}', 1)
+        text = text.replace(f'"height":{HEIGHT}', f'"height":{10**6}', 1)
+        text = text.replace(f'"imageHeight": {HEIGHT}', '"imageHeight": 1000000')
+        path.write_text(text.replace(f'"imageWidth": {WIDTH}', '"imageWidth": 1000000'))
+    (error,) = _errors(root)
+    assert "has 1000000x1000000 pixels; expected the picture's size" in error
 
 
 class TestOneFolder:

@@ -28,6 +28,10 @@ ROOTS: dict[str, tuple[Break, str]] = {
         lambda root: trees.camvid(root / "unpacked" / "again"),
         r"which is no layout known; did you mean .*data/unpacked/again\?",
     ),
+    "two data sets below": (
+        lambda root: [trees.camvid(root / name) for name in ("b", "a")],
+        r"which is no layout known; did you mean .*data/a or .*data/b\?",
+    ),
     "an archive": (
         lambda root: (root.mkdir(), (root / "data_road.zip").write_bytes(b"PK")),
         r"which is no layout known; unpack data_road\.zip first",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from atonce.errors import UserError, WeightsError
+from atonce.extras import how_to_install
 from atonce.model import FCN, initialise
 from atonce.recipes import FCNConfig
 from atonce.weights import load_weights, read_weights
@@ -121,5 +123,7 @@ def test_other_files_are_not_opened(notop: Arrays, tmp_path: Path) -> None:
 def test_without_h5py(notop: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_keras(tmp_path / "w.h5", notop)
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
-    with pytest.raises(UserError, match=r"HDF5 file of Keras, needs the package h5py, .*pip install 'atonce\[keras\]'"):
+    with pytest.raises(
+        UserError, match=f"HDF5 file of Keras, needs the package h5py, .*{re.escape(how_to_install('keras'))}"
+    ):
         read_weights(path)

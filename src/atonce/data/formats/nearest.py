@@ -16,6 +16,9 @@ _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 _MOST_ENTRIES = 50
 """The most folders on a level that are looked into."""
 
+_MOST_GUESSES = 3
+"""The most data sets below a folder that are named."""
+
 _MASK_FOLDER_WORDS = ("mask", "label", "annot", "gt", "truth", "seg")
 """Words of which the name of a folder of masks mostly holds one."""
 
@@ -74,7 +77,8 @@ def _below(root: Path, recognise: Recognise) -> str:
         level = [folder for parent in level for folder in _folders(parent)][:_MOST_ENTRIES]
         found = [folder for folder in level if recognise(folder) is not None]
         if found:
-            return f"did you mean {found[0]}?"
+            several = [str(folder) for folder in found[:_MOST_GUESSES]]
+            return f"did you mean {', '.join(several[:-1])}{' or ' if len(several) > 1 else ''}{several[-1]}?"
     return ""
 
 

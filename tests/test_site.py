@@ -1,0 +1,130 @@
+"""The site is made of the pages as they are: links are led to where the pages lie on it, and dead ones are found."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import atonce
+from atonce.version import __version__
+from tests.test_docs import PAGES
+
+ROOT = Path(__file__).parents[1]
+SITE = ROOT / "docs" / "site"
+
+
+@pytest.fixture(scope="module")
+def build() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("build_site", SITE / "build.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["build_site"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def source(build: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Sphinx reads."""
+    folder = tmp_path_factory.mktemp("site") / "source"
+    folder.mkdir()
+    build.stage(folder)
+    return folder
+
+
+def test_every_page_of_the_repository_is_on_the_site_and_in_its_menu(source: Path) -> None:
+    there = {path.name for path in source.iterdir()}
+    pages = {"readme.md" if page == ROOT / "README.md" else page.name for page in PAGES} - {"README.md"}
+    assert {name for name in pages if name not in there and name.lower() not in there} == set()
+    menu = re.findall(r"^(?:.*<)?([\w-]+)>?$", (source / "index.md").read_text("utf-8").partition("{toctree}")[2], re.M)
+    assert {path.stem for path in source.iterdir() if path.suffix in (".md", ".rst", ".ipynb")} - {"index"} <= {*menu}
+
+
+def test_links_between_pages_and_to_files_of_code_lead_to_where_these_are_on_the_site(source: Path) -> None:
+    index = (source / "index.md").read_text("utf-8")
+    for link in (
+        "(readme.md)",
+        "(own-data.md)",
+        "(readme.md#what-makes-it-train)",
+        "(security.md)",
+        "(first-network.ipynb)",
+    ):
+        assert link in index, link
+    assert "(files/src/atonce/model/fcn.py.md)" in index
+    shown = (source / "files/src/atonce/model/fcn.py.md").read_text("utf-8")
+    assert "{literalinclude} fcn.py" in shown
+    assert (source / "files/src/atonce/model/fcn.py").read_bytes() == (ROOT / "src/atonce/model/fcn.py").read_bytes()
+
+
+def test_every_local_link_of_a_staged_page_leads_to_a_file(source: Path) -> None:
+    for page in source.glob("*.md"):
+        text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for target in re.findall(r"\]\((?!https?:|mailto:|#)([^)\s#]+)", text):
+            assert (source / target).is_file(), f"{page.name}: {target}"
+
+
+def test_blocks_of_code_are_left_alone(build: ModuleType) -> None:
+    text = "[a](b.md)\n```\n[a](b.md)\n```\n[a](https://b.md) [a](b.md#c)\n"
+    changed = "[a](X)\n```\n[a](b.md)\n```\n[a](https://b.md) [a](X#c)\n"
+    assert build.with_links(text, lambda target: "X") == changed
+
+
+def test_dead_links_are_found(build: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text('<a href="b.html#there">x</a><a href="#here">x</a><p id="here"><img src="c.png">')
+    (tmp_path / "b.html").write_text('<p id="there"><a href="a.html">x</a><a href="https://elsewhere">x</a>')
+    assert build.dead_links(tmp_path) == ["a.html: c.png"]
+    (tmp_path / "c.png").write_bytes(b"")
+    assert build.dead_links(tmp_path) == []
+    (tmp_path / "b.html").write_text('<p id="gone"><a href="d.html">x</a>')
+    assert build.dead_links(tmp_path) == ["a.html: b.html#there", "b.html: d.html"]
+
+
+def test_the_reference_has_every_public_name(source: Path) -> None:
+    pages = "\n".join(path.read_text("utf-8") for path in (source / "python").glob("*.rst"))
+    documented = set(re.findall(r":: atonce\.(\w+)\b(?!\.)", pages))
+    assert set(atonce.__all__) - {"__version__"} <= documented
+
+
+def test_the_notebook_is_kept_without_results() -> None:
+    cells = json.loads((ROOT / "docs/first-network.ipynb").read_text("utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert len(code) > 5
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+
+
+def test_the_wheel_that_pages_name_is_of_this_version() -> None:
+    named = [
+        name for page in PAGES for name in re.findall(r"atonce-([\d.]+)-py3-none-any\.whl", page.read_text("utf-8"))
+    ]
+    assert named and set(named) == {__version__}
+
+
+def test_the_build_of_torch_that_the_readme_names_is_the_pinned_one() -> None:
+    (pinned,) = re.findall(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE)
+    assert re.findall(r"torch==(\S+)", (ROOT / "README.md").read_text("utf-8")) == [pinned]
+
+
+def test_extras_of_the_page_are_those_of_the_package() -> None:
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    section = text.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    extras = set(re.findall(r"^(\w+) = \[", section, re.MULTILINE)) - {"dev", "dist", "docs"}
+    page = (ROOT / "docs/five-minutes.md").read_text("utf-8").partition("| extra |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == extras
+
+
+def test_a_public_name_that_no_page_has_gets_one(build: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "python").mkdir()
+    (tmp_path / "python.rst").write_text(".. toctree::\n\n   python/some\n")
+    named = (f".. autofunction:: atonce.{name}\n" for name in atonce.__all__ if name not in ("FCN", "train"))
+    (tmp_path / "python" / "some.rst").write_text("".join(named))
+    build.add_missing_names(tmp_path)
+    more = (tmp_path / "python" / "more.rst").read_text()
+    assert ".. autoclass:: atonce.FCN\n   :members:" in more and ".. autofunction:: atonce.train\n" in more
+    assert more.count("::") == 2, "and nothing else"
+    assert (tmp_path / "python.rst").read_text().endswith("   python/some\n   python/more\n")

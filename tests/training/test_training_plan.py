@@ -1,0 +1,97 @@
+"""atonce train --dry-run, atonce.plan: what a training would be; nothing is written."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import atonce as package
+from atonce.errors import TrainingError
+from atonce.recipes.schema import TrainConfig
+from atonce.training.run_length import parts_of
+from tests.commands import Command
+from tests.tiny import SETTINGS, set_options
+
+Snapshot = dict[str, tuple[int, bytes]]
+
+
+def snapshot(folder: Path) -> Snapshot:
+    """Every path below a folder, when it was changed and what it holds."""
+    return {
+        str(path): (path.stat().st_mtime_ns, b"" if path.is_dir() else path.read_bytes())
+        for path in (folder, *folder.rglob("*"))
+    }
+
+
+def test_nothing_is_written_and_everything_is_said(
+    atonce: Command, street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before, of_data = snapshot(tmp_path), snapshot(street_data)
+    done = atonce("train", street_data, *set_options("data.cache=disk", "train.steps=30"), "--dry-run")
+    assert done.code == 0, done.err
+    assert snapshot(tmp_path) == before
+    assert snapshot(street_data) == of_data
+    for text in (
+        "folder in",
+        "6 train, 3 val",
+        "11: Sky,",
+        "64x48",
+        "30 steps (10.0 epochs)",
+        "GB at the peak",
+        "guessed",
+    ):
+        assert text in done.out, text
+    assert "nothing was written" in done.out
+
+
+def test_python_gets_the_numbers(street_data: Path, tmp_path: Path) -> None:
+    found = package.plan(
+        street_data, recipe="streets", overrides=[*SETTINGS, "train.steps=30"], out=tmp_path / "run", progress=False
+    )
+    assert (found.steps, found.epochs, found.folder) == (30, 10, tmp_path / "run")
+    assert found.data["pictures"] == {"train": 6, "val": 3}
+    assert found.validations == -(-30 // 4)
+    assert 0 < found.seconds_per_step < 60
+    expected = 30 * found.seconds_per_step + (found.validations + 1) * 3 * found.seconds_per_picture
+    assert found.seconds == pytest.approx(expected)
+    assert found.memory_bytes is None or found.memory_bytes > 50e6
+    assert not (tmp_path / "run").exists()
+
+
+def test_minutes_end_the_guess(street_data: Path, tmp_path: Path) -> None:
+    overrides = [*SETTINGS, "train.steps=100000000", "train.validate_every=null"]
+    found = package.plan(street_data, overrides=overrides, max_minutes=2, out=tmp_path / "run", progress=False)
+    assert 120 <= found.seconds < 180
+    assert found.steps < found.steps_left == 100_000_000
+    assert found.validations == parts_of(TrainConfig(steps=100_000_000, max_minutes=2))
+
+
+def test_the_rest_of_a_run(street_data: Path, tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    before = snapshot(tmp_path)
+    found = package.plan(street_data, out=run, resume=True, overrides=["train.steps=10"], progress=False)
+    assert (found.steps, found.recipe.train.steps) == (6, 10)
+    assert snapshot(tmp_path) == before
+
+
+def test_what_a_training_refuses_is_refused(street_data: Path, tiny_run: Path) -> None:
+    with pytest.raises(TrainingError, match="already holds a run"):
+        package.plan(street_data, recipe="streets", overrides=SETTINGS, out=tiny_run, progress=False)
+
+
+def test_weights_are_not_downloaded(street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    wide = [*(knob for knob in SETTINGS if "width" not in knob), "model.head_width=8", "data.crop=[32,32]"]
+    found = package.plan(
+        street_data,
+        recipe="folder",
+        overrides=[*wide, "train.batch_size=1"],
+        weights="vgg16-imagenet1k-features",
+        out=tmp_path / "run",
+        progress=False,
+    )
+    assert any("would be downloaded" in note for note in found.notes)
+    assert not (tmp_path / "home").exists()
