@@ -33,7 +33,7 @@ FRONT_PAGES = {
 
 SECTIONS = {
     "Begin": ("five-minutes", "first-network", "readme"),
-    "Your data": ("own-data", "doctor", "road-project", "fine-tune", "weights"),
+    "Your data": ("own-data", "doctor", "road-project", "fine-tune", "tracking", "weights"),
     "Use a model": ("results", "video", "serve", "deploy", "models", "performance", "scale"),
     "Look up": ("commands", "command-line", "python", "recipes", "metrics", "glossary"),
     "Understand": ("experiments", "skip-scaling", "performance-log"),
