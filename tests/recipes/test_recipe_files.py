@@ -103,7 +103,7 @@ def test_the_last_override_counts_and_the_others_stay() -> None:
         ("trian.steps=1", "unknown key 'trian', did you mean 'train'?"),
         ("lr=1", "unknown key 'lr', did you mean 'optim.lr'?"),
         ("data.steps=1", "unknown key 'data.steps', did you mean 'train.steps'?"),
-        ("loss.xyzzy=1", "known here: loss.class_weights, loss.max_class_weight, loss.l2"),
+        ("loss.xyzzy=1", "known here: loss.cross_entropy, loss.label_smoothing, loss.focal"),
         ("model.stride=7", "model.stride = 7: input should be 8, 16 or 32"),
         ("model.skip_scales=ones", "model.skip_scales = 'ones': input should be 'at-once', 'unit' or 'calibrate'"),
         ("model.skip_scales=[1]", "model.skip_scales"),

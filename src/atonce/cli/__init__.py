@@ -33,12 +33,14 @@ def main() -> None:
         # Commands register themselves; each imports its heavy packages only when it runs.
         from atonce.cli import (  # noqa: F401
             ablate,
+            card,
             demo,
             doctor,
             evaluate,
             export,
             info,
             predict,
+            push,
             recipes,
             serve,
             submit,

@@ -10,7 +10,7 @@ import typer
 
 from atonce.cli.app import app
 from atonce.cli.completion import complete_split
-from atonce.cli.options import Data, Device, Engine, Format, Images, Json, Masks, Model, Quiet, Truth, out_option
+from atonce.cli.options import TTA, Data, Device, Engine, Format, Images, Json, Masks, Model, Quiet, Truth, out_option
 
 
 class Metric(str, Enum):
@@ -46,6 +46,7 @@ def evaluate(
     masks: Masks = None,
     device: Device = None,
     engine: Engine = None,
+    tta: TTA = None,
     quiet: Quiet = False,
 ) -> None:
     """Score a model on a split: one count over all pictures, at the pictures' own size.
@@ -80,6 +81,7 @@ def evaluate(
         masks=masks,
         device=device,
         engine=engine,
+        tta=tta,
         on_note=print_note,
     )
     if not is_first_process():

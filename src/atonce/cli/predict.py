@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Device, Engine, Json, Model, Quiet, out_option
+from atonce.cli.options import TTA, Device, Engine, Json, Model, Quiet, out_option
 from atonce.errors import UserError, option
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def predict(
             metavar="PIXELS|WxH", help="The longer side that the network sees, or width and height; instead of --scale."
         ),
     ] = None,
+    tta: TTA = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do what is done already once more.")] = False,
     max_megapixels: Annotated[
         float, typer.Option(min=0.01, max=500, help="Of a picture, the network's padding counted; larger: left out.")
@@ -141,7 +142,7 @@ def predict(
         if json_:
             raise UserError(f"{option('out', '-')} with {option('json', value=True)}", "one of them on stdout")
         source = _only_video(find_jobs(inputs))
-        loading = {"device": device, "engine": engine, "scale": scale, "size": seen}
+        loading = {"device": device, "engine": engine, "scale": scale, "size": seen, "tta": tta}
         shown = {"opacity": opacity, "colours": colours, "only": only or None, "threshold": threshold}
         _play(model, source, loading, audio=not no_audio, **shown)
         return
@@ -165,6 +166,7 @@ def predict(
             min_area=min_area,
             scale=scale,
             size=seen,
+            tta=tta,
             overwrite=overwrite,
             max_megapixels=max_megapixels,
             device=device,

@@ -25,8 +25,9 @@ from atonce.evaluation.scoring import Evaluation, ExtraMetric, score_items
 from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.inference.segmenter import Segmenter
+from atonce.inference.tta import TTA, TTAName
 from atonce.model_file import ModelFile
-from atonce.model_location import require_model_first
+from atonce.model_location import name_of_model, require_model_first
 from atonce.process_group import ProcessGroup
 from atonce.progress import ProgressCallback, shown_as
 from atonce.remote import local_copy, results_at
@@ -52,6 +53,7 @@ def evaluate(
     masks: str | PathLike[str] | None = None,
     device: str | None = None,
     engine: str | None = None,
+    tta: TTAName | None = None,
     alone: bool = False,
     progress: bool | ProgressCallback = True,
     on_note: Callable[[str], None] | None = None,
@@ -79,7 +81,7 @@ def evaluate(
         format: the data's format; None recognises it.
         images, masks: the folders of pictures and of masks, where the layout is none that is known; None takes those
             that the model was trained with, where `data` has them.
-        device, engine: see `load`.
+        device, engine, tta: see `load`; run.json says which views were averaged.
         alone: score all pictures in this process, also where there are others.
         progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
         on_note: called with what was left out, what was lost in reading the pictures, and of how many the size is far
@@ -104,7 +106,7 @@ def evaluate(
     require_model_first(model, [data], "evaluate")
     session = provenance.begin_session()
     group = ProcessGroup() if alone else ProcessGroup.of_launcher()
-    predictor = load(model, device=device, engine=engine)
+    predictor, views = load(model, device=device, engine=engine, tta=tta), str(TTA.parse(tta))
     dataset = open_as_trained(
         predictor.model_file, data, format=format, ground_truth=ground_truth, images=images, masks=masks
     )
@@ -124,7 +126,7 @@ def evaluate(
             segmenter=segmenter,
             metrics=metrics,
             out=results.folder if results else None,
-            about={"model": _name_of(model), "split": split},
+            about={"model": _name_of(model), "split": split, **({"tta": views} if views else {})},
             session=session,
             progress=bar,
             problems=problems,
@@ -312,4 +314,4 @@ def _what_to_measure(
 
 def _name_of(model: Model) -> str:
     """Return what run.json calls the model."""
-    return type(model).__name__ if isinstance(model, Predictor) else str(Path(model))
+    return type(model).__name__ if isinstance(model, Predictor) else name_of_model(model)

@@ -89,11 +89,7 @@ class NetworkPredictor(Predictor):
 
     def _logits(self, images: NDArray[np.uint8]) -> torch.Tensor:
         """Compute logits of a batch: uint8 (N, H, W, 3) RGB -> float32 (N, C, H, W) on the CPU."""
-        size = images.shape[1:3]
-        logits = self._network(network_inputs(images, self.model_file.input_size, self.device))
-        if logits.shape[-2:] != size:
-            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-        return logits.cpu()
+        return self._batch_logits(images).cpu()
 
     @torch.inference_mode()
     def predict_labels(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -101,10 +97,7 @@ class NetworkPredictor(Predictor):
         size = images.shape[1:3]
         if self.batch_size_for(size) < 2:
             return np.stack([self(image).labels for image in images])
-        logits = self._network(network_inputs(images, self.model_file.input_size, self.device))
-        if logits.shape[-2:] != size:
-            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-        return logits.argmax(1).to(torch.uint8).cpu().numpy()
+        return self._batch_logits(images).argmax(1).to(torch.uint8).cpu().numpy()
 
     def batch_size_for(self, size: tuple[int, ...]) -> int:
         """Return the number of pictures of (height, width) in a batch, 1 to 8."""
@@ -114,11 +107,20 @@ class NetworkPredictor(Predictor):
     def blocks(self, image: NDArray[np.uint8], progress: ProgressCallback | None = None) -> Iterator[tiles.Block]:
         """Yield the logits of uint8 (H, W, 3) RGB part by part, computed in tiles; memory is bounded by the tile."""
         core, margin = tiles.core_side(self.model), tiles.margin(self.model.config)
+        rule = self.model_file.input_size
+        yield from tiles.blocks(self._on_cpu, image, rule, core=core, margin=margin, progress=progress)
 
-        def network(pixels: torch.Tensor) -> torch.Tensor:
-            return self._network(pixels.to(self.device)).cpu()
+    def _batch_logits(self, images: NDArray[np.uint8]) -> torch.Tensor:
+        """Compute logits of pictures of one size: uint8 (N, H, W, 3) RGB -> float32 (N, C, H, W) on the device."""
+        size = images.shape[1:3]
+        logits = self._network(network_inputs(images, self.model_file.input_size, self.device))
+        if logits.shape[-2:] != size:
+            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+        return logits
 
-        yield from tiles.blocks(network, image, self.model_file.input_size, core=core, margin=margin, progress=progress)
+    def _on_cpu(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Run the network on pixels of the CPU, back to the CPU."""
+        return self._network(pixels.to(self.device)).cpu()
 
     def _computed_pixels(self, size: tuple[int, ...]) -> int:
         return computed_pixels(self.model_file, size)
