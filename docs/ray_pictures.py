@@ -20,11 +20,11 @@ class Segment:
         try:
             result = self.segment(row["bytes"])
         except atonce.UserError as error:
-            return {"picture": row["path"], "error": str(error), "areas": None}
+            return {"picture": row["path"], "error": str(error), **dict.fromkeys(self.segment.classes, 0)}
         with fsspec.open(f"{self.out}/{name}.png", "wb", auto_mkdir=True) as file:
             result.label_image().save(file, "PNG")
-        areas = [{"name": of, "pixels": area.pixels} for of, area in result.areas.items()]
-        return {"picture": row["path"], "error": None, "areas": areas}
+        pixels = {of: area.pixels for of, area in result.areas.items()}
+        return {"picture": row["path"], "error": "", **pixels}
 
 
 if __name__ == "__main__":

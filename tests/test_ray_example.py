@@ -41,7 +41,7 @@ def test_ray_writes_the_labels_that_atonce_predict_writes_and_says_what_is_broke
     assert {Path(row["picture"]).name: bool(row["error"]) for row in rows} == {
         "0.png": False, "1.png": False, "2.png": False, "3.png": False, "broken.png": True,
     }  # fmt: skip
-    pixels = {Path(row["picture"]).name: sum(area["pixels"] for area in row["areas"] or ()) for row in rows}
+    pixels = {Path(row["picture"]).name: sum(row[name] for name in predictor.classes) for row in rows}
     assert pixels == {"0.png": 1200, "1.png": 1200, "2.png": 1200, "3.png": 1200, "broken.png": 0}
 
 
@@ -55,7 +55,7 @@ def test_a_worker_writes_a_label_picture_and_goes_on_when_one_is_broken(tiny_mod
     picture = trees.save(tmp_path / "street.png", trees.picture(0, (40, 30)))
     worker = module.Segment(str(tiny_model), str(tmp_path / "out"))
     row = worker({"path": str(picture), "bytes": picture.read_bytes()})
-    assert (row["error"], sum(area["pixels"] for area in row["areas"])) == (None, 1200)
+    assert (row["error"], sum(row[name] for name in worker.segment.classes)) == ("", 1200)
     with Image.open(tmp_path / "out" / "street.png") as labels:
         np.testing.assert_array_equal(np.asarray(labels), load(tiny_model)(picture).labels)
     broken = worker({"path": "s3://bucket/broken.png", "bytes": b"not a picture"})
