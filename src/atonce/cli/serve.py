@@ -20,8 +20,8 @@ def serve(
         Path,
         typer.Argument(
             envvar="ATONCE_MODEL",
-            help="A run folder (its best model), a model file (.safetensors), an exported one (.onnx, .xml), a packaged "
-            "model such as camvid-slim, or hf://user/name.",
+            help="A run folder (its best model), a model file (.safetensors), an exported one (.onnx, .xml), a "
+            "packaged model such as camvid-slim, or hf://user/name.",
         ),
     ],
     host: Annotated[
