@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -27,7 +28,7 @@ def test_ray_writes_the_labels_that_atonce_predict_writes_and_says_what_is_broke
     (tmp_path / "in" / "broken.png").write_text("not a picture")
     words = [sys.executable, str(SCRIPT), str(tiny_model), str(tmp_path / "in"), str(tmp_path / "out")]
     # A cluster of this process alone, on a machine that may be busy.
-    ray = {"RAY_AUTH_MODE": "disabled", "RAY_raylet_start_wait_time_s": "300", "RAY_USAGE_STATS_ENABLED": "0"}
+    ray = {"RAY_AUTH_MODE": "disabled", "RAY_agent_register_timeout_ms": "300000", "RAY_USAGE_STATS_ENABLED": "0"}
     done = subprocess.run(words, capture_output=True, text=True, timeout=900, env={**ENVIRONMENT, **ray})
     assert done.returncode == 0, done.stderr[-3000:]
     predictor = load(tiny_model)
@@ -42,6 +43,24 @@ def test_ray_writes_the_labels_that_atonce_predict_writes_and_says_what_is_broke
     }  # fmt: skip
     pixels = {Path(row["picture"]).name: sum(area["pixels"] for area in row["areas"] or ()) for row in rows}
     assert pixels == {"0.png": 1200, "1.png": 1200, "2.png": 1200, "3.png": 1200, "broken.png": 0}
+
+
+@pytest.mark.skipif(not find_spec("ray"), reason="needs ray[data]: not installed")
+def test_a_worker_writes_a_label_picture_and_goes_on_when_one_is_broken(tiny_model: Path, tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("ray_pictures", SCRIPT)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    picture = trees.save(tmp_path / "street.png", trees.picture(0, (40, 30)))
+    worker = module.Segment(str(tiny_model), str(tmp_path / "out"))
+    row = worker({"path": str(picture), "bytes": picture.read_bytes()})
+    assert (row["error"], sum(area["pixels"] for area in row["areas"])) == (None, 1200)
+    with Image.open(tmp_path / "out" / "street.png") as labels:
+        np.testing.assert_array_equal(np.asarray(labels), load(tiny_model)(picture).labels)
+    broken = worker({"path": "s3://bucket/broken.png", "bytes": b"not a picture"})
+    assert "is not a picture" in broken["error"]
+    assert not (tmp_path / "out" / "broken.png").exists()
 
 
 def test_the_page_shows_the_script_as_it_is() -> None:

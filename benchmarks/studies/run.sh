@@ -12,13 +12,13 @@ study() { # NAME STEPS VALIDATE_EVERY SEEDS
         --weights "$weights" --seeds "$4" --out "$out/$1" --set "train.steps=$2" --set "train.validate_every=$3"
 }
 
-for name in ${STUDIES:-sgd-rates scales-adam long-adam scales-sgd upsampling l2-kernels}; do
+for name in ${STUDIES:-sgd-rates scales-adam long-adam scales-sgd upsampling long-sgd}; do
     case $name in
         sgd-rates) study sgd-rates 50 50 1 ;;
         scales-adam) study scales-adam 360 120 1 ;;
         scales-sgd) study scales-sgd 120 120 1 ;;
         long-adam) study long-adam 720 120 1 ;;
         upsampling) study upsampling 60 60 1 ;;
-        l2-kernels) study l2-kernels 60 60 1 ;;
+        long-sgd) study long-sgd 360 120 1 ;;
     esac
 done
