@@ -181,6 +181,8 @@ def test_pushed_and_loaded_again(hub: Hub, tiny_run: Path, tmp_path: Path, atonc
     again = atonce("push", tiny_run, "me/streets")
     assert "hf://me/streets holds a model already" in again.mistake and "--overwrite" in again.mistake
     assert package.push(tiny_run, "hf://me/streets", overwrite=True) == "hf://me/streets"
+    done = atonce("push", tiny_run, "me/streets", "--overwrite", "--json")
+    assert json.loads(done.out) == {"address": "hf://me/streets"}
 
 
 def test_a_pushed_file_tells_nothing_of_the_machine(hub: Hub, model: Path, tmp_path: Path, monkeypatch) -> None:

@@ -93,6 +93,7 @@ def test_the_command_prints_what_python_returns(atonce: Command, tiny_run: Path,
     expected = package.card(tiny_run, name="mine", licence="CC-BY-4.0")
     assert atonce(*words).out == expected
     assert front_matter(expected)["license"] == "cc-by-4.0"
+    assert json.loads(atonce(*words, "--json").out) == {"path": None, "card": expected}
     out = tmp_path / "README.md"
     assert atonce(*words, "--out", out).code == 0
     assert out.read_text("utf-8") == expected

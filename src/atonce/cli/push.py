@@ -8,7 +8,7 @@ import typer
 
 from atonce.cli.app import app
 from atonce.cli.card import Licence
-from atonce.cli.options import Model
+from atonce.cli.options import Json, Model, Quiet
 
 
 @app.command()
@@ -21,6 +21,8 @@ def push(
         False
     ),
     message: Annotated[str | None, typer.Option(help="Of the commit.")] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Upload a model and its card to the Hugging Face hub (or that of HF_ENDPOINT), for hf://user/name.
 
@@ -33,4 +35,9 @@ def push(
     from atonce.exporting.push_model import push as push_model
 
     address = push_model(model, repo, licence=licence, private=private, overwrite=overwrite, message=message)
-    typer.echo(f"pushed   {address}")
+    if json_:
+        from atonce.cli.show import print_json
+
+        print_json({"address": str(address)})
+    else:
+        typer.echo(f"pushed   {address}")
