@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from PIL import Image
 from atonce.data.images import FileError
 from atonce.data.masks import index_values, is_colour
 from atonce.data.sampling import evenly_spaced
+
+_Pixel = TypeVar("_Pixel", np.int32, np.bool_)
 
 _MIN_REGION, _MAX_STEP = 3, 2
 """Pixels in a row: from so many on they are a region, up to so many they may be a step of a ramp."""
@@ -73,14 +76,22 @@ class BorderStatistics:
         return f"{share}, in blocks of 8x8 as JPEG makes them" if self.blocky else share
 
 
-def border_statistics(path: Path, mask: Image.Image) -> BorderStatistics:
+def border_statistics(path: Path, mask: Image.Image, void: NDArray[np.bool_] | None = None) -> BorderStatistics:
     """Count the borders of a mask as it is in its file (any mode that has values or colours).
 
     Args:
         path: its file, for messages.
+        void: bool (H, W), pixels that are void, where that is known: a thin line of void between two regions was
+            drawn there, and is no step of a ramp.
     """
     levels = _levels(path, mask)
-    return _count_along(_sampled_lines(levels)) + _count_along(_sampled_lines(levels.T))
+    if void is None or void.shape != levels.shape:
+        void = np.zeros(levels.shape, bool)
+    rows, columns = (
+        _count_along(_sampled_lines(numbers), _sampled_lines(drawn))
+        for numbers, drawn in ((levels, void), (levels.T, void.T))
+    )
+    return rows + columns
 
 
 def _levels(path: Path, mask: Image.Image) -> NDArray[np.int32]:
@@ -95,11 +106,11 @@ def _levels(path: Path, mask: Image.Image) -> NDArray[np.int32]:
         return np.zeros((1, 1), np.int32)
 
 
-def _sampled_lines(levels: NDArray[np.int32]) -> NDArray[np.int32]:
-    return np.ascontiguousarray(levels[evenly_spaced(range(len(levels)), _MAX_LINES)])
+def _sampled_lines(pixels: NDArray[_Pixel]) -> NDArray[_Pixel]:
+    return np.ascontiguousarray(pixels[evenly_spaced(range(len(pixels)), _MAX_LINES)])
 
 
-def _count_along(lines: NDArray[np.int32]) -> BorderStatistics:
+def _count_along(lines: NDArray[np.int32], void: NDArray[np.bool_]) -> BorderStatistics:
     """Count the borders along each line of (L, N)."""
     starts = np.ones(lines.shape, bool)
     starts[:, 1:] = lines[:, 1:] != lines[:, :-1]
@@ -109,6 +120,7 @@ def _count_along(lines: NDArray[np.int32]) -> BorderStatistics:
     line, column = np.divmod(at, lines.shape[1])
     value = lines.ravel()[at]
     length = np.diff(np.append(at, lines.size))
+    may_step = (length <= _MAX_STEP) & ~void.ravel()[at]
     on_grid, off_grid = (int(np.count_nonzero((column > 0) & (column % 8 == rest))) for rest in (0, 4))
     direct = ramps = 0
     for steps in range(_MAX_STEPS + 1):
@@ -126,6 +138,6 @@ def _count_along(lines: NDArray[np.int32]) -> BorderStatistics:
             # Bicubic and Lanczos overshoot: in a long ramp the first and the last step may go the other way.
             free = steps >= _MIN_OVERSHOOTING_STEPS and i in (0, steps)
             fits &= free | (np.sign(after - here) == np.sign(rise))
-            fits &= (i == 0) | (length[i : i + count] <= _MAX_STEP)
+            fits &= (i == 0) | may_step[i : i + count]
         ramps += int(np.count_nonzero(fits))
     return BorderStatistics(direct=direct, ramps=ramps, on_grid=on_grid, off_grid=off_grid)

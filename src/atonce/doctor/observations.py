@@ -17,6 +17,7 @@ from atonce.data.images import FileError, is_turned
 from atonce.data.masks import ClassMask, MaskValue, UnknownValues, open_mask
 from atonce.doctor.image_hashes import content_digest, difference_hash, thumbnail
 from atonce.doctor.interpolation import BorderStatistics, border_statistics
+from atonce.labels import IGNORE_INDEX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,7 @@ class ObservationRecorder:
         return ItemObservation(
             item,
             None if image is None else _observe_image(item.image, image),
-            self._observe_mask(item.mask, readable=mask is not None)
+            self._observe_mask(item.mask, mask)
             if isinstance(item.mask, Path)
             else None
             if mask is None
@@ -139,7 +140,8 @@ class ObservationRecorder:
         """Keep the observation of an item."""
         self.splits.setdefault(split, SplitObservations()).items.append(inspected)
 
-    def _observe_mask(self, path: Path, *, readable: bool) -> MaskObservation | None:
+    def _observe_mask(self, path: Path, ids: NDArray[np.uint8] | None) -> MaskObservation | None:
+        """Observe a mask's file; ids (H, W) are None where the check could not read it."""
         try:
             image = open_mask(path)
         except FileError:
@@ -148,15 +150,16 @@ class ObservationRecorder:
         constant = bool((pixels == pixels[:1, :1]).all())
         unknown, snapped = UnknownValues(), 0
         if self._reader is not None:
-            if not readable:
+            if ids is None:
                 unknown = self._unknown_values(path)
             elif self._reader.borders is not None:
                 snapped = self._reader.unknown_pixels(path)
+        void = None if ids is None else ids == IGNORE_INDEX
         return MaskObservation(
             digest=content_digest(pixels),
             mode=mode_in_words(image.mode),
             constant=constant,
-            borders=BorderStatistics() if constant else border_statistics(path, image),
+            borders=BorderStatistics() if constant else border_statistics(path, image, void),
             unknown=unknown.meant,
             mixed=unknown.mixed,
             border_width=unknown.width,
