@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,17 @@ def test_inside_of_a_data_set_one_is_sent_up(
     monkeypatch.chdir(root / below)
     with pytest.raises(DataError, match=f"go {way}, to {root}"):
         open_dataset(".")
+
+
+@pytest.mark.parametrize("sibling", ["copy", "deep/copy"])
+def test_a_data_set_that_lies_beside_a_folder_is_not_around_it(tmp_path: Path, sibling: str) -> None:
+    """Whoever keeps data_road in the folder of work has other folders there, too."""
+    trees.kitti_road(tmp_path / "data_road")
+    root = trees.kitti_road(tmp_path / sibling)
+    shutil.rmtree(root / "training" / "gt_image_2")
+    with pytest.raises(DataError, match="it is kitti-road without training/gt_image_2/") as caught:
+        open_dataset(root)
+    assert "you are inside" not in str(caught.value)
 
 
 OPTIONS: dict[str, tuple[dict[str, object], str]] = {

@@ -76,12 +76,17 @@ ALIASES: Mapping[str, str] = {
 
 def recognise(root: Path) -> str | None:
     """Return the name of the first format whose layout a folder has, or None."""
-    return next((name for name, known in FORMATS.items() if _recognised(known, root)), None)
+    located = _locate(root)
+    return None if located is None else located[0]
 
 
-def _recognised(format: DatasetFormat, root: Path) -> bool:
-    found = format.find(root)
-    return found is not None and format.fits(found)
+def _locate(root: Path) -> tuple[str, Path] | None:
+    """Return the name of the first format whose layout a folder has, and the data set's own folder, or None."""
+    for name, known in FORMATS.items():
+        found = known.find(root)
+        if found is not None and known.fits(found):
+            return name, found
+    return None
 
 
 def open_dataset(
@@ -133,7 +138,7 @@ def open_dataset(
         raise DataError(
             f"{root} holds {_contents(root)}",
             f"{chosen.layout} for {option('format', name)}",
-            nearest_layout(root, recognise) if known is None else f"it is {known}: {option('format', known)}",
+            nearest_layout(root, _locate) if known is None else f"it is {known}: {option('format', known)}",
         )
     dataset = chosen.open(found, options)
     return replace(dataset, problems=(*dataset.problems, *clashes(dataset.splits)), bands=bands)
@@ -245,5 +250,5 @@ def _contents(root: Path, limit: int = 6) -> str:
 
 
 def _not_recognised(root: Path) -> DataError:
-    found, near = f"{root} holds {_contents(root)}, which is no layout known", nearest_layout(root, recognise)
+    found, near = f"{root} holds {_contents(root)}, which is no layout known", nearest_layout(root, _locate)
     return DataError(found, remedy=near) if near else DataError(found, f"one of these layouts:{_layouts()}")

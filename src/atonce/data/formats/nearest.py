@@ -9,8 +9,8 @@ from pathlib import Path
 from atonce.data.images import IMAGE_SUFFIXES
 from atonce.text import listing
 
-Recognise = Callable[[Path], str | None]
-"""Returns the name of the format whose layout a folder has."""
+Locate = Callable[[Path], tuple[str, Path] | None]
+"""Returns the name of the format whose layout a folder has, and the data set's own folder: it, or one below it."""
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 _MOST_ENTRIES = 50
@@ -51,31 +51,33 @@ _PARTIAL = (
 )
 
 
-def nearest_layout(root: Path, recognise: Recognise) -> str:
+def nearest_layout(root: Path, locate: Locate) -> str:
     """Say what a folder that is no data set is nearest to, and what to do; "" where it is near nothing.
 
     Args:
-        recognise: see `Recognise`.
+        locate: see `Locate`.
     """
-    return _above(root, recognise) or _below(root, recognise) or _partial(root) or _contents(root)
+    return _above(root, locate) or _below(root, locate) or _partial(root) or _contents(root)
 
 
-def _above(root: Path, recognise: Recognise) -> str:
+def _above(root: Path, locate: Locate) -> str:
     folder = root.resolve()
     for steps, parent in zip(("one folder", "two folders"), folder.parents, strict=False):
         # The root of the file system is nobody's data set, and may be slow to list.
-        name = recognise(parent) if parent != parent.parent else None
-        if name is not None:
+        found = locate(parent) if parent != parent.parent else None
+        # A data set that lies beside the folder is not around it.
+        if found is not None and folder.is_relative_to(found[1]):
+            name = found[0]
             kind = "a data set" if name == "folder" else f"a {name} data set"
             return f"you are inside {kind}: go {steps} up, to {parent}"
     return ""
 
 
-def _below(root: Path, recognise: Recognise) -> str:
+def _below(root: Path, locate: Locate) -> str:
     level = [root]
     for _ in range(2):
         level = [folder for parent in level for folder in _folders(parent)][:_MOST_ENTRIES]
-        found = [folder for folder in level if recognise(folder) is not None]
+        found = [folder for folder in level if locate(folder) is not None]
         if found:
             several = [str(folder) for folder in found[:_MOST_GUESSES]]
             return f"did you mean {', '.join(several[:-1])}{' or ' if len(several) > 1 else ''}{several[-1]}?"
