@@ -73,6 +73,13 @@ def test_a_scale_or_size_mends_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load(path, size=620)(picture).labels, whole(picture).labels)
 
 
+def test_with_a_scale_of_ones_own_what_the_network_sees_is_compared(tmp_path: Path) -> None:
+    told = load(save_kitti(tmp_path / "model.safetensors"), scale=2).size_note((188, 620))
+    assert told is not None and told.startswith(
+        "620x188 pixels, which the network sees at 1240x376, much larger than the pictures in training (621x188): "
+    )
+
+
 def test_zoom_in_training_and_a_longest_side_count(tmp_path: Path) -> None:
     zoomed = load(save_kitti(tmp_path / "a.safetensors", zoom=(0.5, 2)))
     assert zoomed.size_note((188, 620)) is None

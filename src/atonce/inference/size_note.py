@@ -26,15 +26,21 @@ def size_note(model_file: ModelFile, size: tuple[int, ...]) -> str | None:
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
     height, width = size
-    seen = _side(model_file.input_size.apply(height, width))
+    shape = model_file.input_size.apply(height, width)
+    seen = _side(shape)
     if smallest * min(1.0, *zoom) / _FAR <= seen <= largest * max(1.0, *zoom) * _FAR:
         return None
     than = "smaller" if seen < median else "larger"
     scale = median / _side((height, width))
+    if model_file.input_size == trained:
+        (high, wide), compared = known["median"], f"much {than} than the pictures that the model was trained on"
+    else:
+        # With a scale of its own a small picture may be seen too large: what is compared is what the network sees.
+        high, wide = trained.apply(*known["median"])
+        compared = f"which the network sees at {shape[1]}x{shape[0]}, much {than} than the pictures in training"
     return (
-        f"{width}x{height} pixels, much {than} than the pictures that the model was trained on "
-        f"({known['median'][1]}x{known['median'][0]}): if the same scene is shown, the option `scale` at {scale:.2g} "
-        "lets the network see it as in training"
+        f"{width}x{height} pixels, {compared} ({wide}x{high}): if the same scene is shown, "
+        f"the option `scale` at {scale:.2g} lets the network see it as in training"
     )
 
 
