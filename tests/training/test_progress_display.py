@@ -142,6 +142,18 @@ def test_the_loss_is_the_one_that_is_logged(terminal: Terminal) -> None:
     assert not re.search(r"1[1-9]/27 steps.*loss (?!0\.0461)", text)
 
 
+def test_a_loss_is_shown_when_it_is_logged_and_not_with_the_next_step(terminal: Terminal) -> None:
+    """Between the two lies the validation, which may take minutes."""
+    with progress_display.progress_display() as display:
+        run = a_run(tiny_recipe("train.steps=27"), step=10, seconds=10.0)
+        display.on_train_start(run)
+        display.on_step(run, losses(20.0))
+        display.on_log(run, record(10, 0.0461))
+        forget_what_is_shown(display)
+        display.bars._progress.refresh()
+        assert "10/27 steps  loss 0.0461" in "\n".join(terminal())
+
+
 @pytest.mark.parametrize(
     ("overrides", "shown"),
     [

@@ -100,7 +100,10 @@ class ProgressDisplay(Callback):
         iou = () if seen is None or math.isnan(seen) else (f"train mIoU {seen:.3f}",)
         speed = record.pictures_per_second
         self.numbers = (*_l2(run, record), *iou, f"{speed:.{1 if speed >= 1 else 2}f} pictures/s")
-        if not self.bars.shown:
+        if self.bars.shown:
+            # The next step may be minutes away: a validation lies between.
+            self._draw_run(run, self.loss)
+        else:
             line = "  ".join([f"step {record.step}: loss {record.loss:.4f}", *self.numbers])
             console.print(line, highlight=False, soft_wrap=True)
 

@@ -341,7 +341,7 @@ def _read_data(
     if data_of_run:
         data_of_run.require_same_masks(report)
     counted = (f for f in statistics_findings(dataset, report.statistics) if f.severity == "warning")
-    warnings = (f"warning: {finding.found}; {finding.remedy}" for finding in counted)
+    warnings = (f"warning: {'; '.join(finding.marked)}" for finding in counted)
     for note in (*dataset.notes, *problem_notes(report.problems, dataset.root), *warnings):
         callback.on_note(note)
     return dataset, report
