@@ -126,7 +126,8 @@ class ContiguousStep(OurStep):
 class ReshapedStep(OurStep):
     """Logits become a matrix of pixels by classes before the softmax, as many implementations have it."""
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+    @staticmethod
+    def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy_sum(logits.permute(0, 2, 3, 1).reshape(-1, logits.shape[1]), labels.reshape(-1))
 
 

@@ -90,14 +90,15 @@ class OurStep:
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.autocast):
             logits = self.network(images)
-        loss = self._cross_entropy(logits, labels) / valid_weight(labels).float()
+        loss = self.cross_entropy(logits, labels) / valid_weight(labels).float()
         loss = total_loss(self.loss, loss, l2_penalty(self.network, self.loss.l2))
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         self.optimizer.step()
         return loss.item()
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+    @staticmethod
+    def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         return cross_entropy_sum(logits, labels)
 
 

@@ -6,19 +6,25 @@ set -eu
 data=$1 weights=$2 out=$3
 here=$(dirname "$0")
 
-study() { # NAME STEPS VALIDATE_EVERY SEEDS
-    date "+%H:%M:%S $1"
-    ${ATONCE:-atonce} ablate "$data" --study "$here/$1.yaml" --recipe "$here/small-setting.yaml" \
-        --weights "$weights" --seeds "$4" --out "$out/$1" --set "train.steps=$2" --set "train.validate_every=$3"
+study() { # NAME STEPS VALIDATE_EVERY SEEDS [OPTIONS ...]
+    name=$1 steps=$2 every=$3 seeds=$4
+    shift 4
+    date "+%H:%M:%S $name"
+    ${ATONCE:-atonce} ablate "$data" --study "$here/$name.yaml" --recipe "$here/small-setting.yaml" \
+        --weights "$weights" --seeds "$seeds" --out "$out/$name" --set "train.steps=$steps" --set "train.validate_every=$every" "$@"
 }
 
-for name in ${STUDIES:-sgd-rates scales-adam long-adam scales-sgd upsampling long-sgd}; do
-    case $name in
+for each in ${STUDIES:-sgd-rates scales-adam long-adam scales-sgd upsampling upsampling-faster long-sgd}; do
+    case $each in
         sgd-rates) study sgd-rates 50 50 1 ;;
         scales-adam) study scales-adam 360 120 1 ;;
         scales-sgd) study scales-sgd 120 120 1 ;;
         long-adam) study long-adam 720 120 1 ;;
         upsampling) study upsampling 60 60 1 ;;
-        long-sgd) study long-sgd 360 120 1 ;;
+        upsampling-faster)
+            study upsampling-faster 150 150 1 --set optim.lr=1e-3 --set model.upsampling=learned \
+                --set model.freeze_trunk=true --set model.score_init=normal --set model.score_init_sigma=0.001
+            ;;
+        long-sgd) study long-sgd 240 60 1 ;;
     esac
 done

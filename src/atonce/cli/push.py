@@ -38,6 +38,6 @@ def push(
     if json_:
         from atonce.cli.show import print_json
 
-        print_json({"address": address})
-        return
-    typer.echo(f"pushed   {address}")
+        print_json({"address": str(address)})
+    else:
+        typer.echo(f"pushed   {address}")

@@ -30,6 +30,7 @@ _EXTRAS = {
     "export": ("onnx", "onnxruntime", "openvino", "nncf"),
     "keras": ("h5py",),
     "serve": ("fastapi", "prometheus-client", "python-multipart", "uvicorn"),
+    "remote": ("s3fs",),
     "video": ("av",),
     "tensorboard": ("tensorboard",),
     "mlflow": ("mlflow",),

@@ -26,13 +26,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from atonce.adaptive_threads import compute_threads
 from atonce.errors import UserError
 from atonce.inference.network_predictor import NetworkPredictor, computed_pixels
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result
 from atonce.inference.segmenter import Segmenter
 from atonce.progress import ProgressCallback
-from atonce.threads import threads_per_process
 
 _WORKER_BYTES = 384 << 20
 """The most that a worker's pictures may take. Those that are larger are segmented one after the other by all
@@ -103,7 +103,7 @@ def segment_pictures(
             called by one thread at a time.
         progress: called with the tiles done and all tiles of each picture that all threads segment together.
     """
-    plan = _Plan(segmenter, min(torch.get_num_threads(), threads_per_process()))
+    plan = _Plan(segmenter, compute_threads())
     if len(sources) < plan.workers:
         for source in sources:
             yield source, _segment_alone(segmenter, source, work, progress)
