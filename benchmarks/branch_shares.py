@@ -43,7 +43,7 @@ def main(data: str, weights: str, runs: Sequence[str] = ()) -> None:
         config = FCNConfig(head_width=HEAD_WIDTH, head_scale="calibrate", skip_scales=scales, score_init="zeros")
         model = initialise(FCN(config, dataset.labels.num_classes)).eval()
         load_weights(model, weights)
-        calibrate(model, images.split(1))
+        calibrate(model, [image[None] for image in images])
         for row in first_step(model, images, labels):
             print("| " + " | ".join([scales, *row]) + " |")
     if runs:
@@ -73,8 +73,9 @@ def first_step(model: FCN, images: Tensor, labels: Tensor) -> Iterator[list[str]
     """Branch, scale, gradient norm, root mean square of the logits' change by SGD (rate 1) and Adam: a row each."""
     layers = score_layers(model)
     model.zero_grad(set_to_none=True)
-    for part, part_labels in zip(images.split(2), labels.split(2), strict=True):
-        (cross_entropy_sum(model(part), part_labels) / valid_weight(labels)).backward()
+    for image, own_labels in zip(images, labels, strict=True):
+        loss = cross_entropy_sum(model(image[None]), own_labels[None]) / valid_weight(labels)
+        loss.backward()  # type: ignore[no-untyped-call]
     for branch, layer in layers.items():
         assert layer.weight.grad is not None
         gradient = layer.weight.grad.clone()
