@@ -26,6 +26,6 @@ for each in ${STUDIES:-sgd-rates scales-adam long-adam scales-sgd upsampling ups
                 --set model.freeze_trunk=true --set model.score_init=normal --set model.score_init_sigma=0.001
             ;;
         long-sgd) study long-sgd 240 60 1 ;;
-        l2) study l2 360 120 1 ;;
+        l2) study l2 240 120 1 ;;
     esac
 done
