@@ -3,6 +3,7 @@
 # make lint   style, types, architecture
 # make bench  ours against the peers: about 12 minutes on two cores, a table in runs/bench
 # make soak   damaged files, kills, full disks and a crowded server: about 20 minutes, a table, findings in runs/soak
+# make model-package NAME=camvid-slim MODEL=runs/CamVid-camvid-slim DATA=path/to/CamVid  a package that brings a model
 # make docs   the site: build/site/index.html. Python 3.11 or later, as for the next two; a minute or two
 # make dist   wheel and sdist, in dist/
 # make check-wheel  the wheel alone, in a fresh environment: demo, doctor, train, predict, serve
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak lint format docs dist check-wheel docs-recipes clean
+.PHONY: help demo test bench soak model-package lint format docs dist check-wheel docs-recipes clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -53,6 +54,9 @@ bench: $(VENV)/.developer
 
 soak: $(VENV)/.developer
 	$(BIN)/python -m benchmarks.soak --out runs/soak $(SOAK)
+
+model-package: $(VENV)/.developer
+	$(BIN)/python -m models $(NAME) $(MODEL) $(if $(DATA),--data $(DATA))
 
 lint: $(VENV)/.developer
 	$(BIN)/ruff check

@@ -14,7 +14,7 @@ from pathlib import Path
 from atonce.devices import usable_device
 from atonce.errors import UserError
 from atonce.storage import make_folder, write_text
-from benchmarks import busy, ideas, inference_section, peak, reading, starting, time_to_accuracy, training
+from benchmarks import busy, folders, ideas, inference_section, peak, reading, starting, time_to_accuracy, training
 from benchmarks.inference import Setting
 from benchmarks.machine import about
 from benchmarks.operations import Cell
@@ -28,9 +28,10 @@ SHARES = {
     "peak before": 0.02,
     "start": 0.04,
     "data": 0.05,
-    "inference": 0.52,
-    "training": 0.29,
-    "large": 0.07,
+    "folders": 0.08,
+    "inference": 0.48,
+    "training": 0.27,
+    "large": 0.05,
     "ideas": 0.0,
     "busy": 0.0,
     time_to_accuracy.KEY: 0.0,
@@ -38,7 +39,7 @@ SHARES = {
 }
 """Of the time; what a part leaves goes to the next."""
 
-SECTIONS = ("start", "data", "inference", "training", "large")
+SECTIONS = ("start", "data", "folders", "inference", "training", "large")
 FURTHER = ("ideas", "busy", time_to_accuracy.KEY)
 """Measured only when asked for: what was tried, and what takes longer; `busy` 6 minutes, whatever `--minutes` says."""
 
@@ -58,6 +59,7 @@ class Plan:
     products: tuple[int, ...]
     repetitions: Repetitions
     streets: reading.Streets
+    folders: folders.Pictures
     large: int
     busy: busy.Size
     accuracy: time_to_accuracy.Plan
@@ -69,6 +71,7 @@ FULL = Plan(
     products=(2048, 4096),
     repetitions=Repetitions(),
     streets=reading.Streets(),
+    folders=folders.Pictures(),
     large=10_000,
     busy=busy.Size(),
     accuracy=time_to_accuracy.Plan(),
@@ -79,6 +82,7 @@ QUICK = Plan(
     products=(128,),
     repetitions=Repetitions(1, 1, warm=0),
     streets=reading.Streets((48, 64), 8, (32, 32)),
+    folders=folders.Pictures(6, (48, 64)),
     large=300,
     busy=busy.QUICK,
     accuracy=time_to_accuracy.Plan(
@@ -140,6 +144,17 @@ def _section(
         section = starting.run(files, setting.seed, clock, plan.repetitions)
     elif name == "data":
         section = reading.run(asked.data, plan.streets, files, setting.seed, clock, plan.repetitions)
+    elif name == "folders":
+        section = folders.run(
+            asked.data,
+            asked.model,
+            plan.folders,
+            files,
+            seed=setting.seed,
+            device=setting.device,
+            clock=clock,
+            repetitions=plan.repetitions,
+        )
     elif name == "inference":
         schedule.cases = len(plan.inference)
         section = inference_section.run(setting, plan.inference, files, asked.contestants, schedule)
@@ -170,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of weights, pictures and labels")
     add("--device", default="cpu", help="of torch: cpu, cuda")
     add("--data", type=Path, help="a data set to read; generated streets by default")
+    add("--model", type=Path, help="a model file of the data's classes for folders; random weights by default")
     add("--weights", type=Path, help="VGG-16's convolutions, for time-to-accuracy")
     add("--budgets", type=_minutes, default=(8.0, 22.0), help="minutes of its trainings (default 8,22)")
     add("--sections", type=_sections, default=SECTIONS, help=f"some of {','.join((*SECTIONS, *FURTHER))}")

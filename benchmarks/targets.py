@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks import busy, reading, starting, time_to_accuracy, training
+from benchmarks import busy, folders, reading, starting, time_to_accuracy, training
 from benchmarks import inference_section as inference
 from benchmarks.operations import Cell
 from benchmarks.results import Report, Row, Target
@@ -59,6 +59,12 @@ def _rest(report: Report) -> Iterator[Target]:
         row = _row(report, "data", case, name)
         rate = row.pictures_per_second if row else None
         yield Target(text, NOT_MEASURED if rate is None else f"{rate:.0f}", None if rate is None else rate >= least)
+    for text, case_name in (
+        ("A folder of pictures: at least 1.8 times one after the other", folders.PREDICT),
+        ("An evaluation: at least 1.8 times one after the other", folders.EVALUATE),
+    ):
+        before, after = (_row(report, "folders", case_name, name) for name in (folders.ONE_BY_ONE, folders.OURS))
+        yield _times(text, before, after, 1.8)
     for text, name, most in (
         ("`atonce --help` in 0.3 s", starting.HELP, 0.3),
         ("First prediction of a slim model from a cold start in 5 s", starting.COLD, 5.0),

@@ -39,7 +39,7 @@ RECIPE = "camvid-small"
 
 NOTE = (
     "Minutes until the first validation with a mean IoU (a row a level; one that nobody reached has none). Both begin "
-    "with the VGG-16 convolutions of `{weights}` and a head without pretrained weights. Ours is `atonce train --recipe "
+    "with {weights} and a head without pretrained weights. Ours is `atonce train --recipe "
     f"{RECIPE} --max-minutes BUDGET`, once for each budget, since the learning rate comes to its end with it; its "
     "minutes include its validations. torchfcn's is its example for FCN8s at once (whole pictures, one a step, no "
     "augmentation, SGD with a momentum of 0.99 and a rate of 1e-10, summed loss, head of 4096), for the longest "
@@ -87,7 +87,8 @@ def run(data: Path | None, plan: Plan, files: Path, seed: int, only: Sequence[st
         data: a data set with pictures of one size; without one nothing is measured.
         only: words that a contestant's name must hold one of; none takes all.
     """
-    note = NOTE.format(weights=plan.weights.name if plan.weights else "random numbers")
+    begins = f"the VGG-16 convolutions of `{plan.weights.name}`" if plan.weights else "random convolutions"
+    note = NOTE.format(weights=begins)
     section = Section(KEY, "Time to accuracy", note)
     if data is None:
         section.left_out.append("all: needs pictures of the world, --data path/to/CamVid and --weights vgg16.pth")

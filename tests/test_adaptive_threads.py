@@ -132,10 +132,17 @@ def test_where_the_system_does_not_tell_how_busy_it_is_the_number_stays() -> Non
 def test_a_number_that_is_given_to_torch_meanwhile_is_heeded() -> None:
     machine = Machine(IDLE)
     machine.run(2)
+    machine.others = 1.0
     torch.set_num_threads(1)
     machine.used.clear()
     machine.run(2)
     assert set(machine.used) == {1}
+    torch.set_num_threads(3)
+    machine.speed = {3: 40.0}.__getitem__
+    machine.others = 0.0
+    machine.used.clear()
+    machine.run(2)
+    assert set(machine.used) == {3}
 
 
 def test_torch_has_its_own_number_outside_of_the_work() -> None:
@@ -192,3 +199,11 @@ def test_the_use_of_processors_is_read_from_the_system() -> None:
 def test_time_of_guests_and_of_the_host_is_nobody_s() -> None:
     times = {"user": 5.0, "system": 2.0, "idle": 9.0, "iowait": 1.0, "guest": 3.0, "steal": 4.0, "irq": 0.5}
     assert adaptive_threads._busy_seconds(times) == 7.5
+
+
+def test_a_quota_leaves_torch_fewer_threads_unless_the_user_has_set_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adaptive_threads, "threads_per_process", lambda: 2)
+    monkeypatch.setattr(adaptive_threads, "fixed_threads", lambda: None)
+    assert adaptive_threads.compute_threads() == 2
+    monkeypatch.setattr(adaptive_threads, "fixed_threads", lambda: 8)
+    assert adaptive_threads.compute_threads() == 8

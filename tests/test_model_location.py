@@ -48,4 +48,5 @@ def test_the_help_says_what_a_model_can_be(atonce: Command, monkeypatch: pytest.
     monkeypatch.setenv("COLUMNS", "200")
     for command in ("predict", "evaluate", "serve", "submit"):
         said = atonce(command, "--help").out
-        assert "A run folder (its best model), a model file (.safetensors) or an exported one (.onnx, .xml)." in said
+        assert "A run folder (its best model), a model file (.safetensors), an exported one (.onnx, .xml)" in said
+        assert "camvid-slim" in said and "hf://user/name" in said

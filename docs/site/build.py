@@ -33,7 +33,7 @@ FRONT_PAGES = {
 
 SECTIONS = {
     "Begin": ("five-minutes", "first-network", "readme"),
-    "Your data": ("own-data", "doctor", "road-project", "fine-tune", "weights"),
+    "Your data": ("own-data", "doctor", "road-project", "fine-tune", "tracking", "weights"),
     "Use a model": ("results", "video", "serve", "deploy", "models", "performance", "scale"),
     "Look up": ("commands", "command-line", "python", "recipes", "metrics", "glossary"),
     "Understand": ("experiments", "skip-scaling", "performance-log"),
@@ -195,7 +195,9 @@ def dead_links(site: Path) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "site", help="folder of the site; build/site")
-    out = parser.parse_args().out.resolve()
+    parser.add_argument("--quick", action="store_true", help="show the notebook without executing it")
+    options = parser.parse_args()
+    out = options.out.resolve()
     source = out.with_name(f"{out.name}-source")
     for folder in (out, source):
         shutil.rmtree(folder, ignore_errors=True)
@@ -204,8 +206,9 @@ def main() -> int:
 
     from sphinx.cmd.build import build_main
 
+    quick = ["-D", "nb_execution_mode=off"] if options.quick else []
     # -W: a warning is an error; -n: so is a name in the reference that leads nowhere.
-    code = build_main(["-W", "--keep-going", "-n", "-q", "-j", "auto", "-c", str(SITE), str(source), str(out)])
+    code = build_main(["-W", "--keep-going", "-n", "-q", "-j", "auto", *quick, "-c", str(SITE), str(source), str(out)])
     if code:
         return code
     dead = dead_links(out)

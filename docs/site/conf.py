@@ -65,8 +65,9 @@ for module in iter_modules(cli.__path__):
 
 
 def setup(app: Any) -> None:
-    # The picture of the layers in CONTRIBUTING.md, which a test reads.
-    app.add_lexer("house", TextLexer)
+    # The picture of the layers in CONTRIBUTING.md, which a test reads, and Triton's settings, which no lexer knows.
+    for name in ("house", "pbtxt"):
+        app.add_lexer(name, TextLexer)
     app.add_role("name", Name())
     app.connect("missing-reference", public_address)
     app.connect("viewcode-follow-imported", where_its_source_is)

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from atonce.errors import UserError
     from atonce.evaluation import Evaluation, evaluate, submit
     from atonce.exporting import export
+    from atonce.exporting.push_model import push
     from atonce.inference import Predictor, Result, load
     from atonce.inference.folders import predict
     from atonce.inference.information import info
     from atonce.labels import LabelSpec
     from atonce.model import FCN
     from atonce.recipes import FCNConfig, Recipe, load_recipe
+    from atonce.reports.model_card import card
     from atonce.serving import serve
     from atonce.studies import ablate
     from atonce.training import Callback, TrainedRun, plan, train
@@ -49,6 +51,7 @@ __all__ = [
     "UserError",
     "__version__",
     "ablate",
+    "card",
     "evaluate",
     "export",
     "info",
@@ -57,6 +60,7 @@ __all__ = [
     "open_dataset",
     "plan",
     "predict",
+    "push",
     "serve",
     "set_threads",
     "submit",
@@ -78,6 +82,7 @@ _MODULES = {
     "TrainedRun": "atonce.training",
     "UserError": "atonce.errors",
     "ablate": "atonce.studies",
+    "card": "atonce.reports.model_card",
     "evaluate": "atonce.evaluation",
     "export": "atonce.exporting",
     "info": "atonce.inference.information",
@@ -86,6 +91,7 @@ _MODULES = {
     "open_dataset": "atonce.data",
     "plan": "atonce.training",
     "predict": "atonce.inference.folders",
+    "push": "atonce.exporting.push_model",
     "serve": "atonce.serving",
     "submit": "atonce.evaluation",
     "train": "atonce.training",

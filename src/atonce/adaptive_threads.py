@@ -78,7 +78,9 @@ def compute_threads() -> int:
     Raises:
         UserError: ATONCE_THREADS is no number.
     """
-    return fixed_threads() or min(torch.get_num_threads(), threads_per_process())
+    if fixed_threads() is not None:
+        return torch.get_num_threads()  # which has followed it
+    return min(torch.get_num_threads(), threads_per_process())
 
 
 @dataclass
@@ -156,10 +158,12 @@ class AdaptiveThreads:
         Args:
             amount: of work, in a unit that is the same each time: steps, pixels.
         """
-        if not _one_at_a_time.acquire(blocking=False):
+        before = torch.get_num_threads()
+        # Whoever gives one thread to each of several workers (folders of pictures) has decided.
+        worker = before == 1 and self._torch_has > 1
+        if worker or not _one_at_a_time.acquire(blocking=False):
             yield
             return
-        before = torch.get_num_threads()
         try:
             self._heed(before)
             _set_torch_threads(self.count)

@@ -5,6 +5,8 @@ Training, inference, evaluation and serving ask here, so that a name and its abs
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from atonce.errors import UserError
@@ -16,7 +18,18 @@ def default_device() -> torch.device:
     An accelerator without float64, in which losses are summed, is left to those who name it (Apple's "mps" is one).
     """
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return found if found is not None and has_float64(found) else torch.device("cpu")
+    return of_this_process(found) if found is not None and has_float64(found) else torch.device("cpu")
+
+
+def of_this_process(device: torch.device) -> torch.device:
+    """Return the one of a kind of devices that is this process's, where torchrun or accelerate has started several.
+
+    Each takes that of its number on the machine; more processes than devices share them in turn.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or device.type == "cpu" or ":" in str(device):
+        return device
+    number = int(os.environ.get("LOCAL_RANK", "0"))
+    return torch.device(device.type, number % max(1, torch.accelerator.device_count()))
 
 
 def usable_device(device: str | torch.device | None) -> torch.device:
@@ -28,7 +41,7 @@ def usable_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return default_device()
     try:
-        chosen = torch.device(device)
+        chosen = of_this_process(torch.device(device))
         torch.empty(1, device=chosen).cpu()
     # torch says "not compiled with CUDA" by an assertion, "no such device" by one of several errors.
     except (RuntimeError, AssertionError, NotImplementedError, ValueError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from typing import Any
 
 # Private-use characters: no message of a file or of a user holds them. The name and the value of an option lie between.
 _OPEN, _VALUE, _CLOSE = "\ue000", "\ue001", "\ue002"
@@ -87,12 +88,19 @@ class UserError(Exception):
     Attributes:
         found, expected, remedy: the same, with options as Python parameters (see `option`).
         parts: the three as they were given, for a message that quotes this one.
+        is_told: whether another process of the same call says it.
     """
+
+    is_told = False
 
     def __init__(self, found: str, expected: str = "", remedy: str = "") -> None:
         self.parts = (found, expected, remedy)
         self.found, self.expected, self.remedy = map(as_python, self.parts)
         super().__init__(as_python(self._message()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Worker processes send their errors home pickled; the default would pass the message only.
+        return (type(self), self.parts)
 
     def _message(self) -> str:
         found, expected, remedy = self.parts

@@ -76,15 +76,29 @@ class ModelFile:
         given = self.recipe.get("data", {}).get("bands")
         return tuple(int(band) for band in given) if given else None
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, *, half: bool = False) -> None:
         """Write the model file atomically.
+
+        Args:
+            half: whether kernels are written as float16, for half the bytes; they are float32 again when it is loaded.
 
         Raises:
             StorageError: `path` cannot be written; it is then as it was before.
+            WeightsError: with `half`, a weight that float16 cannot hold.
         """
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.model.state_dict().items()}
+        if half:
+            # Biases and the preprocessing are few, and worth their digits.
+            tensors = {k: _as_half(k, v) if v.ndim == 4 else v for k, v in tensors.items()}
         metadata = {"format": "pt", _KEY: json.dumps(self.describe())}
         save_tensors(path, tensors, metadata)
+
+
+def _as_half(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    rounded = tensor.half()
+    if not torch.isfinite(rounded).all():
+        raise WeightsError(f"{name} has weights up to {float(tensor.abs().max()):.3g}", "at most 65504 for float16")
+    return rounded
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

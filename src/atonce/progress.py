@@ -122,7 +122,7 @@ class ProgressBars:
 
 
 class _CountsOrText(ProgressColumn):
-    """The text of a bar; where there is none, how much is done of how much, and the time that is left."""
+    """The text of a bar; where there is none: how much is done of how much, how much in a second, the time left."""
 
     max_refresh = 0.5
 
@@ -133,8 +133,14 @@ class _CountsOrText(ProgressColumn):
         if task.total is None:
             return Text(f"{task.completed * factor:.0f}{unit}" if task.completed else "")
         counts = f"{task.completed * factor:.0f}/{task.total * factor:.0f}{unit}"
+        if speed := task.finished_speed or task.speed:
+            counts += f"  {_three_digits(speed * factor)}{unit}/s"
         left = task.time_remaining
         return Text(counts if left is None or task.finished else f"{counts}  {clock_text(left)} left")
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2g}"
 
 
 def clock_text(seconds: float) -> str:

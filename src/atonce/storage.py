@@ -125,7 +125,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
     Raises StorageError.
     """
-    folder = path.with_name(f".{path.stem[:40]}.{ProcessIdentity.current()}.tmp.folder")
+    folder = path.with_name(f".{short_stem(path.stem)}.{ProcessIdentity.current()}.tmp.folder")
     with storage_errors(path):
         _remove_dead_once(path.parent)
         folder.mkdir()
@@ -177,11 +177,18 @@ def temporary_path(path: Path) -> Path:
     The process keeps two writers apart and tells the next one whether this one still lives. The suffix stays, since
     libraries choose formats by it. A stem that is as long as file systems allow leaves no room for both.
     """
-    return path.with_name(f".{path.stem[:40]}.{ProcessIdentity.current()}.tmp{path.suffix}")
+    return path.with_name(f".{short_stem(path.stem)}.{ProcessIdentity.current()}.tmp{path.suffix}")
+
+
+def short_stem(stem: str) -> str:
+    """Shorten a stem for a temporary name: two files of a folder may be written at once, and keep apart."""
+    if len(stem) <= 40:
+        return stem
+    return f"{stem[:31]}-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}"
 
 
 def temporary_stem(path: Path) -> str | None:
-    """Return the (beginning of the) stem of the file that a temporary one was to be; None where it is no such file."""
+    """Return the `short_stem` of the file that a temporary one was to be; None where it is no such file."""
     match = _TEMPORARY.fullmatch(path.name)
     return match["stem"] if match else None
 

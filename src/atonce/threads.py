@@ -21,10 +21,12 @@ _NUMBERS = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS")
 """Variables that libraries take the number of their threads from: OpenMP (torch, oneDNN, MKL), Rayon (kornia-rs)."""
 
 _WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
-"""How threads wait for each other at the end of each loop. By default they spin for milliseconds, holding the core that
-a thread which is late is waiting for. torch's wheels for Linux bring GNU's OpenMP, which counts turns (1000 are some
-microseconds); those for macOS and Windows bring LLVM's or Intel's, which counts milliseconds. Not OMP_WAIT_POLICY,
-which knows only always and never: never costs a tenth of the speed where nobody else works (docs/performance.md)."""
+"""Turns, and milliseconds, for which a thread spins while it waits for the others at the end of each loop.
+
+By default it spins for milliseconds, holding the core that the thread which is late is waiting for. torch's wheels for
+Linux bring GNU's OpenMP, which counts turns (1000 are some microseconds); those for macOS and Windows bring LLVM's or
+Intel's, which counts milliseconds. OMP_WAIT_POLICY is not used: it knows only always and never, and never costs a tenth
+of the speed where nobody else works (docs/performance.md)."""
 
 _OWN_WAITING = ("OMP_WAIT_POLICY", *_WAITING)
 """A user who has set one of these has decided."""

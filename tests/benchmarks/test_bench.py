@@ -59,13 +59,16 @@ def test_quick_run_measures_everyone_and_writes_both_tables(tmp_path: Path, caps
 
 
 def test_quick_run_of_data_and_whole_commands(tmp_path: Path) -> None:
-    main(["--quick", "--out", str(tmp_path), "--sections", "start,data,large"])
+    main(["--quick", "--out", str(tmp_path), "--sections", "start,data,folders,large"])
     sections = json.loads((tmp_path / "bench.json").read_text("utf-8"))["sections"]
     assert [line for section in sections.values() for line in section["left_out"]] == []
     start = {row["contestant"]: row["median_seconds"] for row in sections["start"]["rows"]}
     assert start["atonce --help"] < start["atonce predict, slim model, one picture"]
     assert len(sections["data"]["rows"]) == 5
     assert all(row["pictures_per_second"] > 0 for row in sections["data"]["rows"])
+    folders = [(row["case"], row["contestant"]) for row in sections["folders"]["rows"]]
+    ways = ("one after the other", "read ahead, together, finished behind")
+    assert folders == [(case, way) for case in ("atonce predict", "atonce evaluate") for way in ways]
     [large] = sections["large"]["rows"]
     assert large["peak_memory_bytes"] > 100 << 20
 

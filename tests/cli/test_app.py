@@ -50,6 +50,19 @@ def test_every_command_has_a_help(atonce: Command, command: str) -> None:
     shown = atonce(command, "--help")
     assert shown.code == 0
     assert "Usage: atonce" in shown.out
+    assert "<bool>" not in shown.out
+
+
+def test_commands_are_shown_in_the_order_of_use(atonce: Command) -> None:
+    shown = atonce("--help").out
+    positions = [
+        shown.index(f"│ {name} ") for name in ("demo", "doctor", "train", "evaluate", "predict", "serve", "ablate")
+    ]
+    assert positions == sorted(positions)
+
+
+def test_the_first_help_has_no_types_of_switches(atonce: Command) -> None:
+    assert "<bool>" not in atonce("--help").out
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -27,6 +28,16 @@ def test_the_machine_alone(atonce: Command) -> None:
     text = atonce("info").out
     assert f"torch {torch.__version__}" in text
     assert "(by default)" in text
+
+
+def test_the_extras_are_those_of_the_package() -> None:
+    text = (PAGE.parents[1] / "pyproject.toml").read_text("utf-8")
+    section = text.partition("[project.optional-dependencies]")[2].partition("\n[project.scripts]")[0]
+    declared = dict(re.findall(r"^(\w+) = \[(.*?)\]$", section, re.MULTILINE | re.DOTALL))
+    wanted = {name: set(re.findall(r'"([\w-]+)', packages)) for name, packages in declared.items()}
+    told = {name: set(versions) for name, versions in package.info()["extras"].items()}
+    assert set(told) == set(wanted) - {"dev", "dist", "docs"}
+    assert all(told[name] <= wanted[name] for name in told)
 
 
 def test_a_model_says_what_is_in_it(atonce: Command, tiny_run: Path) -> None:

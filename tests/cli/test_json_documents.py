@@ -68,6 +68,7 @@ COMMANDS = all_commands()
 def test_options_are_called_the_same_in_every_command(name: str) -> None:
     flags = {frozenset(parameter.opts) for parameter in COMMANDS[name].params}
     assert frozenset({"--quiet", "-q"}) in flags
+    # One never ends, the other's result is a page of Markdown.
     assert (frozenset({"--json"}) in flags) == (name != "serve")
     assert frozenset({"--out"}) not in flags, "without -o"
 

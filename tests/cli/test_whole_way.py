@@ -53,7 +53,7 @@ def test_streets_train_evaluate_predict(atonce: Command, tmp_path: Path) -> None
     pictures = data / "val" / "images"
     segmented = atonce("predict", run / "model.safetensors", pictures, "--out", out, "--probabilities")
     assert segmented.code == 0, segmented.err
-    assert segmented.out.endswith(f"2 of 2 pictures segmented: {out}\n")
+    assert re.search(rf"2 of 2 pictures segmented, [\d.]+ pictures/s: {re.escape(str(out))}\n$", segmented.out)
     for picture in pictures.iterdir():
         with Image.open(out / "labels" / picture.name) as labels:
             assert (labels.mode, labels.size) == ("P", (64, 48))

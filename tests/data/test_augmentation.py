@@ -196,11 +196,93 @@ def test_a_smaller_picture_on_a_larger_canvas_leaves_its_neighbours_padding_outs
     torch.testing.assert_close(found, torch.full((1, 3, 10, 10), 200.0), rtol=0, atol=0.02)
 
 
+@pytest.mark.parametrize("size", [(48, 64), (37, 53), (1, 7)])
+def test_a_vertical_flip_is_the_exact_mirror_image(size: Size) -> None:
+    batch = random_batch(*size)
+    config = OFF.model_copy(update={"flip_vertical": 1.0})
+    images, labels = augment(batch, config, crop=size, seed=0, fill=FILL, device=CPU)
+    assert torch.equal(labels, batch.masks.flip(-2).long())
+    torch.testing.assert_close(images, batch.images.flip(-2).float(), rtol=0, atol=0.02)
+
+
+def test_quarter_turns_are_exact_and_each_as_likely() -> None:
+    config, seen = OFF.model_copy(update={"quarter_turns": 1.0}), []
+    batch = random_batch(13, 21, count=90)
+    # Turned by a quarter or by three it fits this crop, by two the picture itself.
+    for crop, fitting in (((21, 13), (1, 3)), ((13, 21), (2,))):
+        images, labels = augment(batch, config, crop=crop, seed=0, fill=FILL, device=CPU)
+        for image, mask, before, truth in zip(images, labels, batch.images, batch.masks, strict=True):
+            for turns in fitting:
+                if torch.equal(mask, truth.rot90(turns, (-2, -1)).long()):
+                    torch.testing.assert_close(image, before.rot90(turns, (-2, -1)).float(), rtol=0, atol=0.02)
+                    seen.append(turns)
+    assert len(seen) == 90
+    assert all(20 <= seen.count(turns) <= 40 for turns in (1, 2, 3))
+
+
+def test_three_quarters_of_turns_make_four_directions_equally_frequent() -> None:
+    config = OFF.model_copy(update={"quarter_turns": 0.75})
+    batch = random_batch(6, 6, count=400)
+    _, labels = augment(batch, config, crop=(6, 6), seed=0, fill=FILL, device=CPU)
+    for turns in range(4):
+        share = (labels == batch.masks.rot90(turns, (-2, -1))).flatten(1).all(1).float().mean()
+        assert 0.18 < float(share) < 0.32, turns
+
+
+def spotted(count: int) -> Batch:
+    """Pictures of class 0 with one small spot of class 1 in a corner, and void beside it."""
+    masks = torch.zeros(count, 60, 80, dtype=torch.uint8)
+    masks[:, 3:6, 70:73], masks[:, 40:] = 1, 255
+    return batch_of(torch.zeros(count, 3, 60, 80, dtype=torch.uint8), masks, tuple(range(count)))
+
+
+def share_with_spot(config: AugmentConfig, count: int = 300) -> float:
+    _, labels = augment(spotted(count), config, crop=(20, 24), seed=0, fill=FILL, device=CPU)
+    return float((labels == 1).flatten(1).any(1).float().mean())
+
+
+@pytest.mark.parametrize("others", [{}, {"flip": 0.5, "flip_vertical": 0.5, "quarter_turns": 0.75, "rotate": 20.0}])
+def test_balanced_crops_show_a_small_class_as_often_as_a_large_one(others: dict[str, float]) -> None:
+    plain = OFF.model_copy(update=others)
+    assert share_with_spot(plain) < 0.2
+    half = share_with_spot(plain.model_copy(update={"balanced_crops": 0.5}))
+    always = share_with_spot(plain.model_copy(update={"balanced_crops": 1.0}))
+    # Of two classes, every second crop is placed on the spot; void is none.
+    assert 0.2 < half < 0.42 and 0.45 < always < 0.72
+
+
+def test_balanced_crops_stay_within_the_picture() -> None:
+    batch = random_batch(60, 80, count=50)
+    batch.masks[batch.masks == 255] = 0
+    config = AugmentConfig(scale=(1.0, 1.7), flip=0.5, balanced_crops=1.0, quarter_turns=0.5)
+    _, labels = augment(batch, config, crop=(20, 24), seed=0, fill=FILL, device=CPU)
+    assert not (labels == 255).any()
+
+
+def test_a_mask_of_void_has_crops_like_any_other() -> None:
+    batch = random_batch(60, 80)
+    batch.masks.fill_(255)
+    config = OFF.model_copy(update={"balanced_crops": 1.0})
+    one, other = (augment(batch, c, crop=(20, 24), seed=0, fill=FILL, device=CPU)[0] for c in (config, OFF))
+    assert torch.equal(one, other)
+
+
+def test_a_balanced_crop_follows_from_seed_and_position_alone() -> None:
+    config = EVERYTHING.model_copy(update={"balanced_crops": 0.5, "quarter_turns": 0.5, "flip_vertical": 0.5})
+    whole = random_batch(40, 50, count=4)
+    images, labels = augment(whole, config, crop=(24, 24), seed=3, fill=FILL, device=CPU)
+    for index in range(4):
+        one, mask = augment(whole.part(index, index + 1), config, crop=(24, 24), seed=3, fill=FILL, device=CPU)
+        assert torch.equal(mask[0], labels[index])
+        torch.testing.assert_close(one[0], images[index], rtol=0, atol=1e-3)
+
+
 def test_the_largest_sides_are_those_of_the_most_zoom_and_the_steepest_rotation() -> None:
     sizes = [(160, 120), (100, 140)]
     assert largest_sides(sizes, InputSize(), OFF) == (140, 160)
     assert largest_sides(sizes, InputSize(0.5), AugmentConfig(scale=(0.6, 1.5))) == (105, 120)
     assert largest_sides([(30, 40)], InputSize(), AugmentConfig(rotate=90)) == (50, 50), "the diagonal"
+    assert largest_sides([(160, 120)], InputSize(), AugmentConfig(quarter_turns=0.1)) == (160, 160)
     height, width = largest_sides([(200, 100)], InputSize(), AugmentConfig(rotate=10))
     assert (height, width) == (134, 215)
 

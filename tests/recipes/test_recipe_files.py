@@ -103,7 +103,7 @@ def test_the_last_override_counts_and_the_others_stay() -> None:
         ("trian.steps=1", "unknown key 'trian', did you mean 'train'?"),
         ("lr=1", "unknown key 'lr', did you mean 'optim.lr'?"),
         ("data.steps=1", "unknown key 'data.steps', did you mean 'train.steps'?"),
-        ("loss.xyzzy=1", "known here: loss.class_weights, loss.max_class_weight, loss.l2"),
+        ("loss.xyzzy=1", "known here: loss.cross_entropy, loss.label_smoothing, loss.focal"),
         ("model.stride=7", "model.stride = 7: input should be 8, 16 or 32"),
         ("model.skip_scales=ones", "model.skip_scales = 'ones': input should be 'at-once', 'unit' or 'calibrate'"),
         ("model.skip_scales=[1]", "model.skip_scales"),
@@ -260,4 +260,4 @@ def test_words_of_other_tools_name_knobs_that_there_are() -> None:
 def test_steps_alone_decide_what_the_demo_learns() -> None:
     """By minutes, a demo beside other programs would learn less: 281 of 1,100 steps, and 0.550 instead of 0.667."""
     train = load_recipe("streets").train
-    assert (train.steps, train.max_minutes) == (1000, None)
+    assert (train.steps, train.max_minutes) == (1050, None)

@@ -34,6 +34,8 @@ def test_baselines_come_first() -> None:
         "freeze": "trained",
         "stride": "32s",
         "optimizer": "adamw",
+        "loss": "cross-entropy",
+        "augmentation": "recipe",
     }
 
 

@@ -24,6 +24,17 @@ SETTINGS = (
     "optim.lr=3e-4",
 )
 
+EVERY_LOSS = (
+    "loss.cross_entropy=0.7",
+    "loss.label_smoothing=0.1",
+    "loss.focal=0.5",
+    "loss.dice=0.5",
+    "loss.lovasz=0.5",
+    "augment.quarter_turns=0.5",
+    "augment.flip_vertical=0.5",
+    "augment.balanced_crops=0.5",
+)
+
 
 @pytest.fixture(scope="module")
 def uneven_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -77,16 +88,18 @@ def test_two_processes_have_the_losses_of_one(uneven_data: Path, single: Path, t
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
-def test_two_processes_with_a_teacher_have_the_losses_of_one(
+def test_two_processes_with_a_teacher_and_every_loss_have_the_losses_of_one(
     uneven_data: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    settings = (*SETTINGS, f"distill.teacher={tiny_model}", "distill.weight=0.7")
+    settings = (*SETTINGS, *EVERY_LOSS, f"distill.teacher={tiny_model}", "distill.weight=0.7")
     run_training(tiny_recipe(*settings), uneven_data, tmp_path / "single")
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = launch(launcher, uneven_data, tmp_path / "run", *settings, "train.accumulate=2", "data.cache=disk")
     assert done.returncode == 0, done.stderr[-3000:]
     assert_same_training(tmp_path / "run", tmp_path / "single")
-    assert all(row["distillation"] > 0 for row in log_of(tmp_path / "run"))
+    for quantity in ("distillation", "focal", "dice", "lovasz"):
+        rows = [[row[quantity] for row in log_of(tmp_path / run)] for run in ("run", "single")]
+        assert rows[0] == pytest.approx(rows[1], abs=1e-4) and min(rows[0]) > 0, quantity
     assert not (tmp_path / "run" / "decoded").exists()
 
 

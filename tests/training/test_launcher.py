@@ -14,7 +14,7 @@ from tests.tiny import ENVIRONMENT
 
 WORKER = """
 import os, sys, time
-from atonce.training.launcher import end_with_launcher
+from atonce.launcher import end_with_launcher
 open(sys.argv[1], "w").write(str(os.getpid()))
 time.sleep({before})
 end_with_launcher()

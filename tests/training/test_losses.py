@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import ClassVar
 
+import kornia
 import pytest
 import torch
 from torch import Tensor
 
 from atonce.data.batches import Batch
+from atonce.errors import RecipeError
 from atonce.model import FCN
 from atonce.training import Callback, set_up
 from atonce.training.loop import update
-from atonce.training.losses import cross_entropy_sum, kernels, l2_penalty, valid_weight
+from atonce.training.losses import (
+    cross_entropy_sum,
+    dice_sum,
+    focal_sum,
+    kernels,
+    l2_penalty,
+    lovasz_sum,
+    valid_weight,
+)
 from atonce.training.step_log import StepLog
 from tests.networks import small_network
 from tests.tiny import tiny_recipe
@@ -172,3 +183,122 @@ class TestUpdate:
         assert whole > 0
         for a, b in zip(one, four, strict=True):
             torch.testing.assert_close(a, b)
+
+
+def onehot(labels: Tensor, classes: int) -> Tensor:
+    return torch.nn.functional.one_hot(labels.clamp_max(classes - 1), classes).movedim(-1, 1).double()
+
+
+class TestLossesBesideTheCrossEntropy:
+    """Focal, Dice and Lovász, against computations by hand."""
+
+    LOSSES: ClassVar = {
+        "focal": lambda logits, labels: focal_sum(logits, labels, gamma=2.0),
+        "dice": dice_sum,
+        "lovasz": lovasz_sum,
+        "smoothed": lambda logits, labels: cross_entropy_sum(logits, labels, smoothing=0.1),
+    }
+
+    @pytest.fixture
+    def logits(self) -> Tensor:
+        return torch.randn(2, 3, 32, 40) * 2
+
+    @pytest.mark.parametrize("name", LOSSES)
+    def test_void_pixels_do_not_matter(self, name: str, logits: Tensor, labels: Tensor) -> None:
+        loss = self.LOSSES[name]
+        changed = torch.where((labels == 255)[:, None], torch.randn_like(logits) * 50, logits).requires_grad_()
+        torch.testing.assert_close(loss(logits, labels), loss(changed, labels).detach())
+        loss(changed, labels).backward()
+        assert changed.grad is not None and changed.grad.isfinite().all()
+        at_void = changed.grad.permute(0, 2, 3, 1)[labels == 255]
+        assert not at_void.any() and changed.grad.any()
+
+    @pytest.mark.parametrize("name", LOSSES)
+    def test_a_batch_is_the_sum_of_its_parts(self, name: str, logits: Tensor, labels: Tensor) -> None:
+        loss = self.LOSSES[name]
+        parts = sum(loss(logits[i : i + 1], labels[i : i + 1]) for i in range(2))
+        torch.testing.assert_close(loss(logits, labels), parts)
+
+    @pytest.mark.parametrize("name", LOSSES)
+    def test_a_picture_of_void_is_finite_and_counts_nothing(self, name: str, logits: Tensor) -> None:
+        logits.requires_grad_()
+        loss = self.LOSSES[name](logits, torch.full((2, 32, 40), 255))
+        assert float(loss.detach()) == 0
+        if loss.requires_grad:
+            loss.backward()
+            assert logits.grad is not None and not logits.grad.any()
+
+    @pytest.mark.parametrize("name", ["focal", "dice", "lovasz"])
+    def test_what_is_right_costs_nothing(self, name: str, labels: Tensor) -> None:
+        perfect = (onehot(labels, 3) * 60).float()
+        assert float(self.LOSSES[name](perfect, labels)) == pytest.approx(0, abs=1e-5)
+
+    def test_focal_is_the_cross_entropy_of_each_pixel_times_what_it_lacks(self, logits: Tensor, labels: Tensor) -> None:
+        weights = torch.tensor([0.5, 2.0, 3.0])
+        expected = 0.0
+        for scores, truth in zip(logits.movedim(1, -1).reshape(-1, 3).double(), labels.flatten(), strict=True):
+            if truth != 255:
+                p = float(scores.softmax(0)[truth])
+                expected -= float(weights[truth]) * (1 - p) ** 3 * math.log(p)
+        assert float(focal_sum(logits, labels, weights, gamma=3.0)) == pytest.approx(expected, rel=1e-4)
+
+    def test_dice_is_over_the_classes_that_a_picture_shows(self, logits: Tensor, labels: Tensor) -> None:
+        labels[1][labels[1] == 2] = 0
+        expected = 0.0
+        for scores, truth in zip(logits.double(), labels, strict=True):
+            valid = truth != 255
+            p, t = scores.softmax(0)[:, valid], onehot(truth[None], 3)[0][:, valid]
+            present = [c for c in range(3) if t[c].any()]
+            expected += sum(1 - 2 * float((p[c] * t[c]).sum() / (p[c] + t[c]).sum()) for c in present) / len(present)
+        assert float(dice_sum(logits, labels)) == pytest.approx(expected, rel=1e-5)
+
+    def test_lovasz_of_certain_predictions_is_one_minus_iou(self, labels: Tensor) -> None:
+        guess = torch.randint(0, 3, labels.shape)
+        certain = (onehot(guess, 3) * 200).float()
+        expected = 0.0
+        for said, truth in zip(guess, labels, strict=True):
+            valid = truth != 255
+            for c in range(3):
+                both, either = (said == c) & (truth == c) & valid, ((said == c) | (truth == c)) & valid
+                expected += (1 - int(both.sum()) / int(either.sum())) / 3
+        assert float(lovasz_sum(certain, labels)) == pytest.approx(expected, rel=1e-5)
+
+    def test_lovasz_is_kornias_where_every_class_is_there(self, logits: Tensor) -> None:
+        if tuple(map(int, kornia.__version__.split(".")[:2])) < (0, 9):
+            pytest.skip("kornia sorted the labels of another class before 0.9")
+        labels = torch.randint(0, 3, (2, 32, 40))
+        expected = 2 * kornia.losses.lovasz_softmax_loss(logits, labels)
+        torch.testing.assert_close(lovasz_sum(logits, labels), expected)
+
+    def test_smoothing_spreads_a_share_of_the_label(self, logits: Tensor, labels: Tensor) -> None:
+        target = 0.9 * onehot(labels, 3) + 0.1 / 3
+        each = -(target * logits.double().log_softmax(1)).sum(1)
+        expected = float(each[labels != 255].sum())
+        assert float(cross_entropy_sum(logits, labels, smoothing=0.1)) == pytest.approx(expected, rel=1e-5)
+
+    EVERY = ("loss.cross_entropy=0.7", "loss.focal=0.5", "loss.dice=0.6", "loss.lovasz=0.4", "loss.label_smoothing=0.1")
+
+    def test_the_update_minimises_their_sum(self, street_data: Path, tmp_path: Path) -> None:
+        """Gradients add up: a step with all of them is the sum of the steps with each alone."""
+        labels = torch.randint(0, 11, (4, 48, 64))
+        labels[0], labels[1, :45] = 255, 255
+        off = ("loss.cross_entropy=0", "loss.l2=0", "loss.label_smoothing=0.1")
+        alone = [
+            TestUpdate.step(street_data, tmp_path / key.partition("=")[0], labels, *off, key)[2]
+            for key in self.EVERY[:4]
+        ]
+        together = TestUpdate.step(street_data, tmp_path / "all", labels, "loss.l2=0", *self.EVERY)[2]
+        for one, *each in zip(together, *alone, strict=True):
+            torch.testing.assert_close(one, torch.stack(each).sum(0), rtol=1e-3, atol=1e-6)
+
+    def test_parts_have_the_gradient_of_the_whole_batch(self, street_data: Path, tmp_path: Path) -> None:
+        labels = torch.randint(0, 11, (4, 48, 64))
+        labels[0], labels[1, :45] = 255, 255
+        whole = TestUpdate.step(street_data, tmp_path / "whole", labels, *self.EVERY)
+        parts = TestUpdate.step(street_data, tmp_path / "parts", labels, *self.EVERY, "train.accumulate=4")
+        for one, other in zip(whole[2], parts[2], strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-7)
+
+    def test_a_loss_of_nothing_is_refused(self) -> None:
+        with pytest.raises(RecipeError, match="one of cross_entropy, focal, dice and lovasz should be above 0"):
+            tiny_recipe("loss.cross_entropy=0")

@@ -44,6 +44,23 @@ def test_biases_learn_at_twice_the_rate_and_do_not_decay() -> None:
     assert sorted(grouped) == sorted(id(p) for p in model.parameters()), "each weight is in one group"
 
 
+def test_layer_wise_rates_fall_from_block_to_block() -> None:
+    model = small_network()
+    config = OptimConfig(name="muon", lr=1e-3, trunk_lr_multiplier=0.5, trunk_lr_decay=0.5, bias_lr_multiplier=1)
+    groups = {group["name"]: group for group in parameter_groups(model, config)}
+    expected = {f"trunk block {block} kernels": 0.5e-3 * 0.5 ** (5 - block) for block in range(1, 6)}
+    found = {name: groups[name]["lr"] for name in groups if name.startswith("trunk") and name.endswith("kernels")}
+    assert found == pytest.approx(expected)
+    assert groups["head kernels"]["lr"] == groups["scores kernels"]["lr"] == 1e-3
+    names = {id(p): name for name, p in model.named_parameters()}
+    assert [names[id(p)] for p in groups["trunk block 3 biases"]["params"]] == [
+        f"trunk.conv3_{i}.bias" for i in (1, 2, 3)
+    ]
+    assert groups["trunk block 1 kernels"]["orthogonal"] and not groups["scores kernels"]["orthogonal"]
+    grouped = [id(p) for group in groups.values() for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in model.parameters()), "each weight is in one group"
+
+
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_decay_is_for_adamw_and_muon_alone(name: str) -> None:
     config = OptimConfig.model_validate({"name": name, "weight_decay": 0.1})

@@ -101,6 +101,13 @@ def test_without_minutes_it_is_that_of_the_steps(terminal: Terminal, width: int)
     assert bar_of(lines[-1]) == 1.0
 
 
+def forget_what_is_shown(display: ProgressDisplay) -> None:
+    """What a column shows is kept for half a second, which a test does not wait for."""
+    for column in display.bars._progress.columns:
+        assert isinstance(column, ProgressColumn)
+        column._renderable_cache.clear()
+
+
 def test_the_clock_goes_on_between_steps_and_before_the_first(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,18 +118,13 @@ def test_the_clock_goes_on_between_steps_and_before_the_first(
         run = a_run(tiny_recipe("train.steps=8000", "train.max_minutes=4"))
         display.on_train_start(run)
         now = 20.0
-        for column in display.bars._progress.columns:
-            if isinstance(column, ProgressColumn):
-                column._renderable_cache.clear()
+        forget_what_is_shown(display)
         display.bars._progress.refresh()
         assert "0 steps  3:40 left of 4:00" in "\n".join(terminal())
         run.progress.step, run.progress.seconds = 1, 50.0
         display.on_step(run, losses(1.0))
         now = 45.0
-        # What a column shows is kept for half a second; the test does not wait for it.
-        for column in display.bars._progress.columns:
-            if isinstance(column, ProgressColumn):
-                column._renderable_cache.clear()
+        forget_what_is_shown(display)
         display.bars._progress.refresh()
         assert "1 step  2:45 left of 4:00" in "\n".join(terminal())
 

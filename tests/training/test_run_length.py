@@ -159,3 +159,27 @@ def test_a_state_of_before_goes_on_without_what_it_does_not_hold(
     run_training(recipe, street_data, run, resume=True)
     assert [row["step"] for row in log_of(run)] == [6, 7, 11, 14, 17, 21, 22, 27]
     assert progress_of(run)["sessions"][0]["command"] == "atonce train old"
+
+
+def test_a_state_of_before_there_were_other_losses_has_the_log_of_a_run_left_alone(
+    alone: Path, street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, recipe = tmp_path / "run", tiny_recipe(*LONG)
+    from atonce.training import state
+
+    real = state.asdict  # type: ignore[attr-defined]
+
+    def of_before(progress: Any) -> dict[str, Any]:
+        data = real(progress)
+        for losses in data["steps_since_log"].get("losses", ()):
+            for name in ("focal", "dice", "lovasz"):
+                assert losses.pop(name) is None
+        return dict(data)
+
+    monkeypatch.setattr(state, "asdict", of_before)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(recipe, street_data, run, callback=Interrupting(13))
+    monkeypatch.undo()
+    assert "dice" not in progress_of(run)["steps_since_log"]["losses"][0]
+    run_training(recipe, street_data, run, resume=True)
+    assert without_times(log_of(run)) == without_times(log_of(alone))

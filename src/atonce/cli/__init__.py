@@ -33,12 +33,14 @@ def main() -> None:
         # Commands register themselves; each imports its heavy packages only when it runs.
         from atonce.cli import (  # noqa: F401
             ablate,
+            card,
             demo,
             doctor,
             evaluate,
             export,
             info,
             predict,
+            push,
             recipes,
             serve,
             submit,
@@ -48,7 +50,8 @@ def main() -> None:
 
         sys.exit(app(prog_name="atonce", standalone_mode=False))
     except UserError as error:
-        sys.stderr.write(f"{wrapped(f'atonce: {error.for_command_line()}', columns_of(sys.stderr))}\n")
+        if not error.is_told:
+            sys.stderr.write(f"{wrapped(f'atonce: {error.for_command_line()}', columns_of(sys.stderr))}\n")
         sys.exit(2)
     except _UsageError as error:
         sys.stderr.write(_usage(error))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from atonce.cli.options import with_threads
 
@@ -15,8 +15,26 @@ class CommandStopped(Exception):
     """A command has been ended by Ctrl-C or another signal; its cause is the KeyboardInterrupt."""
 
 
+_ORDER = ("demo", "doctor", "train", "evaluate", "predict", "export", "serve", "info", "recipes", "weights", "ablate")
+"""The order of commands in the help: that of use; further ones follow."""
+
+
+class Command(TyperCommand):
+    """A command whose help shows no type where a switch takes no value; typer's own says <bool>."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types_of_switches(super().get_params(ctx))
+
+
 class Commands(TyperGroup):
     """The commands; typer itself takes a KeyboardInterrupt for 130, without a word, whatever signal it was."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types_of_switches(super().get_params(ctx))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -25,12 +43,19 @@ class Commands(TyperGroup):
             raise CommandStopped from error
 
 
+def _without_types_of_switches(parameters: list[Any]) -> list[Any]:
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+            parameter.metavar = ""
+    return parameters
+
+
 class Application(typer.Typer):
     """The application: what every command has in common is added to it here."""
 
     def command(self, *words: Any, **options: Any) -> Callable[..., Any]:
         """Register a function as a command that also has --threads."""
-        register = super().command(*words, **options)
+        register = super().command(*words, **{"cls": Command, **options})
 
         def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
             register(with_threads(function))

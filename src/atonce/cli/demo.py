@@ -63,7 +63,7 @@ def demo(
     train: Annotated[int, typer.Option(min=1, help="Training scenes.")] = DEMO_TRAIN,
     val: Annotated[int, typer.Option(min=1, help="Unseen scenes.")] = DEMO_VAL,
     max_minutes: Annotated[
-        float | None, typer.Option(help="Train for this time at the most; by default as long as 1,000 steps take.")
+        float | None, typer.Option(help="Train for this time at the most; by default as long as 1,050 steps take.")
     ] = None,
     json_: Json = False,
     quiet: Quiet = False,

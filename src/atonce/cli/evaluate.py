@@ -10,7 +10,7 @@ import typer
 
 from atonce.cli.app import app
 from atonce.cli.completion import complete_split
-from atonce.cli.options import Data, Device, Engine, Format, Images, Json, Masks, Model, Quiet, Truth, out_option
+from atonce.cli.options import TTA, Data, Device, Engine, Format, Images, Json, Masks, Model, Quiet, Truth, out_option
 
 
 class Metric(str, Enum):
@@ -46,9 +46,13 @@ def evaluate(
     masks: Masks = None,
     device: Device = None,
     engine: Engine = None,
+    tta: TTA = None,
     quiet: Quiet = False,
 ) -> None:
-    """Score a model on a split: one count over all pictures, at the pictures' own size."""
+    """Score a model on a split: one count over all pictures, at the pictures' own size.
+
+    Several processes (torchrun, accelerate launch) share the pictures: docs/scale.md.
+    """
     from atonce.cli.show import print_json, print_note
     from atonce.data.formats import require_folder
     from atonce.model_location import require_model_file, require_model_first
@@ -58,6 +62,8 @@ def evaluate(
     require_model_file(model)
     require_folder(data)
     from atonce.evaluation import evaluate as evaluate_model
+    from atonce.process_group import is_first_process
+    from atonce.remote import address_of
 
     evaluation = evaluate_model(
         model,
@@ -75,13 +81,16 @@ def evaluate(
         masks=masks,
         device=device,
         engine=engine,
+        tta=tta,
         on_note=print_note,
     )
+    if not is_first_process():
+        return
     scores = evaluation.to_json()
     if json_:
         print_json({"data": str(data), "model": str(model), "split": split, **scores})
         return
-    _print(scores, f"{data} ({split})")
+    _print(scores, f"{address_of(data) or data} ({split})")
     if out:
         typer.echo(f"report   {out / 'report.html'}")
 

@@ -75,7 +75,10 @@ Bands = Annotated[
 ]
 Model = Annotated[
     Path,
-    typer.Argument(help="A run folder (its best model), a model file (.safetensors) or an exported one (.onnx, .xml)."),
+    typer.Argument(
+        help="A run folder (its best model), a model file (.safetensors), an exported one (.onnx, .xml), a packaged "
+        "model such as camvid-slim, or hf://user/name."
+    ),
 ]
 Device = Annotated[
     str | None,
@@ -115,6 +118,16 @@ def with_threads(command: Callable[..., Any]) -> Callable[..., Any]:
     own = inspect.Parameter("threads", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Threads)
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), own])  # type: ignore[attr-defined]
     return run
+
+
+TTA = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VIEWS",
+        help="Average several views of each picture: flip (twice the time), flip,scales (0.8 and 1.3 of the size, too: "
+        "seven times), or factors: flip,0.75,1.25.",
+    ),
+]
 
 
 def bands_of(text: str | None) -> tuple[int, ...] | None:

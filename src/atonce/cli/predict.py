@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.options import Device, Engine, Json, Model, Quiet, out_option
+from atonce.cli.options import TTA, Device, Engine, Json, Model, Quiet, out_option
 from atonce.errors import UserError, option
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ def predict(
             metavar="PIXELS|WxH", help="The longer side that the network sees, or width and height; instead of --scale."
         ),
     ] = None,
+    tta: TTA = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Do what is done already once more.")] = False,
     max_megapixels: Annotated[
         float, typer.Option(min=0.01, max=500, help="Of a picture, the network's padding counted; larger: left out.")
@@ -123,15 +124,17 @@ def predict(
     """Segment pictures and videos: an overlay of the same size for each, and a label picture of each picture.
 
     What the same model has done with the same options is skipped; results are no inputs, nor are a data set's masks.
+    Several processes (torchrun, accelerate launch) share the files: docs/scale.md.
     """
     from atonce.model_location import require_model_file, require_model_first
 
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_first(model, inputs, "predict")
     require_model_file(model)
-    from atonce.cli.show import print_json, print_note
+    from atonce.cli.show import print_note
     from atonce.inference.folders import predict as predict_all
     from atonce.inference.inputs import find_jobs
+    from atonce.process_group import is_first_process
     from atonce.progress import progress_bar
 
     colours, seen = dict(_colour(text) for text in colour or ()), _size(size)
@@ -139,7 +142,7 @@ def predict(
         if json_:
             raise UserError(f"{option('out', '-')} with {option('json', value=True)}", "one of them on stdout")
         source = _only_video(find_jobs(inputs))
-        loading = {"device": device, "engine": engine, "scale": scale, "size": seen}
+        loading = {"device": device, "engine": engine, "scale": scale, "size": seen, "tta": tta}
         shown = {"opacity": opacity, "colours": colours, "only": only or None, "threshold": threshold}
         _play(model, source, loading, audio=not no_audio, **shown)
         return
@@ -163,6 +166,7 @@ def predict(
             min_area=min_area,
             scale=scale,
             size=seen,
+            tta=tta,
             overwrite=overwrite,
             max_megapixels=max_megapixels,
             device=device,
@@ -170,14 +174,21 @@ def predict(
             progress=progress,
             on_note=print_note,
         )
+    if is_first_process():
+        _print(summary, as_json=json_)
+    if summary.broken:
+        raise typer.Exit(2)
+
+
+def _print(summary: Summary, *, as_json: bool) -> None:
+    from atonce.cli.show import print_json
+
     for error in summary.broken:
         typer.echo(f"atonce: {error.for_command_line()}", err=True)
-    if json_:
+    if as_json:
         print_json(summary.to_json())
     else:
         typer.echo(_summary_line(summary))
-    if summary.broken:
-        raise typer.Exit(2)
 
 
 def _colour(text: str) -> tuple[str, str]:
@@ -205,6 +216,8 @@ def _summary_line(summary: Summary) -> str:
     line = f"{summary.done} of {len(jobs)} {what} segmented"
     if summary.skipped:
         line += f", {summary.skipped} skipped that were done already"
+    if summary.done > len(summary.videos) and summary.seconds > 0:
+        line += f", {(summary.done - len(summary.videos)) / summary.seconds:.3g} pictures/s"
     if summary.videos:
         frames, seconds = (sum(getattr(v, name) for v in summary.videos) for name in ("frames", "seconds"))
         line += f", {frames} frames at {frames / seconds:.1f} frames/s"

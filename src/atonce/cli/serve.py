@@ -20,7 +20,8 @@ def serve(
         Path,
         typer.Argument(
             envvar="ATONCE_MODEL",
-            help="A run folder (its best model), a model file (.safetensors) or an exported one (.onnx, .xml).",
+            help="A run folder (its best model), a model file (.safetensors), an exported one (.onnx, .xml), a "
+            "packaged model such as camvid-slim, or hf://user/name.",
         ),
     ],
     host: Annotated[
@@ -98,7 +99,7 @@ def serve(
 
     There is no encryption, and without a token no password: beyond this machine, put a proxy before it.
     """
-    from atonce.model_location import require_model_file
+    from atonce.model_location import name_of_model, require_model_file
 
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_file(model)
@@ -109,7 +110,7 @@ def serve(
     token = os.environ.get("ATONCE_TOKEN") or None
 
     def announce(url: str, engine: str) -> None:
-        typer.echo(f"{model} with {engine}: {url} (Ctrl-C ends)")
+        typer.echo(f"{name_of_model(model)} with {engine}: {url} (Ctrl-C ends)")
         if _is_loopback(host):
             return
         if token is None and token_file is None:

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from atonce.cli.app import app
+from atonce.cli.app import Application, Commands, app
 from atonce.cli.completion import complete_weights
 from atonce.cli.options import Json, Quiet, out_option
 
-weights_app = typer.Typer(help="Pretrained weights: names, checks, conversion.", no_args_is_help=True)
+weights_app = Application(cls=Commands, help="Pretrained weights: names, checks, conversion.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 
 Source = Annotated[

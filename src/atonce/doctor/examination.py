@@ -42,6 +42,7 @@ from atonce.doctor.statistics_findings import statistics_findings
 from atonce.errors import DataError, as_command_line, option
 from atonce.progress import ProgressCallback
 from atonce.recipes.schema import LossConfig
+from atonce.remote import local_copy
 
 _SPLITS = ("train", "val", "test")
 
@@ -182,7 +183,7 @@ def examine(
     Raises:
         DataError: there is no such folder.
     """
-    root = Path(root)
+    root = local_copy(root)
     began = time.perf_counter()
     try:
         dataset = open_dataset(root, format, ground_truth=ground_truth, bands=bands, images=images, masks=masks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
@@ -24,9 +25,12 @@ from atonce.evaluation.scoring import Evaluation, ExtraMetric, score_items
 from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.inference.segmenter import Segmenter
+from atonce.inference.tta import TTA, TTAName
 from atonce.model_file import ModelFile
-from atonce.model_location import require_model_first
+from atonce.model_location import name_of_model, require_model_first
+from atonce.process_group import ProcessGroup
 from atonce.progress import ProgressCallback, shown_as
+from atonce.remote import local_copy, results_at
 from atonce.reports import write_report
 from atonce.storage import make_folder, write_text
 from atonce.text import count_of
@@ -49,10 +53,15 @@ def evaluate(
     masks: str | PathLike[str] | None = None,
     device: str | None = None,
     engine: str | None = None,
+    tta: TTAName | None = None,
+    alone: bool = False,
     progress: bool | ProgressCallback = True,
     on_note: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Score a model on a split: one confusion matrix over all pictures, at the pictures' own size.
+
+    Processes that torchrun or accelerate has started share the pictures; every one of them has to make this call, and
+    returns the scores of all pictures, which are those of one process, bit for bit.
 
     The data are opened with the split and the ground truth that the model was trained with, so that "val" is what the
     model has not seen.
@@ -72,7 +81,8 @@ def evaluate(
         format: the data's format; None recognises it.
         images, masks: the folders of pictures and of masks, where the layout is none that is known; None takes those
             that the model was trained with, where `data` has them.
-        device, engine: see `load`.
+        device, engine, tta: see `load`; run.json says which views were averaged.
+        alone: score all pictures in this process, also where there are others.
         progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
         on_note: called with what was left out, what was lost in reading the pictures, and of how many the size is far
             from that in training, a line at a time; None makes Python's warnings of the latter two.
@@ -95,7 +105,8 @@ def evaluate(
         )
     require_model_first(model, [data], "evaluate")
     session = provenance.begin_session()
-    predictor = load(model, device=device, engine=engine)
+    group = ProcessGroup() if alone else ProcessGroup.of_launcher()
+    predictor, views = load(model, device=device, engine=engine, tta=tta), str(TTA.parse(tta))
     dataset = open_as_trained(
         predictor.model_file, data, format=format, ground_truth=ground_truth, images=images, masks=masks
     )
@@ -104,19 +115,23 @@ def evaluate(
         predictor, dataset, items, metric=metric, birdseye=birdseye, quick=quick, tolerance=boundary
     )
     problems, notes = list(dataset.problems), Counter[str]()
-    with shown_as("evaluating", progress=progress) as bar:
+    with (
+        results_at(out) if out is not None else nullcontext() as results,
+        shown_as("evaluating", progress=progress) as bar,
+    ):
         evaluation = evaluate_items(
             predictor,
             dataset,
             items,
             segmenter=segmenter,
             metrics=metrics,
-            out=Path(out) if out is not None else None,
-            about={"model": _name_of(model), "split": split},
+            out=results.folder if results else None,
+            about={"model": _name_of(model), "split": split, **({"tta": views} if views else {})},
             session=session,
             progress=bar,
             problems=problems,
             notes=notes,
+            group=group,
         )
     tell_problems(problems, on_note, dataset.root)
     tell_notes((f"{count_of(pictures, 'picture')} of {note}" for note, pictures in notes.items()), on_note)
@@ -134,7 +149,7 @@ def evaluate_items(
     dataset: Dataset,
     items: Sequence[Item],
     *,
-    metrics: Sequence[ExtraMetric],
+    metrics: Sequence[ExtraMetric[Any]],
     session: provenance.Session,
     segmenter: Segmenter | None = None,
     out: Path | None = None,
@@ -142,6 +157,7 @@ def evaluate_items(
     progress: ProgressCallback | None = None,
     problems: list[Problem] | None = None,
     notes: Counter[str] | None = None,
+    group: ProcessGroup | None = None,
 ) -> Evaluation:
     """Score items; with a folder, leave scores, gallery, run.json and report there.
 
@@ -151,8 +167,9 @@ def evaluate_items(
         out: the folder; None writes nothing.
         about: what run.json says beside versions and device.
         problems, notes: see `score_items`.
+        group: processes that share the items, of which the first one writes; None for this one alone.
     """
-    gallery = Gallery() if out else None
+    gallery, group = Gallery() if out else None, group or ProcessGroup()
     if out:
         make_folder(out)
     evaluation = score_items(
@@ -164,8 +181,13 @@ def evaluate_items(
         progress=progress,
         problems=problems,
         notes=notes,
+        group=group,
     )
-    if out and gallery:
+    galleries = group.gather(lambda: gallery)
+    if out and gallery and group.is_first:
+        for other in galleries[1:]:
+            if other:
+                gallery.merge(other)
         evaluation.save(out)
         write_text(out / "gallery.json", json.dumps(gallery.save(out), indent=1))
         data = {"format": dataset.format, "folder": str(dataset.root), "pictures": len(items)}
@@ -209,7 +231,7 @@ def open_as_trained(
     trained: dict[str, Any] = model_file.recipe.get("data", {})
     same: dict[str, Any] = {"seed": trained.get("split_seed", 0), "val_fraction": trained.get("val_fraction", 0.2)}
     same["bands"] = model_file.bands
-    path = Path(data)
+    path = local_copy(data)
     same |= _folders_as_trained(path, trained, images, masks)
     if ground_truth:
         dataset = open_dataset(path, format, ground_truth=ground_truth, **same)
@@ -275,10 +297,10 @@ def _what_to_measure(
     birdseye: bool,
     quick: bool,
     tolerance: float | None,
-) -> tuple[Segmenter, list[ExtraMetric]]:
+) -> tuple[Segmenter, list[ExtraMetric[Any]]]:
     """Return the network as the metric sees it, and what is counted beside the confusion matrix."""
     segmenter: Segmenter = predictor
-    metrics: list[ExtraMetric] = []
+    metrics: list[ExtraMetric[Any]] = []
     if metric == "road":
         if dataset.format != "kitti-road":
             wanted = f"data_road of KITTI for {option('metric', 'road')}"
@@ -292,4 +314,4 @@ def _what_to_measure(
 
 def _name_of(model: Model) -> str:
     """Return what run.json calls the model."""
-    return type(model).__name__ if isinstance(model, Predictor) else str(Path(model))
+    return type(model).__name__ if isinstance(model, Predictor) else name_of_model(model)

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from atonce.data.dataset import Sample
-from atonce.evaluation.scoring import ExtraMetric, PictureScore
+from atonce.evaluation.scoring import ExtraMetric
 from atonce.inference.result import Result
 from atonce.labels import LabelSpec
 from atonce.metrics.boundary_f1 import DIAGONAL_SHARE, BoundaryF1
@@ -14,7 +14,7 @@ from atonce.metrics.calibration_error import CalibrationError
 from atonce.storage import nan_to_none
 
 
-def default_metrics(labels: LabelSpec, tolerance: float | None = None) -> list[ExtraMetric]:
+def default_metrics(labels: LabelSpec, tolerance: float | None = None) -> list[ExtraMetric[Any]]:
     """Return what `atonce evaluate` adds to the confusion matrix; `tolerance` as in `BoundaryF1Metric`."""
     return [BoundaryF1Metric(labels.num_classes, tolerance), CalibrationErrorMetric()]
 
@@ -33,12 +33,15 @@ class BoundaryF1Metric:
         self.total = BoundaryF1(num_classes, tolerance)
         self._pictures: list[float] = []
 
-    def __call__(self, sample: Sample, result: Result, score: PictureScore) -> None:
+    def count(self, sample: Sample, result: Result) -> BoundaryF1:
         single = BoundaryF1(self.total.num_classes, self.total.tolerance)
         assert sample.mask is not None, "evaluate() has refused pictures without a mask"
         single.add(sample.mask, result.labels)
-        self.total.merge(single)
-        self._pictures.append(single.mean_f1)
+        return single
+
+    def add(self, counted: BoundaryF1) -> None:
+        self.total.merge(counted)
+        self._pictures.append(counted.mean_f1)
 
     def add_to(self, scores: dict[str, Any]) -> None:
         total = self.total
@@ -67,16 +70,21 @@ class CalibrationErrorMetric:
         self.left_out = 0
         self._pictures: list[float] = []
 
-    def __call__(self, sample: Sample, result: Result, score: PictureScore) -> None:
-        single = CalibrationError(self.total.num_bins)
+    def count(self, sample: Sample, result: Result) -> CalibrationError | None:
         assert sample.mask is not None, "evaluate() has refused pictures without a mask"
         if result.labels_only:
+            return None
+        single = CalibrationError(self.total.num_bins)
+        single.add(sample.mask, result.probabilities)
+        return single
+
+    def add(self, counted: CalibrationError | None) -> None:
+        if counted is None:
             self.left_out += 1
             self._pictures.append(math.nan)
             return
-        single.add(sample.mask, result.probabilities)
-        self.total.merge(single)
-        self._pictures.append(single.expected_calibration_error)
+        self.total.merge(counted)
+        self._pictures.append(counted.expected_calibration_error)
 
     def add_to(self, scores: dict[str, Any]) -> None:
         if self.left_out == len(self._pictures):

@@ -69,6 +69,12 @@ class Gallery:
             insort(self._highest, shot)
             del self._highest[: -self.best]
 
+    def merge(self, other: Gallery) -> None:
+        """Take over the candidates of another gallery of the same size, of other pictures."""
+        self._scored += other._scored
+        self._lowest = sorted([*self._lowest, *other._lowest])[: self.worst]
+        self._highest = sorted([*self._highest, *other._highest])[-self.best :] if self.best else []
+
     def save(self, folder: Path) -> list[dict[str, Any]]:
         """Write `gallery/worst_1_NAME.jpg` and so on under `folder`; worst first, then best, each from its extreme.
 

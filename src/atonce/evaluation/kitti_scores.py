@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from atonce.data.dataset import Item, Sample
 from atonce.data.masks import open_mask
 from atonce.errors import DataError, WeightsError, option
-from atonce.evaluation.scoring import PictureScore
 from atonce.inference.result import Result
 from atonce.inference.segmenter import Segmenter
 from atonce.labels import KITTI_ROAD, LabelSpec
@@ -40,12 +39,15 @@ def road_class(labels: LabelSpec) -> int:
 class RoadSegmenter:
     """A network with a class named road, seen as one of background and road; the probability of road is kept.
 
+    Attributes:
+        network: the network itself.
+
     Raises:
         WeightsError: it has no class named road.
     """
 
     def __init__(self, segmenter: Segmenter) -> None:
-        self._segmenter = segmenter
+        self.network = segmenter
         self._road = road_class(segmenter.labels)
         if segmenter.labels.num_classes < 2:
             raise WeightsError("the model knows road and nothing else", "a class for what is not road")
@@ -56,7 +58,7 @@ class RoadSegmenter:
 
     def __call__(self, picture: NDArray[np.uint8], /) -> Result:
         """Segment uint8 (H, W, 3) RGB into logits float32 (2, H, W): background and road."""
-        result = self._segmenter(picture)
+        result = self.network(picture)
         others = [i for i in range(result.logits.shape[0]) if i != self._road]
         # A softmax over road and the log-sum of all others gives road the same probability as one over all classes.
         rest = result.logits[others].logsumexp(0)
@@ -84,16 +86,20 @@ class RoadMetric:
         if from_above:
             require_camera_files([item.image for item in items], f"choose pictures that have one with {option('only')}")
 
-    def __call__(self, sample: Sample, result: Result, score: PictureScore) -> None:
-        """Count one picture; `result` is of background and road."""
+    def count(self, sample: Sample, result: Result) -> tuple[str, RoadEvaluator]:
+        """Count one picture, and say in which category; `result` is of background and road."""
         item = self._items[sample.name]
         assert item.mask_file is not None, "evaluate() has refused pictures without a mask"
         confidence, truth = result.probabilities[ROAD], read_ground_truth_rgb(item.mask_file)
         if self.from_above:
             view = BirdsEye.from_calibration(camera_file_of(item.image))
             confidence, truth = view(confidence), view(truth)
-        single, category = RoadEvaluator(), f"{item.group}_{self.kind}"
+        single = RoadEvaluator()
         single.add(confidence, truth)
+        return f"{item.group}_{self.kind}", single
+
+    def add(self, counted: tuple[str, RoadEvaluator]) -> None:
+        category, single = counted
         self._categories.setdefault(category, RoadEvaluator()).merge(single)
         self._pictures.append((category, single.scores()))
 

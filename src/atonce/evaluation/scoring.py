@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +17,17 @@ from PIL import Image
 
 from atonce.data.dataset import Dataset, Item, Sample, require_same_classes
 from atonce.data.image_checks import image_problems
-from atonce.data.images import Problem
+from atonce.data.images import Problem, stored_size
 from atonce.errors import DataError, option
+from atonce.inference.picture_pipeline import segment_pictures
 from atonce.inference.result import OverlayBlender, Result
 from atonce.inference.segmenter import Segmenter
 from atonce.labels import IGNORE_INDEX, LabelSpec
 from atonce.metrics.confusion_matrix import ConfusionMatrix
+from atonce.process_group import ProcessGroup
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, nan_to_none, write_text
 from atonce.text import count_of
-
-_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,21 @@ PictureCallback = Callable[[Sample, Result, PictureScore], None]
 """Is called with every picture and its mask, the result and the scores, once, in order; must not keep the pixels."""
 
 
-class ExtraMetric(Protocol):
-    """A metric beyond the confusion matrix: a `PictureCallback` that adds what it counted to the scores.
+CountedT = TypeVar("CountedT")
 
-    What it keeps per picture must be a few numbers, so that memory does not depend on the pictures' size.
+
+class ExtraMetric(Protocol[CountedT]):
+    """A metric beyond the confusion matrix: counts every picture, and adds what it counted to the scores.
+
+    What it counts of a picture must be a few numbers, so that memory does not depend on the pictures' size, and is
+    pickled where several processes share the pictures.
     """
 
-    def __call__(self, sample: Sample, result: Result, score: PictureScore, /) -> None:
-        """Count one picture."""
+    def count(self, sample: Sample, result: Result, /) -> CountedT:
+        """Count one picture; called by several threads at once, in any order."""
+
+    def add(self, counted: CountedT, /) -> None:
+        """Add what was counted of a picture; called for every picture once, in order."""
 
     def add_to(self, scores: dict[str, Any]) -> None:
         """Add its numbers to `Evaluation.to_json`, whose "classes" and "pictures" are rows in order; NaN as None."""
@@ -71,7 +77,7 @@ class Evaluation:
     labels: LabelSpec
     confusion: ConfusionMatrix
     pictures: tuple[PictureScore, ...]
-    metrics: tuple[ExtraMetric, ...] = ()
+    metrics: tuple[ExtraMetric[Any], ...] = ()
 
     def __repr__(self) -> str:
         scores = f"mean IoU {self.mean_iou:.4f}, pixel accuracy {self.pixel_accuracy:.4f}"
@@ -119,13 +125,16 @@ def score_items(
     dataset: Dataset,
     items: Sequence[Item],
     *,
-    metrics: Sequence[ExtraMetric] = (),
+    metrics: Sequence[ExtraMetric[Any]] = (),
     on_picture: PictureCallback | None = None,
     progress: ProgressCallback | None = None,
     problems: list[Problem] | None = None,
     notes: Counter[str] | None = None,
+    group: ProcessGroup | None = None,
 ) -> Evaluation:
     """Predict every item and count its pixels.
+
+    The work is spread over threads where `segmenter` is a `Predictor`, see `inference.picture_pipeline`.
 
     Args:
         items: of one split; each must have a mask.
@@ -134,33 +143,92 @@ def score_items(
         progress: called with the pictures done and all pictures.
         problems: a list that what was lost in reading the pictures is added to; None does not look.
         notes: a count that the notes of the results are added to.
+        group: processes that share the items, each of which gets the whole evaluation; None for this one alone.
+            `on_picture` and `progress` are called for the share of a process.
 
     Raises:
         WeightsError: the network has other classes than the data.
         DataError: an item without mask, or one that cannot be read.
     """
     require_same_classes(segmenter.labels, dataset)
+    group = group or ProcessGroup()
+    work = _Scoring(dataset, metrics, segmenter.labels.num_classes, looks=problems is not None)
+
+    def score_share() -> _Share:
+        share = _Share(ConfusionMatrix(segmenter.labels.num_classes))
+        mine = group.share(list(enumerate(items)))
+        for done, ((index, _), outcome) in enumerate(segment_pictures(segmenter, mine, work), 1):
+            scored = outcome.get()
+            share.confusion.merge(scored.confusion)
+            share.rows.append((index, scored.score, scored.counted, scored.problems, scored.result.notes))
+            if on_picture:
+                on_picture(scored.sample, scored.result, scored.score)
+            if progress:
+                progress(done, len(mine))
+        return share
+
     total = ConfusionMatrix(segmenter.labels.num_classes)
+    rows = []
+    for share in group.gather(score_share):
+        total.merge(share.confusion)
+        rows += share.rows
     scores = []
-    for done, (item, sample) in enumerate(zip(items, _load_ahead(dataset, items), strict=True), 1):
+    for _, score, counted, lost, noted in sorted(rows, key=lambda row: row[0]):
+        scores.append(score)
+        for metric, one in zip(metrics, counted, strict=True):
+            metric.add(one)
+        if problems is not None:
+            problems += lost
+        if notes is not None:
+            notes.update(noted)
+    return Evaluation(segmenter.labels, total, tuple(scores), tuple(metrics))
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A picture that was segmented and counted."""
+
+    sample: Sample
+    result: Result
+    score: PictureScore
+    confusion: ConfusionMatrix
+    counted: list[Any]
+    problems: list[Problem]
+
+
+@dataclass
+class _Share:
+    """The counts of a process: of all its pictures, and of each with its place in the data set."""
+
+    confusion: ConfusionMatrix
+    rows: list[tuple[int, PictureScore, list[Any], list[Problem], tuple[str, ...]]] = field(default_factory=list)
+
+
+class _Scoring:
+    """The work on each item beside the network, see `picture_pipeline.PictureWork`."""
+
+    def __init__(self, dataset: Dataset, metrics: Sequence[ExtraMetric[Any]], num_classes: int, *, looks: bool) -> None:
+        self._dataset, self._metrics, self._num_classes, self._looks = dataset, metrics, num_classes, looks
+
+    def size_of(self, source: tuple[int, Item]) -> tuple[int, int] | None:
+        return stored_size(source[1].image)
+
+    def load(self, source: tuple[int, Item]) -> Sample:
+        sample = self._dataset.load(source[1])
         if sample.mask is None:
             raise DataError(
                 f"{sample.name} has no mask", "a split with ground truth", f"choose another {option('split')}"
             )
-        if problems is not None:
-            problems += image_problems(item.image, sample.image, dataset.bands)
-        result = segmenter(sample.image)
-        if notes is not None:
-            notes.update(result.notes)
-        single = ConfusionMatrix(segmenter.labels.num_classes)
+        return sample
+
+    def finish(self, source: tuple[int, Item], sample: Sample, result: Result) -> _Scored:
+        assert sample.mask is not None, "it was refused"
+        single = ConfusionMatrix(self._num_classes)
         single.add(sample.mask, result.labels)
-        total.merge(single)
-        scores.append(PictureScore(sample.name, single.mean_iou, single.pixel_accuracy))
-        for callback in (*metrics, *((on_picture,) if on_picture else ())):
-            callback(sample, result, scores[-1])
-        if progress:
-            progress(done, len(items))
-    return Evaluation(segmenter.labels, total, tuple(scores), tuple(metrics))
+        counted = [metric.count(sample, result) for metric in self._metrics]
+        problems = image_problems(source[1].image, sample.image, self._dataset.bands) if self._looks else []
+        score = PictureScore(sample.name, single.mean_iou, single.pixel_accuracy)
+        return _Scored(sample, result, score, single, counted, problems)
 
 
 def panel(
@@ -175,21 +243,6 @@ def panel(
     if truth is not None:
         parts[2] = np.where((truth == IGNORE_INDEX)[..., None], parts[2] // 2, parts[2])
     return Image.fromarray(np.concatenate(parts, axis=1))
-
-
-def _load_ahead(dataset: Dataset, items: Sequence[Item]) -> Iterator[Sample]:
-    """Decode the next few pictures in a thread while one is predicted; never more, whatever the data set's size."""
-    pending: deque[Future[Sample]] = deque()
-    with ThreadPoolExecutor(1, "decode") as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(dataset.load, item))
-                if len(pending) > _AHEAD:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _csv(rows: Sequence[dict[str, Any]]) -> str:

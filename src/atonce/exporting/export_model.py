@@ -20,7 +20,7 @@ from atonce.exporting.parity import Parity, compare, require_parity
 from atonce.inference import NetworkPredictor, Predictor
 from atonce.inference.engines import is_cpu
 from atonce.model_file import ModelFile, load_model_file
-from atonce.model_location import find_model_file
+from atonce.model_location import find_model_file, is_named_model
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, temporary_folder
 from atonce.text import count_of
@@ -67,7 +67,7 @@ def export(
         model: a model file, a run folder (its model.safetensors), or what has been loaded from one.
         to: "onnx", one .onnx file; or "openvino", an .xml file and a .bin beside it.
         out: the file to write. By default it lies beside the model file and is called as that is, with -int8 where the
-            export is; a model that was not given as a path needs it.
+            export is; of a packaged model, or one of a hub, it lies in the working folder. A loaded model needs it.
         probabilities: give float32 probabilities (N, C, H, W) as well as labels.
         int8: quantize to eight bits; needs `calibration`.
         calibration: a data set, a folder of pictures or a picture: INT8 calibration takes the ranges of the activations
@@ -107,7 +107,9 @@ def export(
     else:
         path = find_model_file(model)
         model_file = load_model_file(path)
-        out = out or path.with_name(f"{path.stem}{'-int8' if int8 else ''}{target.suffix}")
+        # What a name stands for lies in a package or a cache: nothing is written there.
+        beside = Path(Path(model).name) if is_named_model(model) else path.with_suffix("")
+        out = out or beside.with_name(f"{beside.name}{'-int8' if int8 else ''}{target.suffix}")
     images = find_check_images(None if calibration is None else Path(calibration), model_file, format=format)
     return export_checked(
         model_file,

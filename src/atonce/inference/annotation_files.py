@@ -11,6 +11,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -55,6 +56,15 @@ def require_kinds(kinds: Sequence[str]) -> None:
         if kind not in ANNOTATION_KINDS:
             remedy = did_you_mean(kind, ANNOTATION_KINDS)
             raise UserError(option("write", kind), f"one of {', '.join(ANNOTATION_KINDS)}", remedy)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A picture's part of the files of all pictures: coco.json, areas.csv, cvat.zip; None where they are not wanted."""
+
+    coco: dict[str, Any] | None = None
+    rows: _Rows | None = None
+    cvat: CvatPicture | None = None
 
 
 class AnnotationFiles:
@@ -125,8 +135,12 @@ class AnnotationFiles:
         if "csv" in self._kinds and table.exists() and _read_table(table) is None:
             raise _refusal(table, "is not of atonce")
 
-    def add(self, job: Job, result: Result, *, confidences: Sequence[float | None] | None = None, new: bool) -> None:
-        """Write the files of one picture, and remember what goes into those of all.
+    def write(
+        self, job: Job, result: Result, *, confidences: Sequence[float | None] | None = None, new: bool
+    ) -> Entries:
+        """Write the files of one picture, and return what goes into those of all, for `collect`.
+
+        May be called by several threads at once.
 
         Args:
             confidences: by class, where the result does not know its probabilities any more.
@@ -158,14 +172,20 @@ class AnnotationFiles:
                 confidences=confidences,
             )
             write_text(path, json.dumps({"atonce": SOFTWARE, **data}, ensure_ascii=False))
+        coco = None
         if "coco" in self._kinds:
-            self._coco[job.name] = as_coco(
-                result, file_name=job.name, only=self._only, min_area=self._min_area, compressed=False
-            )
-        if "cvat" in self._kinds:
-            self._cvat[job.name] = draw_masks(result, only=self._only, min_area=self._min_area)
-        if "csv" in self._kinds:
-            self._rows[job.name] = table_rows(result, job.name, confidences)
+            coco = as_coco(result, file_name=job.name, only=self._only, min_area=self._min_area, compressed=False)
+        cvat = draw_masks(result, only=self._only, min_area=self._min_area) if "cvat" in self._kinds else None
+        return Entries(coco, table_rows(result, job.name, confidences) if "csv" in self._kinds else None, cvat)
+
+    def collect(self, job: Job, entries: Entries) -> None:
+        """Remember what goes into the files of all pictures, in the order of the calls."""
+        if entries.coco is not None:
+            self._coco[job.name] = entries.coco
+        if entries.rows is not None:
+            self._rows[job.name] = entries.rows
+        if entries.cvat is not None:
+            self._cvat[job.name] = entries.cvat
 
     def finish(self, *, overwrite: bool = False) -> None:
         """Write the files of all pictures; entries of others than those of this call stay.

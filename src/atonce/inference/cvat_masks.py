@@ -34,12 +34,12 @@ _MOST_INSTANCES = 254
 
 _BLACK: Colour = (0, 0, 0)
 _DATE = (1980, 1, 1, 0, 0, 0)
-"""Of every file in the archive, so that the same results are the same bytes."""
+"""The time of every file in the archive, so that the same results are the same bytes."""
 
 
 @dataclass(frozen=True)
 class CvatPicture:
-    """What the archive holds of one picture: two PNG files."""
+    """The files of one picture in the archive: two PNG files."""
 
     class_mask: bytes
     instance_mask: bytes

@@ -21,7 +21,7 @@ from atonce.errors import DataError, UserError, option
 from atonce.inference.inputs import Job
 from atonce.inference.own_results import PNG_KEY
 from atonce.inference.video.container import comment_of
-from atonce.storage import is_abandoned, sha256_of, storage_errors, temporary_stem
+from atonce.storage import is_abandoned, sha256_of, short_stem, storage_errors, temporary_stem
 
 
 def model_fingerprint(model: Path) -> str:
@@ -169,7 +169,7 @@ def remove_leftovers(folders: Sequence[Path], jobs: Sequence[Job]) -> None:
 
     Of these only, and never what a living process is writing.
     """
-    names = {(job.target.parent, job.target.name[:40]) for job in jobs}
+    names = {(job.target.parent, short_stem(job.target.name)) for job in jobs}
     for folder in folders:
         for path in folder.rglob(".*.tmp.*"):
             stem = temporary_stem(path)

@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import groupby
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from atonce.data.images import Problem, read_size
-from atonce.data.problem_notes import problem_notes, tell_problems
-from atonce.errors import DataError, UserError, as_python, option
+from atonce.data.image_checks import image_problems
+from atonce.data.images import Problem, read_image, read_size, stored_size
+from atonce.data.problem_notes import tell_problems
+from atonce.errors import DataError, UserError, option
 from atonce.inference import finished_results, own_results
-from atonce.inference.annotation_files import CONFIDENCES_KEY, AnnotationFiles, AnnotationKind, require_kinds
+from atonce.inference.annotation_files import CONFIDENCES_KEY, AnnotationFiles, AnnotationKind, Entries, require_kinds
 from atonce.inference.annotations import class_confidences
 from atonce.inference.inputs import Job, find_jobs
 from atonce.inference.load import Model, load, size_text
+from atonce.inference.picture_pipeline import segment_pictures
 from atonce.inference.pixel_limit import MAX_MEGAPIXELS, PixelLimit
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import (
     LABEL_STYLES,
     LabelStyle,
+    OverlayBlender,
     Result,
     read_labels,
     require_distinct_colours,
     require_one_for_threshold,
 )
+from atonce.inference.tta import TTA, TTAName
 from atonce.inference.video.container import frames_stated
 from atonce.inference.video.overlay import VideoReport, overlay_suffix, predict_video
 from atonce.labels import ColourName, LabelSpec
 from atonce.model_location import find_model_file, require_model_first
+from atonce.process_group import ProcessGroup
 from atonce.progress import ProgressCallback
+from atonce.remote import address_of, local_copy, results_at
 from atonce.storage import allocate, make_folder, write_atomically
 from atonce.text import count_of
 
@@ -139,21 +148,23 @@ class Summary:
     """The outcome of `predict`.
 
     Attributes:
-        out: the folder of the results.
+        out: the folder of the results, or its address.
         jobs: the pictures and videos that were found.
         done: how many of them were segmented.
         skipped: how many were finished already.
         videos: a report for each video that was segmented.
         broken: an error for each file that could not be read.
+        seconds: the time that segmenting the pictures took, with all that is read and written.
         problems: what was lost in reading the pictures: bands and pages that were left out, numbers that became black.
     """
 
-    out: Path = Path()
+    out: Path | str = Path()
     jobs: Sequence[Job] = ()
     done: int = 0
     skipped: int = 0
     videos: list[VideoReport] = field(default_factory=list)
     broken: list[DataError] = field(default_factory=list)
+    seconds: float = 0.0
     problems: list[Problem] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -188,10 +199,12 @@ def predict(
     min_area: float = 0.0,
     scale: float | None = None,
     size: int | tuple[int, int] | None = None,
+    tta: TTAName | None = None,
     overwrite: bool = False,
     max_megapixels: float = MAX_MEGAPIXELS,
     device: str | None = None,
     engine: str | None = None,
+    alone: bool = False,
     progress: ProgressCallback | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Summary:
@@ -201,10 +214,13 @@ def predict(
     has done with the same options is skipped; a model given as a `Predictor` has no file by which it could be known
     again, so that everything is done anew. Of a folder, its earlier results are left out, and of a data set its masks.
 
+    Processes that torchrun or accelerate has started share the pictures and videos; every one of them has to make this
+    call, and all return the same summary.
+
     Args:
         model: a run folder, a model file, an exported file, what `train` returned, or a `Predictor`.
-        inputs: a file or folder, or several.
-        out: the folder for overlays/, labels/ and what else is asked for.
+        inputs: a file or folder, or several; addresses (s3://bucket/folder), too, see `atonce.remote`.
+        out: the folder for overlays/, labels/ and what else is asked for, or its address.
         opacity: weight of the colours in the overlays, 0..1.
         only: a class, or several: overlays, labels, maps and annotations are of these alone; the rest of a picture
             stays as it is, and in labels becomes background, the other one of two classes, or void.
@@ -225,10 +241,12 @@ def predict(
         simplify: pixels by which the polygons of "labelme" and "json" may be off.
         min_area: areas of fewer pixels are left out of annotations.
         scale, size: the size at which the network sees pictures, see `load`.
+        tta: test-time augmentation, see `load`: better labels for two to seven times the time.
         overwrite: do once more what is finished already, whoever made it.
         max_megapixels: the most of a picture, and of what the network computes for it; larger ones are left out, as
             broken ones are.
         device, engine: see `load`.
+        alone: do everything in this process, also where there are others.
         progress: called with what is done and what there is to do: pictures and frames.
         on_note: called with what a user should know, a line at a time: masks of a data set that were left out, videos
             that differ from what came in, pictures of another size than in training, what was lost in reading them;
@@ -242,12 +260,15 @@ def predict(
     paths = [inputs] if isinstance(inputs, (str, PathLike)) else inputs
     require_model_first(model, paths, "predict")
     problems: list[DataError] = []
-    jobs = find_jobs([Path(path) for path in paths], out=Path(out), on_note=on_note, on_problem=problems.append)
-    predictor = load(model, device=device, engine=engine, scale=scale, size=size)
+    found_in = [local_copy(path) for path in paths]
+    jobs = find_jobs(found_in, out=Path(out), on_note=on_note, on_problem=problems.append)
+    predictor = load(model, device=device, engine=engine, scale=scale, size=size, tta=tta)
     fingerprint = "" if isinstance(model, Predictor) else finished_results.model_fingerprint(find_model_file(model))
     if fingerprint and (scale is not None or size is not None):
         # What it sees is another picture.
         fingerprint += f"-scale-{scale}" if scale is not None else f"-size-{size_text(size)}" if size else ""
+    if fingerprint and (views := TTA.parse(tta)).views > 1:
+        fingerprint += f"-tta-{views}"
     options = OutputOptions(
         opacity=opacity,
         only=(only,) if isinstance(only, str) else None if only is None else tuple(only),
@@ -263,18 +284,21 @@ def predict(
         simplify=simplify,
         min_area=min_area,
     ).resolved(predictor.labels)
-    folder = make_folder(Path(out))
-    summary = predict_files(
-        predictor,
-        jobs,
-        folder,
-        options,
-        fingerprint=fingerprint,
-        overwrite=overwrite,
-        max_megapixels=max_megapixels,
-        progress=progress,
-        on_note=on_note,
-    )
+    with results_at(out) as results:
+        summary = predict_files(
+            predictor,
+            jobs,
+            make_folder(results.folder),
+            options,
+            fingerprint=fingerprint,
+            overwrite=overwrite,
+            max_megapixels=max_megapixels,
+            group=ProcessGroup() if alone else ProcessGroup.of_launcher(),
+            on_files=results.push,
+            progress=progress,
+            on_note=on_note,
+        )
+    summary.out = address_of(out) or Path(out)
     summary.broken[:0] = problems
     tell_problems(summary.problems, on_note)
     return summary
@@ -289,12 +313,16 @@ def predict_files(
     fingerprint: str = "",
     overwrite: bool = False,
     max_megapixels: float = MAX_MEGAPIXELS,
+    group: ProcessGroup | None = None,
+    on_files: Callable[[list[Path]], None] | None = None,
     progress: ProgressCallback | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Summary:
     """Carry out the jobs, see `predict`.
 
     Args:
+        group: processes that share the jobs; None for this one alone.
+        on_files: called, by several threads, with the files of a picture or video, complete; the last one tells that.
         fingerprint: the `model_fingerprint` of the model's file: results that it has made already are skipped. Without
             it, everything is done anew.
 
@@ -307,17 +335,7 @@ def predict_files(
     if fingerprint and predictor.engine == "torch-bf16":
         # The other engines give the same labels; rounded weights are another network.
         fingerprint += "-bf16"
-    summary = Summary(out, jobs)
-    todo, finished = [], []
-    for job in jobs:
-        try:
-            if not overwrite and _is_finished(job, out, options, predictor.labels, fingerprint=fingerprint):
-                summary.skipped += 1
-                finished.append(job)
-            else:
-                todo.append(job)
-        except DataError as error:
-            summary.broken.append(error)
+    group = group or ProcessGroup()
     annotations = AnnotationFiles(
         out,
         options.write,
@@ -327,59 +345,133 @@ def predict_files(
         min_area=options.min_area,
     )
     annotations.require_names(jobs)
+    pictures = _Pictures(
+        predictor,
+        out,
+        options,
+        limit=limit,
+        annotations=annotations,
+        fingerprint=fingerprint,
+        on_files=on_files or (lambda _: None),
+    )
+    summary = Summary(out, jobs)
+    _require_same_jobs(jobs, group)
+    looked = group.map(_error_or(lambda job: not overwrite and pictures.is_finished(job)), jobs)
+    summary.broken += [found for found in looked if isinstance(found, DataError)]
+    finished = [job for job, found in zip(jobs, looked, strict=True) if found is True]
+    todo = [job for job, found in zip(jobs, looked, strict=True) if found is False]
+    summary.skipped = len(finished)
     if not overwrite:
-        annotations.require_unchanged([job for job in todo if not job.is_video])
-    if fingerprint:
+        group.gather(lambda: annotations.require_unchanged([j for j in group.share(todo) if not j.is_video]))
+    if fingerprint and group.is_first:
         finished_results.remove_leftovers([out / name for name in own_results.FOLDERS], todo)
-    for job in finished:
-        try:
-            _add_finished(annotations, job, out, options=options, spec=predictor.labels)
-        except DataError as error:
-            summary.broken.append(error)
-    steps = _Steps(todo, summary, progress)
+    for job, entries in zip(finished, group.map(_error_or(pictures.finished_entries), finished), strict=True):
+        _take(summary, annotations, job, entries)
+    began = time.perf_counter()
+    only_one = len(jobs) == 1
+    shares = group.gather(lambda: _do_share(todo, pictures, group, tiles=only_one, progress=progress, on_note=on_note))
     sizes: Counter[str] = Counter()
-    for job in steps.jobs:
+    for index, done in sorted((one for share in shares for one in share), key=lambda pair: pair[0]):
+        if isinstance(done, VideoReport):
+            summary.videos.append(done)
+            summary.done += 1
+        elif isinstance(done, _Done):
+            _take(summary, annotations, todo[index], done.entries)
+            sizes.update(done.notes)
+            summary.problems += done.problems
+            summary.done += 1
+        else:
+            summary.broken.append(done)
+    summary.seconds = time.perf_counter() - began - sum(report.seconds for report in summary.videos) / group.world
+    if group.is_first:
+        annotations.finish(overwrite=overwrite)
+    if on_note:
+        for note, count in sizes.items():
+            on_note(f"{count_of(count, 'picture')} of {note}")
+    return summary
+
+
+T = TypeVar("T")
+
+
+def _error_or(work: Callable[[Job], T]) -> Callable[[Job], T | DataError]:
+    """Return a function that returns the error of a file that cannot be read, and so goes on with the next one."""
+
+    def attempt(job: Job) -> T | DataError:
         try:
-            tag = ""
-            if fingerprint:
-                tag = str(finished_results.ResultTag.for_job(job, fingerprint, options.that_matter(job)))
-            if job.is_video:
-                report = _predict_video(predictor, job, out, options, limit=limit, tag=tag, progress=steps.within)
-                summary.videos.append(report)
-                if on_note:
+            return work(job)
+        except DataError as error:
+            return error
+
+    return attempt
+
+
+def _take(summary: Summary, annotations: AnnotationFiles, job: Job, entries: Entries | DataError) -> None:
+    if isinstance(entries, DataError):
+        summary.broken.append(entries)
+    else:
+        annotations.collect(job, entries)
+
+
+def _require_same_jobs(jobs: Sequence[Job], group: ProcessGroup) -> None:
+    """Refuse processes that do not see the same files: each would leave some to another one that has not got them."""
+    names = hashlib.sha256("\0".join(map(str, (job.target for job in jobs))).encode("utf-8", "surrogateescape"))
+    if len(set(group.gather(names.digest))) > 1:
+        raise DataError(
+            "the processes see different files",
+            "the same pictures and videos in each",
+            "give a folder that all machines see, and one that does not change meanwhile",
+        )
+
+
+def _do_share(
+    todo: Sequence[Job],
+    pictures: _Pictures,
+    group: ProcessGroup,
+    *,
+    tiles: bool,
+    progress: ProgressCallback | None,
+    on_note: Callable[[str], None] | None,
+) -> list[tuple[int, _Done | VideoReport | DataError]]:
+    """Do this process's share of the jobs; returns what came of each, with its place among all."""
+    found: list[tuple[int, _Done | VideoReport | DataError]] = []
+    steps = _Steps(group.share(list(enumerate(todo))), found, progress)
+    for is_video, of_a_kind in groupby(steps.jobs, lambda one: one[1].is_video):
+        mine = list(of_a_kind)
+        if is_video:
+            for index, job in mine:
+                report = _error_or(partial(pictures.segment_video, progress=steps.within))(job)
+                found.append((index, report))
+                if on_note and isinstance(report, VideoReport):
                     for line in report.notes:
                         on_note(line)
-            else:
-                tiles_seen = steps.within if len(jobs) == 1 else None
-                result = _predict_picture(
-                    predictor, job, out, options, annotations=annotations, limit=limit, tag=tag, progress=tiles_seen
-                )
-                # What was lost in reading is told for all pictures together.
-                lost = set(map(as_python, problem_notes(result.problems)))
-                sizes.update(note for note in result.notes if note not in lost)
-                summary.problems += result.problems
-            summary.done += 1
-        except DataError as error:
-            summary.broken.append(error)
-        steps.end()
-    annotations.finish(overwrite=overwrite)
-    if on_note:
-        for note, pictures in sizes.items():
-            on_note(f"{count_of(pictures, 'picture')} of {note}")
-    return summary
+                steps.end()
+            continue
+        segmented = segment_pictures(
+            pictures.predictor, [job for _, job in mine], pictures, progress=steps.within if tiles else None
+        )
+        for (index, _), (_, outcome) in zip(mine, segmented, strict=True):
+            found.append((index, outcome.error if isinstance(outcome.error, DataError) else outcome.get()))
+            steps.end()
+    return found
 
 
 class _Steps:
     """The steps of one bar for everything: a picture is a step, and so is each frame of a video."""
 
-    def __init__(self, todo: Sequence[Job], summary: Summary, progress: ProgressCallback | None) -> None:
-        self.jobs, self._sizes = [], []
-        for job in todo:
+    def __init__(
+        self,
+        todo: Sequence[tuple[int, Job]],
+        found: list[tuple[int, _Done | VideoReport | DataError]],
+        progress: ProgressCallback | None,
+    ) -> None:
+        self.jobs, self._sizes = list[tuple[int, Job]](), list[int]()
+        for index, job in todo:
             try:
                 self._sizes.append(frames_stated(job.source) if job.is_video and progress else 1)
-                self.jobs.append(job)
+                self.jobs.append((index, job))
             except DataError as error:
-                summary.broken.append(error)
+                found.append((index, error))
         self._progress, self._before, self._index = progress, 0, 0
 
     def within(self, done: int, total: int) -> None:
@@ -395,20 +487,6 @@ class _Steps:
         self._index += 1
         if self._progress:
             self._progress(self._before, sum(self._sizes))
-
-
-def _is_finished(job: Job, out: Path, options: OutputOptions, spec: LabelSpec, *, fingerprint: str) -> bool:
-    """Tell whether the results of a job are there.
-
-    Raises:
-        UserError: there are others in their place, or files that were not written by atonce.
-    """
-    tagged, others = _paths(job, out, options, spec)
-    if not tagged.exists() or not fingerprint:
-        own_results.require_own([tagged, *others])
-        return False
-    tag = finished_results.ResultTag.for_job(job, fingerprint, options.that_matter(job))
-    return finished_results.is_finished(tag, tagged, others)
 
 
 def _paths(job: Job, out: Path, options: OutputOptions, spec: LabelSpec) -> tuple[Path, list[Path]]:
@@ -427,88 +505,153 @@ def _paths(job: Job, out: Path, options: OutputOptions, spec: LabelSpec) -> tupl
     return _path(out, "labels", job, ".png"), others
 
 
-def _add_finished(
-    annotations: AnnotationFiles, job: Job, out: Path, *, options: OutputOptions, spec: LabelSpec
-) -> None:
-    """Make annotations of a picture that was segmented before, from its label picture."""
-    if job.is_video or not options.write:
-        return
-    path, coloured = _path(out, "labels", job, ".png"), spec.with_colours(options.colours)
-    try:
-        with Image.open(path, formats=("PNG",)) as picture:
-            labels = read_labels(picture, coloured, options.labels)
-            text = picture.info.get(CONFIDENCES_KEY)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} is damaged ({error})", "a label picture", "remove it, to have it done again") from None
-    image = np.broadcast_to(np.uint8(0), (*labels.shape, 3))
-    result = Result(image, coloured, labels=labels, source=str(job.source))
-    annotations.add(job, result, confidences=json.loads(text) if text else None, new=False)
+@dataclass(frozen=True)
+class _Opened:
+    """A picture that was read, see `picture_pipeline.Loaded`."""
+
+    image: NDArray[np.uint8]
+    tag: str
+    problems: Sequence[Problem]
 
 
-def _predict_video(
-    predictor: Predictor,
-    job: Job,
-    out: Path,
-    options: OutputOptions,
-    *,
-    limit: PixelLimit,
-    tag: str,
-    progress: ProgressCallback,
-) -> VideoReport:
-    return predict_video(
-        predictor,
-        job.source,
-        _path(out, "overlays", job, overlay_suffix(job.source)),
-        opacity=options.opacity,
-        colours=options.colours,
-        only=options.only,
-        threshold=options.threshold,
-        audio=options.audio,
-        labels=_path(out, "labels", job, ".mkv") if options.label_video else None,
-        comment=tag or own_results.SOFTWARE,
-        require_size=lambda height, width: limit.require(height, width, job.source),
-        progress=progress,
-    )
+@dataclass(frozen=True)
+class _Done:
+    """The rest of a picture when its files are written.
+
+    Attributes:
+        notes: on its size; what was lost in reading is told for all pictures together.
+    """
+
+    entries: Entries
+    notes: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
 
-def _predict_picture(
-    predictor: Predictor,
-    job: Job,
-    out: Path,
-    options: OutputOptions,
-    *,
-    annotations: AnnotationFiles,
-    limit: PixelLimit,
-    tag: str,
-    progress: ProgressCallback | None,
-) -> Result:
-    limit.require(*read_size(job.source), job.source)
-    result = predictor(job.source, progress)
-    result.label_spec = result.label_spec.with_colours(options.colours)
-    for name in options.mapped(result.label_spec):
-        path = _map_path(out, name, job, result.label_spec)
-        _write_map(result, predictor, name, threshold=options.threshold, path=path)
-    if options.probabilities:
-        path = _path_in_folder(out, "probabilities", job, ".npy")
-        write_atomically(path, partial(_write_probabilities, result, predictor))
-    result = _select(result, predictor, options)
-    if options.overlays != "none":
-        overlay = result.overlay(options.opacity, colours=options.colours, only=options.only)
-        # JPEG counts rows and columns in two bytes.
-        suffix = f".{options.overlays}" if max(overlay.size) <= _JPEG_SIDE else ".png"
-        path = _path_in_folder(out, "overlays", job, suffix)
-        write_atomically(path, lambda temporary: overlay.save(temporary, **own_results.save_options(temporary)))
-    # The label picture comes last: where it is, the others are complete.
-    texts = own_results.png_texts(tag)
-    confidences = None
-    if annotations.wants_confidences and not result.labels_only:
-        confidences = class_confidences(result)
-        texts.add_text(CONFIDENCES_KEY, json.dumps(confidences))
-    label_image = result.label_image(options.labels)
-    path = _path_in_folder(out, "labels", job, ".png")
-    write_atomically(path, lambda temporary: label_image.save(temporary, pnginfo=texts))
-    annotations.add(job, result, confidences=confidences, new=True)
-    return result
+class _Pictures:
+    """The work on each picture: it is read, and its files are written. See `picture_pipeline.PictureWork`."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        out: Path,
+        options: OutputOptions,
+        *,
+        limit: PixelLimit,
+        annotations: AnnotationFiles,
+        fingerprint: str,
+        on_files: Callable[[list[Path]], None],
+    ) -> None:
+        self._predictor, self._out, self._options = predictor, out, options
+        self._limit, self._annotations, self._fingerprint = limit, annotations, fingerprint
+        self._on_files = on_files
+        self._spec = predictor.labels.with_colours(options.colours)
+        self._blender = OverlayBlender(predictor.labels, options.opacity, colours=options.colours, only=options.only)
+
+    @property
+    def predictor(self) -> Predictor:
+        return self._predictor
+
+    def is_finished(self, job: Job) -> bool:
+        """Tell whether the results of a job are there.
+
+        Raises:
+            UserError: there are others in their place, or files that were not written by atonce.
+        """
+        tagged, others = _paths(job, self._out, self._options, self._spec)
+        if not tagged.exists() or not self._fingerprint:
+            own_results.require_own([tagged, *others])
+            return False
+        tag = finished_results.ResultTag.for_job(job, self._fingerprint, self._options.that_matter(job))
+        return finished_results.is_finished(tag, tagged, others)
+
+    def finished_entries(self, job: Job) -> Entries:
+        """Make annotations of a picture that was segmented before, from its label picture. Raises DataError."""
+        if job.is_video or not self._options.write:
+            return Entries()
+        path = _path(self._out, "labels", job, ".png")
+        try:
+            with Image.open(path, formats=("PNG",)) as picture:
+                labels = read_labels(picture, self._spec, self._options.labels)
+                text = picture.info.get(CONFIDENCES_KEY)
+        except (OSError, SyntaxError, ValueError) as error:
+            remedy = "remove it, to have it done again"
+            raise DataError(f"{path} is damaged ({error})", "a label picture", remedy) from None
+        image = np.broadcast_to(np.uint8(0), (*labels.shape, 3))
+        result = Result(image, self._spec, labels=labels, source=str(job.source))
+        return self._annotations.write(job, result, confidences=json.loads(text) if text else None, new=False)
+
+    def segment_video(self, job: Job, progress: ProgressCallback) -> VideoReport:
+        """Segment a video into its files. Raises DataError."""
+        options = self._options
+        report = predict_video(
+            self._predictor,
+            job.source,
+            _path(self._out, "overlays", job, overlay_suffix(job.source)),
+            opacity=options.opacity,
+            colours=options.colours,
+            only=options.only,
+            threshold=options.threshold,
+            audio=options.audio,
+            labels=_path(self._out, "labels", job, ".mkv") if options.label_video else None,
+            comment=self.tag(job) or own_results.SOFTWARE,
+            require_size=lambda height, width: self._limit.require(height, width, job.source),
+            progress=progress,
+        )
+        self._tell_files(job)
+        return report
+
+    def _tell_files(self, job: Job) -> None:
+        tagged, others = _paths(job, self._out, self._options, self._spec)
+        self._on_files([*others, tagged])
+
+    def tag(self, job: Job) -> str:
+        """Return the text of a result's tag; "" where results are not to be known again. Raises DataError."""
+        if not self._fingerprint:
+            return ""
+        return str(finished_results.ResultTag.for_job(job, self._fingerprint, self._options.that_matter(job)))
+
+    def size_of(self, job: Job) -> tuple[int, int] | None:
+        return stored_size(job.source)
+
+    def load(self, job: Job) -> _Opened:
+        tag = self.tag(job)
+        size = stored_size(job.source)
+        if size is None or self._limit.problem(*size):
+            self._limit.require(*read_size(job.source), job.source)
+        bands = self._predictor.model_file.bands
+        image = read_image(job.source, bands)
+        return _Opened(image, tag, image_problems(job.source, image, bands))
+
+    def finish(self, job: Job, opened: _Opened, result: Result) -> _Done:
+        predictor, options = self._predictor, self._options
+        result = predictor.annotated(result, str(job.source), opened.problems)
+        size_note = predictor.size_note(result.image.shape[:2])
+        result.label_spec = self._spec
+        for name in options.mapped(result.label_spec):
+            path = _map_path(self._out, name, job, result.label_spec)
+            _write_map(result, predictor, name, threshold=options.threshold, path=path)
+        if options.probabilities:
+            path = _path_in_folder(self._out, "probabilities", job, ".npy")
+            write_atomically(path, partial(_write_probabilities, result, predictor))
+        result = _select(result, predictor, options)
+        if options.overlays != "none":
+            overlay = self._blender.paint(result)
+            # JPEG counts rows and columns in two bytes.
+            suffix = f".{options.overlays}" if max(overlay.size) <= _JPEG_SIDE else ".png"
+            path = _path_in_folder(self._out, "overlays", job, suffix)
+            write_atomically(path, lambda temporary: overlay.save(temporary, **own_results.save_options(temporary)))
+        # The label picture comes last: where it is, the others are complete.
+        texts = own_results.png_texts(opened.tag)
+        confidences = None
+        if self._annotations.wants_confidences and not result.labels_only:
+            confidences = class_confidences(result)
+            texts.add_text(CONFIDENCES_KEY, json.dumps(confidences))
+        label_image = result.label_image(options.labels)
+        path = _path_in_folder(self._out, "labels", job, ".png")
+        write_atomically(path, lambda temporary: label_image.save(temporary, pnginfo=texts))
+        entries = self._annotations.write(job, result, confidences=confidences, new=True)
+        self._tell_files(job)
+        return _Done(entries, (size_note,) if size_note else (), result.problems)
 
 
 def _select(result: Result, predictor: Predictor, options: OutputOptions) -> Result:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from atonce.adaptive_threads import compute_threads
 from atonce.devices import default_device, device_names
 from atonce.inference.engines import BY_SPEED
 from atonce.inference.finished_results import model_fingerprint
@@ -19,6 +20,7 @@ from atonce.inference.predictor import Predictor
 from atonce.model_file import read_metadata
 from atonce.model_location import find_model_file
 from atonce.recipes import Recipe
+from atonce.threads import VARIABLE, usable_cores
 from atonce.version import __version__
 from atonce.weights.registry import cache_folder
 
@@ -28,6 +30,7 @@ _EXTRAS = {
     "export": ("onnx", "onnxruntime", "openvino", "nncf"),
     "keras": ("h5py",),
     "serve": ("fastapi", "prometheus-client", "python-multipart", "uvicorn"),
+    "remote": ("s3fs",),
     "video": ("av",),
     "tensorboard": ("tensorboard",),
     "mlflow": ("mlflow",),
@@ -63,7 +66,7 @@ def info(model: Model | None = None) -> dict[str, Any]:
         "extras": {extra: {name: _version(name) for name in names} for extra, names in _EXTRAS.items()},
         "devices": [_device(name) for name in device_names()],
         "default_device": str(default_device()),
-        "threads": {"cores": _cores(), "torch": torch.get_num_threads(), "environment": _thread_variables()},
+        "threads": {"cores": usable_cores(), "torch": compute_threads(), "environment": _thread_variables()},
         "engines": ["torch", "torch-bf16", *_converted_engines()],
         "weights_folder": str(cache_folder()),
         "model": described,
@@ -84,13 +87,8 @@ def _device(name: str) -> dict[str, Any]:
     return {"name": name, "about": found.name, "memory_bytes": found.total_memory}
 
 
-def _cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _thread_variables() -> dict[str, str]:
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY")
+    names = (VARIABLE, "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY")
     return {name: os.environ[name] for name in names if name in os.environ}
 
 

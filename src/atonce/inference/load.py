@@ -15,8 +15,9 @@ from atonce.inference.engines import choose_engine
 from atonce.inference.exported_predictor import ExportedPredictor
 from atonce.inference.network_predictor import NetworkPredictor
 from atonce.inference.predictor import Predictor
+from atonce.inference.tta import TTA, AugmentedPredictor, TTAName
 from atonce.model_file import load_model_file
-from atonce.model_location import find_model_file
+from atonce.model_location import require_model_file
 
 EXPORTED_SUFFIXES = frozenset({".onnx", ".xml"})
 """Suffixes of files of `atonce export`; every other file is read as a model file."""
@@ -24,7 +25,8 @@ EXPORTED_SUFFIXES = frozenset({".onnx", ".xml"})
 _LARGEST_SCALE = 16
 
 Model = str | PathLike[str] | Predictor
-"""A run folder, a model file, an exported file, what `atonce.train` returned, or a `Predictor`."""
+"""A run folder, a model file, an exported file, what `atonce.train` returned, the name of a packaged model, the address
+of one on a hub, or a `Predictor`."""
 
 
 def load(
@@ -34,12 +36,14 @@ def load(
     *,
     scale: float | None = None,
     size: int | tuple[int, int] | None = None,
+    tta: TTAName | None = None,
 ) -> Predictor:
     """Load a network for use.
 
     Args:
         model: a run folder (its best model), a model file (model.safetensors), a file of `atonce export` (.onnx, .xml),
-            or what `atonce.train` returned. A `Predictor` is returned as it is.
+            what `atonce.train` returned, a packaged model ("camvid-slim"), or one of a hub ("hf://user/name"). A
+            `Predictor` is returned as it is.
         device: "cpu", "cuda", "cuda:1", ...; None takes the first GPU, or the CPU.
         engine: "torch", "torch-bf16", "onnxruntime", "openvino", or "auto" for the fastest that is installed and keeps
             to float32; None is torch for a model file, and the file's own engine for an exported one.
@@ -48,22 +52,27 @@ def load(
             those that it was trained on.
         size: instead, the longer side that the network sees of each picture, in pixels; or the (height, width) that it
             sees, whatever the shape of the picture.
+        tta: test-time augmentation, the mean over several views of each picture: "flip" (mirrored, too: twice the
+            time), "flip,scales" (at 0.8 and 1.3 of the size, too: about seven times), or factors: "flip,0.75,1.25".
+            Its gain is measured in docs/results.md.
 
     Returns:
         A `Predictor`: call it with a picture.
 
     Raises:
         WeightsError: missing, damaged, or not a model of atonce.
-        UserError: there is no such device or engine, or the engine is not installed; a scale or size that is out of
-            range, or for what has one built in: an exported file, a `Predictor`.
+        UserError: there is no such device or engine, or the engine is not installed; a scale, size or tta
+            that is out of range, or for what has it built in: an exported file, a `Predictor`.
     """
-    input_size = _input_size(scale, size)
+    input_size, views = _input_size(scale, size), TTA.parse(tta)
     if isinstance(model, Predictor):
         _require_rule_of_its_own(input_size, "a model that is loaded already")
+        _require_one_view(views, "a model that is loaded already", f"give {option('tta')} to `atonce.load`")
         return model
-    path = find_model_file(model)
+    path = require_model_file(model)
     if path.suffix.lower() in EXPORTED_SUFFIXES:
         _require_rule_of_its_own(input_size, str(path))
+        _require_one_view(views, str(path), "an exported file is one pass")
         return ExportedPredictor(path, device=device, engine=engine)
     # Before the file is read: both may be mistyped.
     choose_engine(engine, device)
@@ -71,6 +80,8 @@ def load(
     model_file = load_model_file(path)
     if input_size is not None:
         model_file = replace(model_file, input_size=input_size)
+    if views.views > 1:
+        return AugmentedPredictor(model_file, views, device=chosen, engine=engine)
     return NetworkPredictor(model_file, device=chosen, engine=engine)
 
 
@@ -106,3 +117,9 @@ def _require_rule_of_its_own(input_size: InputSize | None, what: str) -> None:
             "a model file (model.safetensors) or a run folder",
             "the size at which it sees pictures is built in",
         )
+
+
+def _require_one_view(views: TTA, what: str, remedy: str) -> None:
+    if views.views > 1:
+        found = f"{option('tta', views)} for {what}"
+        raise UserError(found, "a model file (model.safetensors) or a run folder", remedy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -69,14 +69,27 @@ class NetworkPredictor(Predictor):
             return Result(image, self.labels, logits=logits)
         return Result(image, self.labels, logits=self.logits(image))
 
+    @property
+    def computes_in_calling_thread(self) -> bool:
+        """True where torch computes on the CPU, with the threads that the calling thread has set."""
+        return self.device.type == "cpu" and self.engine in ("torch", "torch-bf16")
+
+    @torch.inference_mode()
+    def segment_together(self, images: Sequence[NDArray[np.uint8]]) -> list[Result]:
+        """Segment pictures of one size, see `Predictor`."""
+        if len(images) < 2 or self.batch_size_for(images[0].shape[:2]) < len(images):
+            return [self.segment(image) for image in images]
+        logits = self._logits(np.stack(images))
+        return [Result(image, self.labels, logits=one) for image, one in zip(images, logits, strict=True)]
+
     @torch.inference_mode()
     def logits(self, image: NDArray[np.uint8]) -> torch.Tensor:
         """Compute logits in one piece: uint8 (H, W, 3) RGB -> float32 (C, H, W) on the CPU."""
-        height, width = image.shape[:2]
-        logits = self._network(network_input(image, self.model_file.input_size, self.device))
-        if logits.shape[-2:] != (height, width):
-            logits = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
-        return logits[0].cpu()
+        return self._logits(image[None])[0]
+
+    def _logits(self, images: NDArray[np.uint8]) -> torch.Tensor:
+        """Compute logits of a batch: uint8 (N, H, W, 3) RGB -> float32 (N, C, H, W) on the CPU."""
+        return self._batch_logits(images).cpu()
 
     @torch.inference_mode()
     def predict_labels(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -84,10 +97,7 @@ class NetworkPredictor(Predictor):
         size = images.shape[1:3]
         if self.batch_size_for(size) < 2:
             return np.stack([self(image).labels for image in images])
-        logits = self._network(network_inputs(images, self.model_file.input_size, self.device))
-        if logits.shape[-2:] != size:
-            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-        return logits.argmax(1).to(torch.uint8).cpu().numpy()
+        return self._batch_logits(images).argmax(1).to(torch.uint8).cpu().numpy()
 
     def batch_size_for(self, size: tuple[int, ...]) -> int:
         """Return the number of pictures of (height, width) in a batch, 1 to 8."""
@@ -97,11 +107,20 @@ class NetworkPredictor(Predictor):
     def blocks(self, image: NDArray[np.uint8], progress: ProgressCallback | None = None) -> Iterator[tiles.Block]:
         """Yield the logits of uint8 (H, W, 3) RGB part by part, computed in tiles; memory is bounded by the tile."""
         core, margin = tiles.core_side(self.model), tiles.margin(self.model.config)
+        rule = self.model_file.input_size
+        yield from tiles.blocks(self._on_cpu, image, rule, core=core, margin=margin, progress=progress)
 
-        def network(pixels: torch.Tensor) -> torch.Tensor:
-            return self._network(pixels.to(self.device)).cpu()
+    def _batch_logits(self, images: NDArray[np.uint8]) -> torch.Tensor:
+        """Compute logits of pictures of one size: uint8 (N, H, W, 3) RGB -> float32 (N, C, H, W) on the device."""
+        size = images.shape[1:3]
+        logits = self._network(network_inputs(images, self.model_file.input_size, self.device))
+        if logits.shape[-2:] != size:
+            logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
+        return logits
 
-        yield from tiles.blocks(network, image, self.model_file.input_size, core=core, margin=margin, progress=progress)
+    def _on_cpu(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Run the network on pixels of the CPU, back to the CPU."""
+        return self._network(pixels.to(self.device)).cpu()
 
     def _computed_pixels(self, size: tuple[int, ...]) -> int:
         return computed_pixels(self.model_file, size)

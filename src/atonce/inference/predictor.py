@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from atonce.data.image_checks import image_problems
+from atonce.data.images import Problem
 from atonce.data.problem_notes import problem_notes
 from atonce.errors import as_python
 from atonce.inference.pictures import Picture, as_rgb, is_address, source_of
@@ -116,11 +117,16 @@ class Predictor(ABC):
         bands = self.model_file.bands
         image = as_rgb(picture, bands=bands, url=url)
         result = self.segment(image, progress)
-        note = self.size_note(image.shape[:2])
+        problems: Sequence[Problem] = ()
         if isinstance(picture, (str, PathLike)) and not is_address(picture):
-            result.problems = tuple(image_problems(Path(picture), image, bands))
+            problems = image_problems(Path(picture), image, bands)
+        return self.annotated(result, source_of(picture), problems)
+
+    def annotated(self, result: Result, source: str | None, problems: Sequence[Problem]) -> Result:
+        """Put into a result where its picture came from, and what its reader should know."""
+        note = self.size_note(result.image.shape[:2])
+        result.source, result.problems = source, tuple(problems)
         result.notes = (*((note,) if note else ()), *map(as_python, problem_notes(result.problems)))
-        result.source = source_of(picture)
         return result
 
     def size_note(self, size: tuple[int, ...]) -> str | None:
@@ -133,6 +139,10 @@ class Predictor(ABC):
     @abstractmethod
     def segment(self, image: NDArray[np.uint8], progress: ProgressCallback | None = None) -> Result:
         """Segment one picture uint8 (H, W, 3) RGB; `progress` as in a call."""
+
+    def segment_together(self, images: Sequence[NDArray[np.uint8]]) -> list[Result]:
+        """Segment pictures of one size, uint8 (H, W, 3) RGB each, with the results of `segment`."""
+        return [self.segment(image) for image in images]
 
     @abstractmethod
     def predict_labels(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -260,12 +260,7 @@ class Result:
         Raises:
             UserError: there is no such class, or no such colour.
         """
-        blender = OverlayBlender(self.label_spec, opacity, colours=colours, only=only)
-        mixed = np.empty_like(self.image)
-        for top in range(0, len(mixed), _BAND):
-            rows = slice(top, top + _BAND)
-            mixed[rows] = blender(self.image[rows], self.labels[rows])
-        return Image.fromarray(mixed)
+        return OverlayBlender(self.label_spec, opacity, colours=colours, only=only).paint(self)
 
     def overlay_layer(
         self, *, colours: Mapping[str, ColourName] | None = None, only: Sequence[str] | None = None
@@ -532,6 +527,14 @@ class OverlayBlender:
         indices = labels.astype(np.int32)[..., None] * 768 + self._channels
         indices += image
         return self._table.take(indices)
+
+    def paint(self, result: Result) -> Image.Image:
+        """Lay the colours over the picture of a result."""
+        mixed = np.empty_like(result.image)
+        for top in range(0, len(mixed), _BAND):
+            rows = slice(top, top + _BAND)
+            mixed[rows] = self(result.image[rows], result.labels[rows])
+        return Image.fromarray(mixed)
 
 
 def read_labels(picture: Image.Image, spec: LabelSpec, style: LabelStyle) -> NDArray[np.uint8]:

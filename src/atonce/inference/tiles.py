@@ -170,6 +170,45 @@ def blocks(
             progress(done + 1, total)
 
 
+def part(
+    network: Callable[[torch.Tensor], torch.Tensor],
+    image: NDArray[np.uint8],
+    input_size: InputSize,
+    *,
+    rows: slice,
+    columns: slice,
+    margin: int,
+) -> torch.Tensor:
+    """Compute the logits of any part of a picture uint8 (H, W, 3), as the network gives them for the whole of it.
+
+    Args:
+        network, margin: as for `blocks`.
+        rows, columns: the part, in pixels of the picture.
+
+    Returns:
+        Logits float32 (C, rows, columns).
+    """
+    height, width = image.shape[:2]
+    size = input_size.apply(height, width)
+    taps = [bilinear_taps(seen, length) for seen, length in zip(size, (height, width), strict=True)]
+    asked = (rows, columns)
+    y, x = (_span_around(taps[axis][0][asked[axis]], size[axis], margin) for axis in (0, 1))
+    logits = network(_network_input(image, size, y, x))[0, :, y.start - y.first : y.stop - y.first]
+    logits = logits[:, :, x.start - x.first : x.stop - x.first]
+    for axis, span in enumerate((y, x)):
+        left, share = taps[axis]
+        logits = _lerp(logits, axis + 1, left[asked[axis]] - span.start, share[asked[axis]])
+    return logits
+
+
+def _span_around(left: NDArray[np.int64], length: int, margin: int) -> Span:
+    """Return the tile for the scores that are interpolated: those with these left neighbours, in ascending order."""
+    # Both ends of what is computed are multiples of 32, or the picture's.
+    start, stop = int(left[0]), min(int(left[-1]) + 2, length)
+    first, last = max(start // 32 * 32 - margin, 0), min(-(-stop // 32) * 32 + margin, length)
+    return Span(start, stop, first, last)
+
+
 def bilinear_taps(before: int, after: int) -> Taps:
     """Compute the inputs along an axis, from `before` to `after` pixels, that bilinear interpolation makes pixels of:
     the left one of two neighbours, int64 (after,), and the right one's weight, float32 (after,)."""
@@ -202,7 +241,7 @@ def _lerp(values: torch.Tensor, axis: int, left: NDArray[np.int64], share: Float
 def _network_input(image: NDArray[np.uint8], size: tuple[int, int], y: Span, x: Span) -> torch.Tensor:
     """Compute a tile (1, 3, h, w) of what `predictor.network_input` makes of the whole picture, which has that size."""
     if size == image.shape[:2]:
-        return torch.tensor(image[y.first : y.last, x.first : x.last]).permute(2, 0, 1)[None]
+        return torch.tensor(np.ascontiguousarray(image[y.first : y.last, x.first : x.last])).permute(2, 0, 1)[None]
     rows, row_weights = filter_taps(image.shape[0], size[0], y.first, y.last)
     columns, column_weights = filter_taps(image.shape[1], size[1], x.first, x.last)
     left = int(columns.min())

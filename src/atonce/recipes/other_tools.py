@@ -91,11 +91,16 @@ _WORDS: dict[str, str] = {
     "fp16": "train.precision",
     "bf16": "train.precision",
     "gradient_checkpointing": "train.activation_checkpointing",
+    "early_stopping": "train.patience",
+    "early_stopping_patience": "train.patience",
     "random_seed": "train.seed",
     "random_state": "train.seed",
     "hflip": "augment.flip",
     "horizontal_flip": "augment.flip",
     "random_flip": "augment.flip",
+    "vflip": "augment.flip_vertical",
+    "vertical_flip": "augment.flip_vertical",
+    "rot90": "augment.quarter_turns",
     "rotation": "augment.rotate",
     "rotation_range": "augment.rotate",
     "zoom_range": "augment.scale",
@@ -109,6 +114,10 @@ _WORDS: dict[str, str] = {
     "freeze_encoder": "model.freeze_trunk",
     "output_stride": "model.stride",
     "ema": "optim.ema_decay",
+    "layer_decay": "optim.trunk_lr_decay",
+    "dice_weight": "loss.dice",
+    "focal_weight": "loss.focal",
+    "gamma": "loss.focal_gamma",
 }
 
 _ELSEWHERE: dict[str, str] = {

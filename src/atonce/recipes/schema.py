@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -146,6 +146,14 @@ class AugmentConfig(Section):
     no zoom."""
     flip: Probability = 0.5
     """Probability of a horizontal mirror image."""
+    flip_vertical: Probability = 0.0
+    """Probability of an upside-down mirror image, for pictures without an up and a down, such as aerial ones."""
+    quarter_turns: Probability = 0.0
+    """Probability of a turn by one, two or three quarters, each as likely as the others; likewise for aerial pictures.
+    0.75 makes all four directions equally frequent."""
+    balanced_crops: Probability = 0.0
+    """Share of the crops that show a class chosen among those of the picture, a small one as likely as a large one; the
+    other crops lie anywhere in the picture."""
     rotate: NonNegative = 0.0
     """Largest rotation, in degrees, to either side."""
     brightness: NonNegative = 0.0
@@ -159,8 +167,24 @@ class AugmentConfig(Section):
 
 
 class LossConfig(Section):
-    """The loss: cross entropy over the class axis, averaged over the valid pixels of the global batch, plus L2."""
+    """The loss: cross entropy over the class axis, averaged over the valid pixels of the global batch, plus L2; and,
+    where their factors are above 0, other losses beside it. Void counts in none of them."""
 
+    cross_entropy: NonNegative = 1.0
+    """Factor on the cross entropy."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of a pixel's label that is spread evenly over all classes, in the cross entropy (Szegedy et al., CVPR 2016,
+    section 7)."""
+    focal: NonNegative = 0.0
+    """Factor on the focal loss (Lin et al., ICCV 2017): the cross entropy of each pixel, times the class's weight and
+    (1 - probability of its class) ** focal_gamma, averaged as the cross entropy is."""
+    focal_gamma: Annotated[float, Field(ge=1, le=10)] = 2.0
+    """Exponent of the focal loss; the larger, the less pixels count that are right already. Unused where focal is 0."""
+    dice: NonNegative = 0.0
+    """Factor on the Dice loss: 1 - Dice coefficient of probabilities and mask, averaged over the classes that a picture
+    shows, and over the pictures of the batch (Milletari et al., 3DV 2016)."""
+    lovasz: NonNegative = 0.0
+    """Factor on the Lovász-Softmax loss, a surrogate of 1 - IoU, averaged likewise (Berman et al., CVPR 2018)."""
     class_weights: Literal["none", "median-frequency", "sqrt-median-frequency"] | tuple[NonNegative, ...] = "none"
     """Weight of each class in the cross entropy. none: all 1. median-frequency: computed from the training masks by
     median frequency balancing (Eigen and Fergus, ICCV 2015). sqrt-median-frequency: the square roots of those weights.
@@ -176,6 +200,12 @@ class LossConfig(Section):
     l2_on: Literal["all", "added"] = "all"
     """The kernels in the L2 term. all: every trained convolution kernel. added: those of the layers that are added to
     VGG-16, the 1x1 score layers and learned upsampling; fc6 and fc7 are VGG-16's own."""
+
+    @model_validator(mode="after")
+    def _some_loss(self) -> LossConfig:
+        if not (self.cross_entropy or self.focal or self.dice or self.lovasz):
+            raise ValueError("one of cross_entropy, focal, dice and lovasz should be above 0")
+        return self
 
 
 class DistillConfig(Section):
@@ -206,6 +236,9 @@ class OptimConfig(Section):
     """Peak learning rate of kernels outside the trunk."""
     trunk_lr_multiplier: Positive = 1.0
     """Factor on the learning rate of the five convolution blocks; below 1 protects pretrained weights."""
+    trunk_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Layer-wise learning rates: factor from each block of the trunk to the one before it, so that what is general
+    changes least; block 5 has that of trunk_lr_multiplier, block 1 that times trunk_lr_decay ** 4."""
     bias_lr_multiplier: Positive = 2.0
     """Factor on the learning rate of biases; 2 in the authors' solver."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -266,6 +299,9 @@ class TrainConfig(Section):
     max_minutes: Positive | None = None
     """Longest training time, in minutes; the learning rate schedule comes to its end with it. null: only steps
     count."""
+    patience: Count | None = None
+    """Early stopping: validations in a row without a better mean IoU after which the run ends, as at its end; of a
+    staged training, in the last stage. The learning rate schedule is then cut off. null: never."""
     seed: Seed = 0
     """Random seed of initialisation, data order, augmentation and dropout."""
 

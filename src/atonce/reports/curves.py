@@ -54,7 +54,7 @@ def _validation(files: RunFiles) -> str:
 
 
 def _loss(files: RunFiles) -> str:
-    terms = {"distillation": "distillation", "l2": "L2"}
+    terms = {"distillation": "distillation", "dice": "Dice", "lovasz": "Lovász", "focal": "focal", "l2": "L2"}
     present = {
         key: name for key, name in terms.items() if any(none_to_nan(record.get(key)) > 0 for record in files.log)
     }

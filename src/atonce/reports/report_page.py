@@ -24,6 +24,7 @@ _MEAN_NAMES = dict(zip(MEANS, ("mean IoU", "pixel accuracy", "mean accuracy", "f
 _RUN_INFO_TITLES = {
     "model": "model",
     "split": "split",
+    "tta": "test-time augmentation",
     "atonce": "atonce",
     "torch": "PyTorch",
     "python": "Python",

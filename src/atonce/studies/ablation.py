@@ -14,6 +14,7 @@ import torch
 from atonce.errors import TrainingError, option
 from atonce.provenance import begin_session
 from atonce.recipes import Recipe
+from atonce.remote import local_copy
 from atonce.studies.parallel_runs import parse_devices, run_in_parallel
 from atonce.studies.reuse import reuse_runs
 from atonce.studies.shipped_studies import Study, load_study
@@ -88,7 +89,7 @@ def ablate(
             begin or write. What is over stays; call again to go on.
         KeyboardInterrupt: Ctrl-C; the state of the run has been saved.
     """
-    data = Path(data)
+    data = local_copy(data)
     if device is not None and devices is not None:
         found = f"{option('device', device)} and {option('devices')}"
         raise TrainingError(found, "one of them", f"{option('devices')} is for runs side by side")

@@ -114,6 +114,33 @@ STUDIES: Mapping[str, Study] = {
                 "muon": {"optim.name": "muon", "optim.momentum": 0.95},
             },
         ),
+        Study(
+            "loss",
+            "Do losses made for overlap, hard pixels or soft labels beat the cross entropy alone?",
+            {
+                "cross-entropy": {},
+                "dice": {"loss.dice": 0.5},
+                "lovasz": {"loss.lovasz": 0.5},
+                "focal": {"loss.cross_entropy": 0.0, "loss.focal": 1.0},
+                "smoothed": {"loss.label_smoothing": 0.1},
+            },
+        ),
+        Study(
+            "augmentation",
+            "Which augmentation is worth its steps?",
+            {
+                "recipe": {},
+                "zoomed": {"augment.scale": [0.5, 2.0]},
+                "rotated": {"augment.rotate": 5.0},
+                "stronger-colours": {
+                    "augment.brightness": 0.4,
+                    "augment.contrast": 0.4,
+                    "augment.saturation": 0.4,
+                    "augment.hue": 0.05,
+                },
+                "balanced-crops": {"augment.balanced_crops": 0.5},
+            },
+        ),
     )
 }
 

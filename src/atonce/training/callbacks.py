@@ -17,8 +17,9 @@ class StepRecord:
 
     Attributes:
         step: updates made so far.
-        loss: the number that is minimised: cross_entropy + l2, unless loss.l2_added is false; with a teacher,
-            distill.weight parts the first with distillation.
+        loss: the number that is minimised: cross_entropy, and focal, dice and lovasz where they have a factor, each
+            times its own, + l2, unless loss.l2_added is false; with a teacher, distill.weight parts all but l2 with
+            distillation.
         cross_entropy: mean over the valid pixels of the batches.
         distillation: temperature^2 * KL(teacher || student), mean over all pixels; None without a teacher.
         l2: the L2 term, whether or not it is added.
@@ -28,6 +29,7 @@ class StepRecord:
         pictures_per_second: over all processes.
         waited: share of the time spent waiting for data, 0..1.
         seconds: time spent training so far, over all sessions of the run.
+        focal, dice, lovasz: the losses beside the cross entropy, before their factors; None where they have none.
         threads: that each process computes with at the last of these steps.
     """
 
@@ -43,6 +45,9 @@ class StepRecord:
     waited: float
     seconds: float
     threads: int
+    focal: float | None = None
+    dice: float | None = None
+    lovasz: float | None = None
 
 
 class Callback:

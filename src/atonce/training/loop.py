@@ -15,7 +15,7 @@ from atonce.errors import TrainingError, option
 from atonce.training.callbacks import Callback, CallbackList
 from atonce.training.distillation import distillation_sum
 from atonce.training.interrupt import Interrupt, StoppableValidation, StopValidation, deferred_interrupt
-from atonce.training.losses import Losses, cross_entropy_sum, data_loss, l2_penalty, total_loss, valid_weight
+from atonce.training.losses import Losses, data_loss, l2_penalty, mask_losses, total_loss, valid_weight, weigh
 from atonce.training.optimizers import learning_rate_factor, set_learning_rate
 from atonce.training.run_length import is_due, share_done
 from atonce.training.step_log import StepLog
@@ -47,7 +47,7 @@ def fit(run: TrainingRun, callback: Callback) -> None:
         for step, batch in run.stream.batches(progress.step, knobs.steps):
             while share >= run.stage.end < 1:
                 next_stage(run, callback)
-            if share >= 1 or run.must_stop():
+            if share >= 1 or run.must_stop() or run.out_of_patience():
                 break
             set_learning_rate(run.optimizer, stage_learning_rate(run, step, share))
             asked = time.perf_counter()
@@ -144,51 +144,53 @@ def update(run: TrainingRun, batch: Batch, step_log: StepLog) -> Losses:
     weight = torch.stack([valid_weight(labels, run.class_weights) for _, _, labels in ready]).sum()
     # Void is not spread evenly: the mean is over the valid pixels of all processes and parts together.
     weight = run.accelerator.reduce(weight, "sum").clamp_min(1e-6)
-    terms = torch.zeros(2, dtype=torch.float64, device=weight.device)
+    terms: dict[str, Tensor] = {}
     run.optimizer.zero_grad(set_to_none=True)
     for index, (part, images, labels) in enumerate(ready):
         last = index == len(ready) - 1
         with nullcontext() if last else run.accelerator.no_sync(run.wrapped):
             run.model.seed_dropout([sample_seed(knobs.seed, position) for position in part.positions])
-            logits, cross_entropy, distillation = forward(run, images, labels, weight)
+            logits, shares = forward(run, images, labels, weight)
             # Gradients are averaged over processes; times their number, the sum over them is left.
-            loss = data_loss(run.recipe.distill, cross_entropy, distillation) * run.world
+            loss = data_loss(run.recipe.distill, weigh(run.recipe.loss, shares), shares.get("distillation"))
+            loss = loss * run.world
             if last:
                 added_only = run.recipe.loss.l2_on == "added"
                 l2 = l2_penalty(run.model, run.recipe.loss.l2, added_only=added_only).to(loss.device)
                 loss = total_loss(run.recipe.loss, loss, l2)
             run.accelerator.backward(loss)
-        terms[0] += cross_entropy.detach()
-        terms[1] += 0 if distillation is None else distillation.detach()
+        for name, share in shares.items():
+            terms[name] = terms.get(name, 0) + share.detach().double()
         step_log.count(labels, logits)
-    from_masks, from_teacher = run.accelerator.reduce(terms, "sum").tolist()
-    losses = Losses(
-        cross_entropy=from_masks,
-        distillation=from_teacher if run.teacher else None,
-        l2=float(l2.detach()),
-        grad_norm=clip_gradient(run),
-    )
+    sums = run.accelerator.reduce(torch.stack(list(terms.values())), "sum").tolist()
+    measured = {"distillation": None, **dict(zip(terms, sums, strict=True))}
+    losses = Losses(**measured, l2=float(l2.detach()), grad_norm=clip_gradient(run))
     require_finite(run, losses)
     run.optimizer.step()
     return losses
 
 
-def forward(run: TrainingRun, images: Tensor, labels: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+def forward(run: TrainingRun, images: Tensor, labels: Tensor, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Run the forward pass of a part of the batch.
 
+    Args:
+        weight: the valid weight of the global batch.
+
     Returns:
-        Logits (N, C, h, w); then the part's shares of the global batch's mean losses, float64 scalars: cross entropy
-        and, where there is a teacher, distillation.
+        Logits (N, C, h, w); then the part's shares of the global batch's mean losses, scalars by name: those of
+        `mask_losses` and, where there is a teacher, distillation.
     """
+    recipe = run.recipe
     with run.accelerator.autocast():
         # The teacher first: its activations are gone before the student's come.
         teacher_logits = run.teacher(images) if run.teacher else None
         logits = run.wrapped(images)
-    cross_entropy = cross_entropy_sum(logits, labels, run.class_weights) / weight
-    if teacher_logits is None:
-        return logits, cross_entropy, None
-    distillation = distillation_sum(logits, teacher_logits, run.recipe.distill.temperature).double()
-    return logits, cross_entropy, distillation / (run.recipe.train.batch_size * labels[0].numel())
+    size = recipe.train.batch_size
+    shares = mask_losses(recipe.loss, logits, labels, class_weights=run.class_weights, weight=weight, pictures=size)
+    if teacher_logits is not None:
+        distillation = distillation_sum(logits, teacher_logits, recipe.distill.temperature).double()
+        shares["distillation"] = distillation / (size * labels[0].numel())
+    return logits, shares
 
 
 def prepare(run: TrainingRun, part: Batch) -> tuple[Tensor, Tensor]:

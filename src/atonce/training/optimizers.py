@@ -19,19 +19,26 @@ WARMUP_SHARE = 0.1
 def parameter_groups(model: FCN, config: OptimConfig) -> list[dict[str, Any]]:
     """Sort the trainable parameters into up to six groups: trunk, head and score layers, each kernels and biases.
 
+    With layer-wise rates each block of the trunk has groups of its own.
+
     Biases learn at twice the rate and do not decay, as in the authors' solver (`lr_mult: 2, decay_mult: 0`).
     With muon the kernels of trunk and head are marked `orthogonal`; what makes scores is left to Adam, as its
     authors advise for the last layer.
     """
     groups: list[dict[str, Any]] = []
-    for part in ("trunk", "head", "scores"):
+    layer_wise = config.trunk_lr_decay < 1
+    parts = [*(f"trunk block {block}" for block in range(1, 6))] if layer_wise else ["trunk"]
+    for part in (*parts, "head", "scores"):
         for kind in ("kernels", "biases"):
             chosen = [
                 p
                 for name, p in model.named_parameters()
-                if p.requires_grad and _part_of(name) == part and (p.ndim == 1) == (kind == "biases")
+                if p.requires_grad
+                and _part_of(name, layer_wise=layer_wise) == part
+                and (p.ndim == 1) == (kind == "biases")
             ]
-            lr = config.lr * (config.trunk_lr_multiplier if part == "trunk" else 1.0)
+            lr = config.lr * (config.trunk_lr_multiplier if part.startswith("trunk") else 1.0)
+            lr *= config.trunk_lr_decay ** (5 - int(part[-1])) if part.startswith("trunk ") else 1.0
             lr *= config.bias_lr_multiplier if kind == "biases" else 1.0
             # Elsewhere torch would add the decay to the gradient: an L2 term that no log shows, beside loss.l2.
             decay = config.weight_decay if kind == "kernels" and config.name in ("adamw", "muon") else 0.0
@@ -42,8 +49,12 @@ def parameter_groups(model: FCN, config: OptimConfig) -> list[dict[str, Any]]:
     return groups
 
 
-def _part_of(name: str) -> str:
-    first = name.split(".")[0]
+def _part_of(name: str, *, layer_wise: bool) -> str:
+    """Return the part of the network that a parameter belongs to: trunk, head or scores; or the trunk's block."""
+    first, *rest = name.split(".")
+    if first == "trunk" and layer_wise:
+        # trunk.conv3_1.weight
+        return f"trunk block {rest[0].removeprefix('conv')[0]}"
     return first if first in ("trunk", "head") else "scores"
 
 

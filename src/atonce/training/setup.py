@@ -25,6 +25,7 @@ from atonce.data.sampling import evenly_spaced
 from atonce.doctor.statistics_findings import statistics_findings
 from atonce.errors import DataError, TrainingError
 from atonce.inference.network_predictor import network_input
+from atonce.launcher import end_with_launcher
 from atonce.model import FCN, initialise
 from atonce.model.initialization import data_dependent_init
 from atonce.model.skip_scaling import calibrate
@@ -42,7 +43,6 @@ from atonce.training.hardware import (
     require_divisible,
     threads_of_run,
 )
-from atonce.training.launcher import end_with_launcher
 from atonce.training.recorded_data import DataOfRun, RecordedData, split_of_weights
 from atonce.training.run_folder import RunFolder
 from atonce.training.run_lock import RunLock

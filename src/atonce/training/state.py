@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,10 @@ def _parse_progress(text: str) -> RunProgress:
         raise ValueError("a negative or infinite number")
     if log := progress.steps_since_log:
         losses = TypeAdapter(StepsSinceLog).validate_json(json.dumps(log), strict=True).losses
-        if not all(each.keys() == {field.name for field in fields(Losses)} for each in losses):
+        known = {field.name for field in fields(Losses)}
+        # States of before lack the losses that came later; what is missing has no value.
+        required = {field.name for field in fields(Losses) if field.default is MISSING}
+        if not all(required <= each.keys() <= known for each in losses):
             raise ValueError("losses of another kind")
     if not all(type(step) is int and 0 <= step <= progress.step for step in rows):
         raise ValueError("a validation without its step")

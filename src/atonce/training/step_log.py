@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ from atonce.storage import nan_to_none
 from atonce.training.callbacks import Callback, StepRecord
 from atonce.training.losses import Losses
 from atonce.training.training_run import TrainingRun
+
+_SOMETIMES = ("focal", "dice", "lovasz")
+"""Losses that stand in a line of log.jsonl only where the recipe uses them."""
 
 
 class StepLog:
@@ -98,7 +101,8 @@ class StepLog:
     def _write(self) -> None:
         record = self._record()
         if self.run.is_main:
-            self.run.folder.append_log(nan_to_none(asdict(record)))
+            line = {key: value for key, value in asdict(record).items() if value is not None or key not in _SOMETIMES}
+            self.run.folder.append_log(nan_to_none(line))
         self.callback.on_log(self.run, record)
 
     def _record(self) -> StepRecord:
@@ -115,16 +119,19 @@ class StepLog:
             pictures_per_second=len(self.losses) * self.run.recipe.train.batch_size / self.seconds,
             waited=self.waited / self.seconds,
             seconds=self.run_seconds,
+            focal=mean.focal,
+            dice=mean.dice,
+            lovasz=mean.lovasz,
             threads=self.run.threads.count,
         )
 
 
 def _mean(losses: Sequence[Losses]) -> Losses:
     """Average term by term, over the steps that have it: distillation is there where there was a teacher."""
-    distillation = [each.distillation for each in losses if each.distillation is not None]
-    return Losses(
-        cross_entropy=float(np.mean([each.cross_entropy for each in losses])),
-        distillation=float(np.mean(distillation)) if distillation else None,
-        l2=float(np.mean([each.l2 for each in losses])),
-        grad_norm=float(np.mean([each.grad_norm for each in losses])),
-    )
+    measured = {
+        field.name: [value for each in losses if (value := getattr(each, field.name)) is not None]
+        for field in fields(Losses)
+    }
+    means = {name: float(np.mean(values)) if values else None for name, values in measured.items()}
+    # Those that are always there have a value.
+    return Losses(**means)  # type: ignore[arg-type]

@@ -134,6 +134,8 @@ class Tracking(Callback):
         losses = ("loss", "cross_entropy", "distillation", "l2")
         numbers = ("grad_norm", "train_mean_iou", "pictures_per_second", "waited")
         values = {f"train/{key.removeprefix('train_')}": getattr(record, key) for key in (*losses, *numbers)}
+        others = {name: getattr(record, name) for name in ("focal", "dice", "lovasz")}
+        values |= {f"train/{name}": value for name, value in others.items() if value is not None}
         rates = {f"lr/{group['name']}": group["lr"] for group in run.optimizer.param_groups}
         self._for_each(lambda tracker: tracker.log(values | rates, record.step))
 

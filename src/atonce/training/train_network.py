@@ -17,6 +17,7 @@ from atonce.evaluation.scoring import Evaluation
 from atonce.inference.load import load
 from atonce.progress import shown_as
 from atonce.recipes import Recipe
+from atonce.remote import Results, address_of, local_copy, results_at
 from atonce.text import count_of
 from atonce.training.callbacks import Callback, CallbackList
 from atonce.training.loop import fit
@@ -146,6 +147,28 @@ def train(
             on, the state has been saved.
     """
     session = provenance.begin_session()
+    data = local_copy(data)
+    if out is not None and address_of(out) is not None:
+        with results_at(out) as results:
+            return train(
+                data,
+                recipe=recipe,
+                out=results.folder,
+                weights=weights,
+                overrides=overrides,
+                seed=seed,
+                max_minutes=max_minutes,
+                teacher=teacher,
+                format=format,
+                images=images,
+                masks=masks,
+                ground_truth=ground_truth,
+                bands=bands,
+                resume=resume,
+                device=device,
+                callbacks=[*callbacks, _BringResults(results)],
+                progress=progress,
+            )
     folder, chosen = choose_run(
         data,
         recipe=recipe,
@@ -180,6 +203,19 @@ def train(
         waited=run.waited,
         stop_reason=run.stop_reason,
     )
+
+
+class _BringResults(Callback):
+    """Brings a run folder to its address after each validation: a machine that is taken away leaves that much."""
+
+    may_stop = False
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+
+    def on_validation_end(self, run: TrainingRun, row: dict[str, Any], *, best: bool) -> None:
+        if run.is_main:
+            self._results.push_rest()
 
 
 def unseen_pictures(run: TrainingRun) -> str | None:

@@ -18,6 +18,7 @@ from atonce.data.mask_values import labels_with_mask_values
 from atonce.model import FCN
 from atonce.model_file import ModelFile
 from atonce.recipes import Recipe
+from atonce.text import count_of
 from atonce.training.distillation import Teacher
 from atonce.training.optimizers import MovingAverage, build_optimizer
 from atonce.training.run_folder import RunFolder
@@ -126,6 +127,20 @@ class TrainingRun:
         if not self.may_stop:
             return False
         return bool(self.from_main(1.0 if self.stop_reason else 0.0))
+
+    def out_of_patience(self) -> bool:
+        """Tell whether train.patience ends the run: so many validations of its last stage without a better one.
+
+        It follows from the validations alone, so that all processes, and a session that resumes the run, decide alike.
+        """
+        patience, progress = self.recipe.train.patience, self.progress
+        if patience is None or self.stage is not self.stages[-1] or progress.best_mean_iou < 0:
+            return False
+        waited = sum(row["step"] > progress.best_step for row in progress.validations)
+        if waited < patience:
+            return False
+        self.stop(f"{count_of(waited, 'validation')} without a better one (train.patience)")
+        return True
 
     def in_any_process(self, *, asked: bool) -> bool:
         """Tell whether something is true in any process, so that all decide alike."""

@@ -49,7 +49,7 @@ def validate(run: TrainingRun, callback: Callback) -> None:
             run.progress.best_mean_iou, run.progress.best_step = _finite(confusion.mean_iou), run.progress.step
         run.progress.validations.append(row)
         if run.is_main:
-            model_file.scores = {"split": "val", "step": run.progress.step, **confusion.scores(run.dataset.labels)}
+            model_file.scores = {**_origin(run), **confusion.scores(run.dataset.labels)}
             if best:
                 model_file.save(run.folder.model)
             model_file.save(run.folder.last)
@@ -59,6 +59,13 @@ def validate(run: TrainingRun, callback: Callback) -> None:
             run.average.swap(run.model)
         run.wrapped.train()
     callback.on_validation_end(run, row, best=best)
+
+
+def _origin(run: TrainingRun) -> dict[str, Any]:
+    """The split, the step, the seed and the commit that scores are of."""
+    # Of several sessions, the first one says what the run was made with.
+    commit = run.progress.sessions[0].get("commit") if run.progress.sessions else None
+    return {"split": "val", "step": run.progress.step, "seed": run.recipe.train.seed, "commit": commit}
 
 
 def _row(run: TrainingRun, confusion: ConfusionMatrix) -> dict[str, Any]:

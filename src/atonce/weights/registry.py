@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from atonce.errors import StorageError, WeightsError
-from atonce.model_location import FILE_NAME, find_model_file
+from atonce.model_location import FILE_NAME, find_model_file, is_named_model
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, sha256_of, storage_errors
 from atonce.text import did_you_mean, similar_file
@@ -111,6 +111,8 @@ def find_weights(source: str | Path, progress: ProgressCallback | None = None) -
     entry = REGISTRY.get(str(source))
     if entry:
         return fetch(entry, progress)
+    if is_named_model(source):
+        return find_model_file(source)
     path = Path(source)
     if any((path / name).is_file() for name in (FILE_NAME, "recipe.yaml")):
         return find_model_file(path)  # other folders may hold a checkpoint of TensorFlow
@@ -126,7 +128,7 @@ def require_weights(source: str | Path) -> None:
         WeightsError: neither a registry name nor a path where something lies, nor the prefix of a checkpoint.
     """
     path = Path(source)
-    if str(source) in REGISTRY or path.exists() or checkpoint_prefix(path) is not None:
+    if str(source) in REGISTRY or path.exists() or checkpoint_prefix(path) is not None or is_named_model(source):
         return
     if path.suffix:
         raise WeightsError(f"{path} does not exist", EXPECTED, similar_file(path))

@@ -33,6 +33,7 @@ from atonce.data.mask_classes import ClassesNeeded
 from atonce.data.open_options import GroundTruth, OpenOptions
 from atonce.data.pairing import clashes
 from atonce.errors import DataError, option
+from atonce.remote import address_of, local_copy
 from atonce.text import did_you_mean, listing
 
 __all__ = ["ALIASES", "FORMATS", "ClassesNeeded", "OpenOptions", "named_folder", "open_dataset", "recognise"]
@@ -111,7 +112,7 @@ def open_dataset(
     Raises:
         DataError: no such folder, an empty one, no layout recognised, or options that do not fit.
     """
-    root = Path(root).expanduser()
+    root = local_copy(root).expanduser()
     pictures, mask_folder = _named_folders(root, images, masks) if root.is_dir() else (None, None)
     name = require_format(root, format or ("folder" if pictures is not None else None))
     options = OpenOptions(
@@ -156,7 +157,9 @@ def require_format(root: Path | str, format: str | None = None) -> str:
 
 
 def require_folder(root: Path) -> None:
-    """Require a folder that holds something. Raises DataError."""
+    """Require a folder that holds something; an address is looked at when it is copied. Raises DataError."""
+    if address_of(root) is not None:
+        return
     if not root.exists():
         raise DataError(f"{root} does not exist", "a folder with a data set")
     if not root.is_dir():

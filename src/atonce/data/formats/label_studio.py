@@ -42,7 +42,7 @@ _UPLOAD = re.compile(r"[0-9a-f]{8}-")
 """The characters that Label Studio puts before the name of a picture that was uploaded."""
 
 _WORDS = (b'"original_width"', b'"image_rotation"')
-"""Of every region of a picture in the JSON exports."""
+"""Words that stand beside every region of a picture in the JSON exports."""
 
 _EXPECTED = "Label Studio's JSON export"
 

@@ -1,0 +1,257 @@
+"""Data, models and results at addresses that fsspec knows (s3://, gs://, memory://): through copies on this machine.
+
+What is read is copied once into a cache and again where it has changed there; what is written is copied to its address
+as soon as it is whole, the file that says that the others are complete last. So all that holds for files holds for
+these: nothing half-written is met, and what was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from atonce.errors import DataError, StorageError, UserError
+from atonce.process_group import is_first_process
+from atonce.storage import make_folder, write_atomically, write_text
+
+T = TypeVar("T")
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(.+)")
+_NOT_FOLDERS = ("http", "https", "file")
+"""Those that have no folders of files, or are files here."""
+
+_CONNECTIONS = 16
+"""Files that are copied at once: most of the time of each is waiting."""
+
+_INDEX = "index.json"
+"""Beside a copy: what the files were at their address when they were copied, and here since."""
+
+_VERSION_KEYS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "created", "size")
+"""The facts that tell a file from a changed one; each file system has some of them."""
+
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+
+
+def address_of(path: str | os.PathLike[str]) -> str | None:
+    """Return the address that a path stands for; None for a path of this machine.
+
+    A `Path` has made "s3:/bucket" of "s3://bucket"; both are understood.
+    """
+    match = _ADDRESS.fullmatch(os.fspath(path))
+    if match is None or match[1] in _NOT_FOLDERS:
+        return None
+    return f"{match[1]}://{match[2].rstrip('/')}"
+
+
+def local_copy(path: str | os.PathLike[str]) -> Path:
+    """Return a path as it is, or the path of the copy of what lies at an address, made or brought up to date.
+
+    Raises:
+        DataError: there is nothing, or it cannot be read.
+        UserError: the package for this kind of address is not installed.
+    """
+    address = address_of(path)
+    return Path(path) if address is None else RemoteFiles(address).pull(must_exist=True)
+
+
+class Results:
+    """A folder that results are written to, and the address that they are brought to, if it is the copy of one."""
+
+    def __init__(self, folder: Path, files: RemoteFiles | None = None) -> None:
+        self.folder, self._files = folder, files
+
+    def push(self, paths: Iterable[Path]) -> None:
+        """Bring files to the address, in their order. Raises StorageError."""
+        if self._files:
+            self._files.push(paths)
+
+    def push_rest(self) -> None:
+        """Bring all files to the address that are not there as they are here. Raises StorageError."""
+        if self._files:
+            self._files.push_rest()
+
+
+@contextmanager
+def results_at(out: str | os.PathLike[str]) -> Iterator[Results]:
+    """Open a folder for results; at an address, a copy of what is there, from which all is brought there at the end.
+
+    Raises:
+        StorageError: it cannot be written there.
+    """
+    address = address_of(out)
+    if address is None:
+        yield Results(Path(out))
+        return
+    files = RemoteFiles(address)
+    results = Results(files.pull(must_exist=False), files)
+    try:
+        yield results
+    finally:
+        if is_first_process():
+            results.push_rest()
+
+
+class RemoteFiles:
+    """A folder or a file at an address, and its copy.
+
+    Args:
+        address: as `address_of` returns it.
+
+    Attributes:
+        local: the path of the copy; its name is that at the address.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._files, self._root = _file_system(address)
+        digest = hashlib.sha256(address.encode()).hexdigest()[:16]
+        self._cache = cache_folder() / digest
+        self.local = self._cache / PurePosixPath(self._root).name
+        self._known: dict[str, list[Any]] = self._read_index()
+
+    def pull(self, *, must_exist: bool) -> Path:
+        """Copy what is new or has changed at the address, and remove what is no longer there; returns the copy.
+
+        Raises:
+            DataError: it cannot be read; there is nothing, though there must be.
+        """
+        with _told(self.address, DataError):
+            found = self._files.find(self._root, detail=True)
+        versions = {}
+        for path, about in found.items():
+            name = PurePosixPath(path.removeprefix(self._root).lstrip("/"))
+            if path.endswith("/") or about.get("type") == "directory":
+                continue  # what some tools leave for a folder
+            if ".." in name.parts:
+                raise DataError(f"{self.address} holds the name {name}", "names that stay below it")
+            versions[name.as_posix() if name.parts else ""] = (path, _version(about))
+        if not versions and must_exist:
+            raise DataError(f"{self.address} does not exist, or is empty", "a file, or a folder with files")
+        if "" not in versions:
+            make_folder(self.local)
+        wanted = {name: one for name, one in versions.items() if not self._is_fresh(name, one[1])}
+        for gone in self._known.keys() - versions.keys():
+            self._path(gone).unlink(missing_ok=True)
+            del self._known[gone]
+        _in_threads(lambda one: self._get(one[0], *one[1]), wanted.items())
+        self._write_index()
+        return self.local
+
+    def push(self, paths: Iterable[Path]) -> None:
+        """Copy files of the copy to the address, one after the other. Raises StorageError."""
+        for path in paths:
+            name = path.relative_to(self.local).as_posix()
+            remote = f"{self._root}/{name}"
+            with _told(self.address, StorageError):
+                self._files.makedirs(PurePosixPath(remote).parent.as_posix(), exist_ok=True)
+                self._files.put_file(str(path), remote)
+                about = self._files.info(remote)
+            self._known[name] = [_version(about), *_state(path)]
+
+    def push_rest(self) -> None:
+        """Copy all files to the address that are not there as they are here. Raises StorageError."""
+        with _told(self.address, StorageError):
+            self._files.invalidate_cache()
+            there = self._files.find(self._root, detail=True)
+        sizes = {path.removeprefix(self._root).lstrip("/"): about["size"] for path, about in there.items()}
+        rest = []
+        for path in sorted(self.local.rglob("*")):
+            name = path.relative_to(self.local).as_posix()
+            if not path.is_file() or ".tmp" in path.name or path.name == ".lock":
+                continue
+            known = self._known.get(name)
+            if sizes.get(name) != path.stat().st_size or (known and known[1:] != list(_state(path))):
+                rest.append(path)
+        # Labels tell that what belongs to them is complete.
+        rest.sort(key=lambda path: "labels" in path.relative_to(self.local).parts)
+        self.push(rest)
+        self._write_index()
+
+    def _get(self, name: str, remote: str, version: str) -> None:
+        path = self._path(name)
+        make_folder(path.parent)
+
+        def fetch(temporary: Path) -> None:
+            with _told(self.address, DataError):
+                self._files.get_file(remote, str(temporary))
+
+        write_atomically(path, fetch)
+        self._known[name] = [version, *_state(path)]
+
+    def _path(self, name: str) -> Path:
+        return self.local / name if name else self.local
+
+    def _is_fresh(self, name: str, version: str) -> bool:
+        known, path = self._known.get(name), self._path(name)
+        return known is not None and path.is_file() and known == [version, *_state(path)]
+
+    def _read_index(self) -> dict[str, list[Any]]:
+        try:
+            return dict(json.loads((self._cache / _INDEX).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def _write_index(self) -> None:
+        make_folder(self._cache)
+        write_text(self._cache / _INDEX, json.dumps(self._known))
+
+
+def cache_folder() -> Path:
+    """Return the folder of the copies: ATONCE_CACHE, or atonce/remote in the user's cache."""
+    chosen = os.environ.get("ATONCE_CACHE")
+    if chosen:
+        return Path(chosen).expanduser() / "remote"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "atonce" / "remote"
+
+
+def _state(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def _version(about: dict[str, Any]) -> str:
+    return json.dumps([str(about.get(key, "")) for key in _VERSION_KEYS])
+
+
+def _in_threads(work: Callable[[T], None], things: Iterable[T]) -> None:
+    with ThreadPoolExecutor(_CONNECTIONS, "copy") as pool:
+        for done in [pool.submit(work, thing) for thing in things]:
+            done.result()
+
+
+def _file_system(address: str) -> tuple[Any, str]:
+    import fsspec
+
+    kind = address.partition(":")[0]
+    try:
+        files, root = fsspec.core.url_to_fs(address)
+    except ImportError:
+        package = _PACKAGES.get(kind)
+        needed = package or f"that fsspec names for {kind}"
+        raise UserError(
+            f"{address} needs the package {needed}", remedy=f"pip install {package}" if package else ""
+        ) from None
+    except ValueError as error:
+        raise DataError(f"{address} cannot be opened ({error})", "an address such as s3://bucket/folder") from None
+    return files, str(root).rstrip("/")
+
+
+@contextmanager
+def _told(address: str, kind: type[UserError]) -> Iterator[None]:
+    """Turn whatever a file system says into one line: each has errors of its own."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        what = "written" if kind is StorageError else "read"
+        remedy = "check the name, the rights and the connection"
+        raise kind(f"{address} cannot be {what} ({reason})", remedy=remedy) from error

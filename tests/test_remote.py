@@ -1,0 +1,225 @@
+"""Data, models and results at addresses: memory:// in this process, and S3 as moto serves it on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.request import urlopen
+
+import fsspec
+import numpy as np
+import pytest
+from PIL import Image
+
+import atonce
+from atonce.errors import DataError, UserError
+from atonce.remote import RemoteFiles, address_of, local_copy, results_at
+from tests.commands import Command
+from tests.data import trees
+from tests.test_process_group import free_port
+from tests.tiny import tiny_recipe
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATONCE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Iterator[str]:
+    """An empty place in memory."""
+    name = f"memory://{tmp_path.name}"
+    yield name
+    files, root = fsspec.core.url_to_fs(name)
+    if files.exists(root):
+        files.rm(root, recursive=True)
+
+
+def put(local: Path, address: str) -> None:
+    files, root = fsspec.core.url_to_fs(address)
+    for path in sorted(local.rglob("*")) if local.is_dir() else [local]:
+        if path.is_file():
+            name = path.relative_to(local).as_posix()
+            files.pipe(root if name == "." else f"{root}/{name}", path.read_bytes())
+
+
+def names(address: str) -> list[str]:
+    files, root = fsspec.core.url_to_fs(address)
+    files.invalidate_cache()
+    return sorted(path.removeprefix(root).lstrip("/") for path in files.find(root))
+
+
+def labels_of(address: str, name: str) -> np.ndarray:
+    files, root = fsspec.core.url_to_fs(address)
+    with files.open(f"{root}/labels/{name}.png") as opened, Image.open(opened) as picture:
+        return np.array(picture)
+
+
+def test_an_address_is_known_also_as_a_path_has_mangled_it() -> None:
+    assert address_of("s3://bucket/key") == address_of(Path("s3://bucket/key")) == "s3://bucket/key"
+    assert address_of(Path("memory://data/")) == "memory://data"
+    for here in ("/data/x", "data", r"C:\data", "C:/data", "http://x.org/y", "a:b"):
+        assert address_of(here) is None
+
+
+def test_what_is_read_is_copied_once_and_again_where_it_has_changed(bucket: str, tmp_path: Path) -> None:
+    for number in range(3):
+        trees.save(tmp_path / "in" / "sub" / f"{number}.png", trees.picture(number))
+    put(tmp_path / "in", f"{bucket}/in")
+    copy = local_copy(f"{bucket}/in")
+    assert copy.name == "in"
+    paths = sorted(copy.rglob("*.png"))
+    times = {path: path.stat().st_mtime_ns for path in paths}
+    trees.save(tmp_path / "in" / "sub" / "1.png", trees.picture(9))
+    put(tmp_path / "in" / "sub" / "1.png", f"{bucket}/in/sub/1.png")
+    files, root = fsspec.core.url_to_fs(bucket)
+    files.rm(f"{root}/in/sub/2.png")
+    assert local_copy(f"{bucket}/in") == copy
+    assert [path.name for path in sorted(copy.rglob("*.png"))] == ["0.png", "1.png"]
+    assert [path.name for path in paths[:2] if path.stat().st_mtime_ns != times[path]] == ["1.png"]
+    assert paths[1].read_bytes() == (tmp_path / "in" / "sub" / "1.png").read_bytes()
+
+
+def test_pictures_at_an_address_are_segmented_to_another_one_and_gone_on_with(
+    tiny_model: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        trees.save(tmp_path / "in" / f"{number}.png", trees.picture(number, (40, 30)))
+    put(tmp_path / "in", f"{bucket}/in")
+    put(tiny_model, f"{bucket}/run/model.safetensors")
+    local = atonce.predict(tiny_model, tmp_path / "in", out=tmp_path / "out", write="coco")
+    remote = atonce.predict(f"{bucket}/run", f"{bucket}/in", out=f"{bucket}/out", write="coco")
+    assert (local.done, remote.done, remote.out) == (4, 4, f"{bucket}/out")
+    kinds = [f"labels/{n}.png" for n in range(4)] + [f"overlays/{n}.jpg" for n in range(4)]
+    assert names(f"{bucket}/out") == sorted([*kinds, "coco.json"])
+    for number in range(4):
+        with Image.open(tmp_path / "out" / "labels" / f"{number}.png") as picture:
+            np.testing.assert_array_equal(labels_of(f"{bucket}/out", str(number)), np.array(picture))
+    # Another machine goes on: its cache is empty.
+    monkeypatch.setenv("ATONCE_CACHE", str(tmp_path / "other"))
+    files, root = fsspec.core.url_to_fs(bucket)
+    files.rm(f"{root}/out/labels/2.png")
+    again = atonce.predict(f"{bucket}/run", f"{bucket}/in", out=f"{bucket}/out", write="coco")
+    assert (again.done, again.skipped) == (1, 3)
+
+
+def test_each_picture_is_there_as_soon_as_it_is_whole_its_label_last(
+    tiny_model: Path, bucket: str, tmp_path: Path
+) -> None:
+    for number in range(6):
+        trees.save(tmp_path / "in" / f"{number}.png", trees.picture(number, (40, 30)))
+    seen = []
+
+    def look(done: int, total: int) -> None:
+        there = names(f"{bucket}/out")
+        labels = {name[7:-4] for name in there if name.startswith("labels/")}
+        overlays = {name[9:-4] for name in there if name.startswith("overlays/")}
+        assert labels <= overlays
+        seen.append((done, len(labels)))
+
+    atonce.predict(tiny_model, tmp_path / "in", out=f"{bucket}/out", progress=look)
+    assert all(labels >= done for done, labels in seen)
+    assert seen[-1][0] == 6
+
+
+def test_train_and_evaluate_at_addresses(street_data: Path, bucket: str, tmp_path: Path, atonce: Command) -> None:
+    import atonce as package
+
+    put(street_data, f"{bucket}/streets")
+    run = package.train(f"{bucket}/streets", recipe=tiny_recipe(), out=f"{bucket}/run", progress=False)
+    assert {"model.safetensors", "report.html", "recipe.yaml", "state/state.safetensors"} <= set(names(f"{bucket}/run"))
+    assert run.steps == 4
+    scores = package.evaluate(f"{bucket}/run", f"{bucket}/streets", out=f"{bucket}/scores", progress=False)
+    assert scores.mean_iou == run.scores["mean_iou"]
+    assert {"evaluation.json", "report.html"} <= set(names(f"{bucket}/scores"))
+    told = atonce("evaluate", f"{bucket}/run", f"{bucket}/streets", "--quick")
+    assert told.code == 0, told.err
+    assert told.out.startswith(f"{bucket}/streets (val)")
+
+
+def test_what_is_not_there_and_who_is_not_installed_are_the_users_mistakes(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, atonce: Command
+) -> None:
+    with pytest.raises(DataError, match="nothing does not exist, or is empty"):
+        local_copy(f"{bucket}/nothing")
+    assert (
+        "nothing/model.safetensors does not exist"
+        in atonce("predict", f"{bucket}/nothing", tmp_path, "--out", tmp_path).mistake
+    )
+
+    def missing(*_: object) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fsspec.core, "url_to_fs", missing)
+        with pytest.raises(UserError, match="s3://bucket/x needs the package s3fs; pip install s3fs"):
+            local_copy("s3://bucket/x")
+
+
+def test_names_that_climb_out_of_the_copy_are_refused(bucket: str) -> None:
+    files, root = fsspec.core.url_to_fs(bucket)
+    files.store[f"{root}/a/../../evil.txt"] = fsspec.implementations.memory.MemoryFile(data=b"x")
+    try:
+        with pytest.raises(DataError, match="names that stay below it"):
+            RemoteFiles(bucket).pull(must_exist=True)
+    finally:
+        del files.store[f"{root}/a/../../evil.txt"]
+
+
+def test_what_was_written_is_brought_there_also_when_it_ends_badly(bucket: str) -> None:
+    with pytest.raises(KeyboardInterrupt), results_at(f"{bucket}/out") as results:
+        (results.folder / "log.txt").write_text("as far as it came")
+        raise KeyboardInterrupt
+    assert names(f"{bucket}/out") == ["log.txt"]
+
+
+@pytest.mark.skipif(not (find_spec("s3fs") and find_spec("moto")), reason="needs s3fs and moto[server]: not installed")
+def test_a_local_s3_holds_pictures_and_results(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "FSSPEC_S3_ENDPOINT_URL": address,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(fsspec.config, "conf", {"s3": {"endpoint_url": address}})
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], env=os.environ, **quiet)  # type: ignore[call-overload]
+    try:
+        end = time.monotonic() + 120
+        while True:
+            try:
+                urlopen(address, timeout=5).close()
+                break
+            except OSError:
+                assert time.monotonic() < end
+                time.sleep(0.2)
+        import s3fs
+
+        s3fs.S3FileSystem(endpoint_url=address).mkdir("streets")
+        for number in range(3):
+            trees.save(tmp_path / "in" / f"{number}.png", trees.picture(number, (40, 30)))
+        put(tmp_path / "in", "s3://streets/in")
+        put(tiny_model, "s3://streets/run/model.safetensors")
+        summary = atonce.predict("s3://streets/run", "s3://streets/in", out="s3://streets/out")
+        assert (summary.done, summary.broken) == (3, [])
+        local = atonce.predict(tiny_model, tmp_path / "in", out=tmp_path / "out")
+        assert local.done == 3
+        for number in range(3):
+            with Image.open(tmp_path / "out" / "labels" / f"{number}.png") as picture:
+                np.testing.assert_array_equal(labels_of("s3://streets/out", str(number)), np.array(picture))
+        assert atonce.predict("s3://streets/run", "s3://streets/in", out="s3://streets/out").skipped == 3
+        with pytest.raises(DataError, match="s3://elsewhere/x"):
+            local_copy("s3://elsewhere/x")
+    finally:
+        server.terminate()
+        server.wait(60)
