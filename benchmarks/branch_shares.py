@@ -3,7 +3,8 @@
 python benchmarks/branch_shares.py path/to/CamVid vgg16_features.pth [RUN ...]
 
 Before the first step, scores at zero: the gradient of each score layer, and by how much one update of that layer alone
-moves the logits, by gradient descent and by Adam. With run folders: what each layer contributes to their logits.
+moves the logits, by gradient descent and by Adam. With run folders: what each layer contributes to their logits, and
+how far the trunk's kernels have moved from the weights, relative to their size.
 """
 
 from __future__ import annotations
@@ -49,10 +50,13 @@ def main(data: str, weights: str, runs: Sequence[str] = ()) -> None:
     if runs:
         images, _ = pictures_of(dataset, "val")
         print(f"\n{PICTURES} validation pictures; logits less their mean over the classes, root mean square\n")
-        print("| run | fc7 | pool4 | pool3 | all |\n|---|---:|---:|---:|---:|")
+        print("| run | fc7 | pool4 | pool3 | all | trunk moved |\n|---|---:|---:|---:|---:|---:|")
+        untrained = FCN(FCNConfig(head_width=HEAD_WIDTH), dataset.labels.num_classes)
+        load_weights(untrained, weights)
         for run in runs:
             model = load_model_file(Path(run) / "last.safetensors").model.eval()
-            print(f"| {run} | " + " | ".join(f"{size:.3g}" for size in contributions(model, images)) + " |")
+            numbers = [*contributions(model, images), moved(model.trunk, untrained.trunk)]
+            print(f"| {run} | " + " | ".join(f"{number:.3g}" for number in numbers) + " |")
 
 
 def pictures_of(dataset: Any, split: str) -> tuple[Tensor, Tensor]:
@@ -97,6 +101,14 @@ def contributions(model: FCN, images: Tensor) -> list[float]:
         with only(model, branch):
             found.append(root_mean_square(model(images)))
     return [*found, root_mean_square(model(images))]
+
+
+@torch.no_grad()
+def moved(trunk: nn.Module, untrained: nn.Module) -> float:
+    """Norm of the change of all parameters over their norm."""
+    pairs = list(zip(trunk.parameters(), untrained.parameters(), strict=True))
+    change = sum(float((here - there).square().sum()) for here, there in pairs)
+    return math.sqrt(change / sum(float(there.square().sum()) for _, there in pairs))
 
 
 @contextmanager

@@ -212,9 +212,9 @@ def test_recipes_and_settings_that_pages_give_are_those_that_there_are(page: Pat
 
 
 def commands_in(page: Path) -> list[str]:
-    """The words after `atonce` of the commands train and ablate in a page's blocks of commands."""
+    """The words after `atonce` in a page's commands train and ablate, apart from half-written ones."""
     lines = [line for text in blocks(page, "") for line in text.replace("\\\n", " ").splitlines()]
-    found = (COMMAND.search(line) for line in lines if "[--" not in line)
+    found = (COMMAND.search(line) for line in lines if "[--" not in line and "<TAB>" not in line)
     return [m["words"] for m in found if m and m["words"].startswith(("train ", "ablate "))]
 
 

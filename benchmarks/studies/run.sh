@@ -14,7 +14,7 @@ study() { # NAME STEPS VALIDATE_EVERY SEEDS [OPTIONS ...]
         --weights "$weights" --seeds "$seeds" --out "$out/$name" --set "train.steps=$steps" --set "train.validate_every=$every" "$@"
 }
 
-for each in ${STUDIES:-sgd-rates scales-adam long-adam scales-sgd upsampling upsampling-faster long-sgd}; do
+for each in ${STUDIES:-sgd-rates scales-adam long-adam scales-sgd upsampling upsampling-faster long-sgd l2}; do
     case $each in
         sgd-rates) study sgd-rates 50 50 1 ;;
         scales-adam) study scales-adam 360 120 1 ;;
@@ -26,5 +26,6 @@ for each in ${STUDIES:-sgd-rates scales-adam long-adam scales-sgd upsampling ups
                 --set model.freeze_trunk=true --set model.score_init=normal --set model.score_init_sigma=0.001
             ;;
         long-sgd) study long-sgd 240 60 1 ;;
+        l2) study l2 240 120 1 ;;
     esac
 done

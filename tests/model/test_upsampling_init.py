@@ -39,6 +39,18 @@ def test_normal_is_truncated_at_two_standard_deviations(sigma: float) -> None:
         assert abs(float(kernel.mean())) < 0.1 * sigma and kernel[0, 1].any(), "classes are mixed from the start"
 
 
+@pytest.mark.parametrize("sigma", [0.01, 0.1])
+def test_a_normal_start_passes_on_a_share_of_the_scores(sigma: float) -> None:
+    """Docs/experiments.md: 0.88 sigma sqrt(4 C), since each output adds up 2 x 2 positions of C classes."""
+    model = network(upsampling_init="normal", upsampling_init_sigma=sigma)
+    for layer in upsampling(model):
+        scores = torch.randn(8, layer.in_channels, 20, 20)
+        with torch.no_grad():
+            inner = layer(scores)[..., layer.stride[0] : -layer.stride[0], layer.stride[0] : -layer.stride[0]]
+        share = float(inner.square().mean().sqrt() / scores.square().mean().sqrt())
+        assert share == pytest.approx(0.88 * sigma * (4 * layer.in_channels) ** 0.5, rel=0.15)
+
+
 def test_other_layers_start_as_they_did() -> None:
     """The draws for the trunk, the head and the scores come first, so that runs differ in nothing else."""
     one, other = network().state_dict(), network(upsampling_init="normal").state_dict()

@@ -50,7 +50,7 @@ def serve(
         typer.Option(
             min=1,
             envvar="ATONCE_THREADS",
-            help="Cores that the network uses; all by default. Containers with few: say so.",
+            help="Cores that the network uses; by default all that this process may use.",
         ),
     ] = None,
     max_megapixels: Annotated[
