@@ -168,6 +168,14 @@ def test_nothing_labelled_at_all(run):
     assert "mean IoU –" in report(run).text
 
 
+def test_of_one_picture_there_are_no_others_to_be_the_best_and_nothing_is_missing(whole):
+    entries = [entry for entry in json.loads((whole / "gallery.json").read_text()) if entry["rank"] == "worst"]
+    (whole / "gallery.json").write_text(json.dumps(entries))
+    page = report(whole)
+    assert page.sections == [name for name in SECTIONS if name != "best"]
+    assert "Not in this report" not in page.text
+
+
 def test_evaluation_folder(run):
     write_evaluation(run)
     write_gallery(run)
