@@ -44,7 +44,7 @@ def main(data: str, weights: str, runs: Sequence[str] = ()) -> None:
         config = FCNConfig(head_width=HEAD_WIDTH, head_scale="calibrate", skip_scales=scales, score_init="zeros")
         model = initialise(FCN(config, dataset.labels.num_classes)).eval()
         load_weights(model, weights)
-        calibrate(model, [image[None] for image in images])
+        calibrate(model, torch.split(images, 1))
         for row in first_step(model, images, labels):
             print("| " + " | ".join([scales, *row]) + " |")
     if runs:
@@ -77,9 +77,8 @@ def first_step(model: FCN, images: Tensor, labels: Tensor) -> Iterator[list[str]
     """Branch, scale, gradient norm, root mean square of the logits' change by SGD (rate 1) and Adam: a row each."""
     layers = score_layers(model)
     model.zero_grad(set_to_none=True)
-    for image, own_labels in zip(images, labels, strict=True):
-        loss = cross_entropy_sum(model(image[None]), own_labels[None]) / valid_weight(labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+    for part, part_labels in zip(torch.split(images, 2), torch.split(labels, 2), strict=True):
+        torch.autograd.backward(cross_entropy_sum(model(part), part_labels) / valid_weight(labels))
     for branch, layer in layers.items():
         assert layer.weight.grad is not None
         gradient = layer.weight.grad.clone()
