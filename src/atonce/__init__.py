@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from atonce.reports.model_card import card
     from atonce.serving import serve
     from atonce.studies import ablate
-    from atonce.training import Callback, TrainedRun, plan, train
+    from atonce.training import Callback, TrainedRun, TrainingPlan, plan, train
 
 __all__ = [
     "FCN",
@@ -48,6 +48,7 @@ __all__ = [
     "Recipe",
     "Result",
     "TrainedRun",
+    "TrainingPlan",
     "UserError",
     "__version__",
     "ablate",
@@ -80,6 +81,7 @@ _MODULES = {
     "Recipe": "atonce.recipes",
     "Result": "atonce.inference",
     "TrainedRun": "atonce.training",
+    "TrainingPlan": "atonce.training",
     "UserError": "atonce.errors",
     "ablate": "atonce.studies",
     "card": "atonce.reports.model_card",
