@@ -105,7 +105,8 @@ def where_its_source_is(app: Any, module: str, name: str) -> str | None:
     the package itself, where they are not found.
     """
     public = {getattr(atonce, name).__module__ for name in atonce.__all__ if name != "__version__"}
-    home = getattr(getattr(import_module(module), name, None), "__module__", module)
+    # Of a method, its class.
+    home = getattr(getattr(import_module(module), name.partition(".")[0], None), "__module__", module)
     return "atonce" if module != "atonce" and home in public else None
 
 
