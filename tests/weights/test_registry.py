@@ -223,6 +223,7 @@ def test_offline_is_one_clear_line(
     assert ran.code == 2 and ran.err.count("\n") == 1
     assert f"cannot download {NAME}" in ran.err and "refused" in ran.err
     assert f"or fetch {unreachable.url} elsewhere and put it at {registry.cache_folder() / 'vgg.pth'}" in ran.err
+    assert "--weights none starts afresh" in ran.err
 
 
 def test_cache_that_cannot_be_written(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

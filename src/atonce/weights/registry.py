@@ -16,7 +16,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO
 
-from atonce.errors import StorageError, WeightsError
+from atonce.errors import StorageError, WeightsError, option
 from atonce.model_location import FILE_NAME, find_model_file, is_named_model
 from atonce.progress import ProgressCallback
 from atonce.storage import make_folder, sha256_of, storage_errors
@@ -309,5 +309,5 @@ def _unreachable(entry: PretrainedWeights, path: Path, reason: str) -> WeightsEr
     return WeightsError(
         f"cannot download {entry.name}: {reason}",
         "a connection to the internet",
-        f"or fetch {entry.url} elsewhere and put it at {path}",
+        f"or fetch {entry.url} elsewhere and put it at {path}; {option('weights', 'none')} starts afresh",
     )
