@@ -123,7 +123,7 @@ def train(
             "none" starts afresh; None leaves it to the recipe.
         overrides: changes to the recipe, {"optim.lr": 1e-4} or ["optim.lr=1e-4"].
         seed: of all that is random; None leaves it to the recipe.
-        max_minutes: stop after this time at the latest.
+        max_minutes: stop with the step in which this time is over.
         teacher: a model file to learn from, too (distillation); "none" learns from the masks alone.
         format: the data's format; None recognises it.
         images, masks: the folders of pictures and of masks, in `data` or elsewhere, where the layout is none that is
