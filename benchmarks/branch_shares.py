@@ -105,8 +105,9 @@ def contributions(model: FCN, images: Tensor) -> list[float]:
 
 @torch.no_grad()
 def moved(trunk: nn.Module, untrained: nn.Module) -> float:
-    """Norm of the change of all parameters over their norm."""
-    pairs = list(zip(trunk.parameters(), untrained.parameters(), strict=True))
+    """Norm of the change of all kernels over their norm."""
+    both = zip(trunk.parameters(), untrained.parameters(), strict=True)
+    pairs = [(here, there) for here, there in both if there.ndim == 4]
     change = sum(float((here - there).square().sum()) for here, there in pairs)
     return math.sqrt(change / sum(float(there.square().sum()) for _, there in pairs))
 
