@@ -116,7 +116,10 @@ def with_threads(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(**given)
 
     own = inspect.Parameter("threads", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Threads)
-    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), own])  # type: ignore[attr-defined]
+    parameters = [*signature.parameters.values(), own]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    # Evaluated once: typer asks several times for each command, and evaluates text anew each time.
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
 
 
