@@ -16,8 +16,9 @@ files, the same numbers. What other commands do is in packages, which load with 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from atonce.lazy_names import lazy_names
 from atonce.threads import prepare, set_threads
 from atonce.version import __version__
 
@@ -102,16 +103,8 @@ _MODULES = {
 
 _PACKAGES = ("data", "doctor", "metrics", "recipes", "reports", "streets", "weights")
 
-
-def __getattr__(name: str) -> Any:
-    # Names load with their first use: `import atonce` and `atonce --help` do not wait for torch.
-    from importlib import import_module
-
-    if name in _PACKAGES:
-        return import_module(f"atonce.{name}")
-    if name not in _MODULES:
-        raise AttributeError(f"module 'atonce' has no attribute '{name}'")
-    return getattr(import_module(_MODULES[name]), name)
+# Names load with their first use: `import atonce` and `atonce --help` do not wait for torch.
+__getattr__ = lazy_names(__name__, {**_MODULES, **{name: f"atonce.{name}" for name in _PACKAGES}})
 
 
 def __dir__() -> list[str]:

@@ -101,6 +101,16 @@ def test_results_are_those_of_one_after_the_other_bit_for_bit_whatever_the_threa
 
 
 @pytest.mark.usefixtures("two_threads")
+def test_a_process_with_one_of_many_pictures_computes_it_as_one_process_with_all_does(
+    predictor: NetworkPredictor,
+) -> None:
+    share, alone = Pictures(), Pictures()
+    list(segment_pictures(predictor, [3], share, total=len(SIZES)))
+    list(segment_pictures(predictor, [3], alone))
+    assert (share.threads, alone.threads) == ({3: 1}, {3: 2})
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_on_a_gpu_pictures_of_one_size_go_through_together_and_none_is_left_with_many(
     predictor: NetworkPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,8 @@ def test_a_lock_file_that_says_nothing_is_no_obstacle(tmp_path: Path) -> None:
         (tmp_path / ".lock").write_text(text)
         lock = RunLock(tmp_path)
         lock.acquire()
+        owner = Owner.read(tmp_path / ".lock")
+        assert owner is not None and owner.process.is_here
         lock.release()
 
 

@@ -92,6 +92,14 @@ Engine = Annotated[
         autocompletion=complete_engine,
     ),
 ]
+TTA = Annotated[
+    str | None,
+    typer.Option(
+        metavar="VIEWS",
+        help="Average several views of each picture: flip (twice the time), flip,scales (0.8 and 1.3 of the size, too: "
+        "seven times), or factors: flip,0.75,1.25.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="The result as one JSON document on stdout (docs/commands.md).")]
 Quiet = Annotated[
     bool,
@@ -121,16 +129,6 @@ def with_threads(command: Callable[..., Any]) -> Callable[..., Any]:
     # Evaluated once: typer asks several times for each command, and evaluates text anew each time.
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
-
-
-TTA = Annotated[
-    str | None,
-    typer.Option(
-        metavar="VIEWS",
-        help="Average several views of each picture: flip (twice the time), flip,scales (0.8 and 1.3 of the size, too: "
-        "seven times), or factors: flip,0.75,1.25.",
-    ),
-]
 
 
 def bands_of(text: str | None) -> tuple[int, ...] | None:

@@ -10,7 +10,7 @@ Everything is read; nothing is written but what is asked for: `write_classes_fil
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from atonce.doctor.examination import Examination, examine
 from atonce.doctor.findings import AffectedFile, Finding
@@ -18,6 +18,7 @@ from atonce.doctor.fix_classes import write_classes_file
 from atonce.doctor.fix_masks import FixedMasks, write_fixed_masks
 from atonce.doctor.split_proposal import write_split
 from atonce.doctor.write_masks import WrittenMasks, write_masks
+from atonce.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from atonce.doctor.doctor_page import write_page
@@ -36,11 +37,5 @@ __all__ = [
     "write_split",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # The page needs torch and matplotlib, which an examination does not wait for.
-    if name != "write_page":
-        raise AttributeError(f"module 'atonce.doctor' has no attribute '{name}'")
-    from atonce.doctor.doctor_page import write_page
-
-    return write_page
+# The page needs torch and matplotlib, which an examination does not wait for.
+__getattr__ = lazy_names(__name__, {"write_page": "atonce.doctor.doctor_page"})

@@ -69,7 +69,7 @@ class Finding:
         return as_command_line(found), as_command_line(remedy)
 
     def to_json(self, root: Path) -> dict[str, Any]:
-        """Return the finding for `--json`: options are flags, paths are relative to the data set's root."""
+        """Return the finding for JSON: options as on the command line, paths relative to the data set's root."""
         found, remedy = self.for_command_line()
         files = [{"path": relative_path(file.path, root), "about": file.about} for file in self.files]
         head = {"severity": self.severity, "kind": self.kind, "found": found, "remedy": remedy}

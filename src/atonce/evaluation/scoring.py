@@ -157,7 +157,7 @@ def score_items(
     def score_share() -> _Share:
         share = _Share(ConfusionMatrix(segmenter.labels.num_classes))
         mine = group.share(list(enumerate(items)))
-        for done, ((index, _), outcome) in enumerate(segment_pictures(segmenter, mine, work), 1):
+        for done, ((index, _), outcome) in enumerate(segment_pictures(segmenter, mine, work, total=len(items)), 1):
             scored = outcome.get()
             share.confusion.merge(scored.confusion)
             share.rows.append((index, scored.score, scored.counted, scored.problems, scored.result.notes))

@@ -369,7 +369,17 @@ def predict_files(
         _take(summary, annotations, job, entries)
     began = time.perf_counter()
     only_one = len(jobs) == 1
-    shares = group.gather(lambda: _do_share(todo, pictures, group, tiles=only_one, progress=progress, on_note=on_note))
+    shares = group.gather(
+        lambda: _do_share(
+            todo,
+            pictures,
+            group,
+            total=sum(not job.is_video for job in jobs),
+            tiles=only_one,
+            progress=progress,
+            on_note=on_note,
+        )
+    )
     sizes: Counter[str] = Counter()
     for index, done in sorted((one for share in shares for one in share), key=lambda pair: pair[0]):
         if isinstance(done, VideoReport):
@@ -429,6 +439,7 @@ def _do_share(
     pictures: _Pictures,
     group: ProcessGroup,
     *,
+    total: int,
     tiles: bool,
     progress: ProgressCallback | None,
     on_note: Callable[[str], None] | None,
@@ -448,7 +459,11 @@ def _do_share(
                 steps.end()
             continue
         segmented = segment_pictures(
-            pictures.predictor, [job for _, job in mine], pictures, progress=steps.within if tiles else None
+            pictures.predictor,
+            [job for _, job in mine],
+            pictures,
+            total=total,
+            progress=steps.within if tiles else None,
         )
         for (index, _), (_, outcome) in zip(mine, segmented, strict=True):
             found.append((index, outcome.error if isinstance(outcome.error, DataError) else outcome.get()))

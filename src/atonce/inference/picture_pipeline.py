@@ -6,7 +6,8 @@ pixels. While one worker reads or writes, another one computes.
 On a CPU each worker computes in one thread, picture by picture. Threads that share a picture wait for each other at
 every layer, and for the one that reads and writes; whole pictures side by side keep all cores busy. And what a picture
 gives depends neither on its neighbours nor on the number of threads, processes or machines: in a batch, or with other
-threads, oneDNN takes other kernels, and sums end in other bits. Batches of four would save 8 % of the time.
+threads, oneDNN takes other kernels, and sums end in other bits. Batches of four would save 8 % of the time. The
+exceptions are pictures that are fewer than the workers, and those too large for one: all threads share each of them.
 
 On a GPU, pictures of one size go through the network together, one worker at a time, and the others read and write
 meanwhile; there the last bits depend on the batch. So do engines with threads of their own, picture by picture.
@@ -92,6 +93,7 @@ def segment_pictures(
     sources: Sequence[SourceT],
     work: PictureWork[SourceT, LoadedT, DoneT],
     *,
+    total: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Generator[tuple[SourceT, Outcome[DoneT]], None, None]:
     """Segment pictures, and yield each with its outcome, in their order.
@@ -101,10 +103,12 @@ def segment_pictures(
     Args:
         segmenter: a `Predictor`, or something around one, which it has as its attribute `network`; any other network is
             called by one thread at a time.
+        total: the number of pictures that these are a part of: where processes share them, or some were done before.
+            What a picture gives is then what it gives among all of them.
         progress: called with the tiles done and all tiles of each picture that all threads segment together.
     """
     plan = _Plan(segmenter, compute_threads())
-    if len(sources) < plan.workers:
+    if (len(sources) if total is None else total) < plan.workers:
         for source in sources:
             yield source, _segment_alone(segmenter, source, work, progress)
         return

@@ -6,7 +6,9 @@ differences that are averaged (Student's paired t), not the variants' means that
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from atonce.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from atonce.studies.ablation import StudyResult, ablate
@@ -33,26 +35,20 @@ __all__ = [
 ]
 
 _MODULES = {
-    "STUDIES": "shipped_studies",
-    "PlannedRun": "study_runs",
-    "RunResult": "study_folder",
-    "Study": "shipped_studies",
-    "StudyCallback": "study_runs",
-    "StudyResult": "ablation",
-    "ablate": "ablation",
-    "execute_run": "study_runs",
-    "load_study": "shipped_studies",
-    "plan_runs": "study_runs",
-    "reuse_runs": "reuse",
-    "run_sequentially": "study_runs",
-    "write_study_files": "study_files",
+    "STUDIES": "atonce.studies.shipped_studies",
+    "PlannedRun": "atonce.studies.study_runs",
+    "RunResult": "atonce.studies.study_folder",
+    "Study": "atonce.studies.shipped_studies",
+    "StudyCallback": "atonce.studies.study_runs",
+    "StudyResult": "atonce.studies.ablation",
+    "ablate": "atonce.studies.ablation",
+    "execute_run": "atonce.studies.study_runs",
+    "load_study": "atonce.studies.shipped_studies",
+    "plan_runs": "atonce.studies.study_runs",
+    "reuse_runs": "atonce.studies.reuse",
+    "run_sequentially": "atonce.studies.study_runs",
+    "write_study_files": "atonce.studies.study_files",
 }
 
-
-def __getattr__(name: str) -> Any:
-    # Names load with their first use: a shell that completes the names of studies does not wait for torch.
-    if name not in _MODULES:
-        raise AttributeError(f"module 'atonce.studies' has no attribute '{name}'")
-    from importlib import import_module
-
-    return getattr(import_module(f"atonce.studies.{_MODULES[name]}"), name)
+# Names load with their first use: a shell that completes the names of studies does not wait for torch.
+__getattr__ = lazy_names(__name__, _MODULES)

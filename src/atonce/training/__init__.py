@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from atonce.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from atonce.training.callbacks import Callback, CallbackList, StepRecord
@@ -30,26 +32,20 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Callback": "callbacks",
-    "CallbackList": "callbacks",
-    "StepRecord": "callbacks",
-    "TrainedRun": "train_network",
-    "TrainingPlan": "training_plan",
-    "TrainingRun": "training_run",
-    "choose_recipe": "recipe_choice",
-    "choose_run": "recipe_choice",
-    "fit": "loop",
-    "plan": "training_plan",
-    "run_training": "train_network",
-    "set_up": "setup",
-    "train": "train_network",
+    "Callback": "atonce.training.callbacks",
+    "CallbackList": "atonce.training.callbacks",
+    "StepRecord": "atonce.training.callbacks",
+    "TrainedRun": "atonce.training.train_network",
+    "TrainingPlan": "atonce.training.training_plan",
+    "TrainingRun": "atonce.training.training_run",
+    "choose_recipe": "atonce.training.recipe_choice",
+    "choose_run": "atonce.training.recipe_choice",
+    "fit": "atonce.training.loop",
+    "plan": "atonce.training.training_plan",
+    "run_training": "atonce.training.train_network",
+    "set_up": "atonce.training.setup",
+    "train": "atonce.training.train_network",
 }
 
-
-def __getattr__(name: str) -> Any:
-    # Names load with their first use: what is mistyped is refused without waiting for torch.
-    if name not in _MODULES:
-        raise AttributeError(f"module 'atonce.training' has no attribute '{name}'")
-    from importlib import import_module
-
-    return getattr(import_module(f"atonce.training.{_MODULES[name]}"), name)
+# Names load with their first use: what is mistyped is refused without waiting for torch.
+__getattr__ = lazy_names(__name__, _MODULES)

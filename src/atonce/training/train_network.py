@@ -148,44 +148,26 @@ def train(
     """
     session = provenance.begin_session()
     data = local_copy(data)
-    if out is not None and address_of(out) is not None:
-        with results_at(out) as results:
-            return train(
-                data,
-                recipe=recipe,
-                out=results.folder,
-                weights=weights,
-                overrides=overrides,
-                seed=seed,
-                max_minutes=max_minutes,
-                teacher=teacher,
-                format=format,
-                images=images,
-                masks=masks,
-                ground_truth=ground_truth,
-                bands=bands,
-                resume=resume,
-                device=device,
-                callbacks=[*callbacks, _BringResults(results)],
-                progress=progress,
-            )
-    folder, chosen = choose_run(
-        data,
-        recipe=recipe,
-        out=out,
-        resume=resume,
-        overrides=overrides,
-        weights=weights,
-        teacher=teacher,
-        format=format,
-        images=images,
-        masks=masks,
-        ground_truth=ground_truth,
-        bands=bands,
-        seed=seed,
-        max_minutes=max_minutes,
-    )
     with ExitStack() as stack:
+        if out is not None and address_of(out) is not None:
+            results = stack.enter_context(results_at(out))
+            out, callbacks = results.folder, [*callbacks, _BringResults(results)]
+        folder, chosen = choose_run(
+            data,
+            recipe=recipe,
+            out=out,
+            resume=resume,
+            overrides=overrides,
+            weights=weights,
+            teacher=teacher,
+            format=format,
+            images=images,
+            masks=masks,
+            ground_truth=ground_truth,
+            bands=bands,
+            seed=seed,
+            max_minutes=max_minutes,
+        )
         with _callback(callbacks, progress=progress) as callback:
             run = set_up(chosen, Path(data), folder, resume=resume, device=device, session=session, callback=callback)
             stack.enter_context(run.lock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from os import PathLike
@@ -123,14 +124,9 @@ def plan(
     # Before the network is there: of a CPU, the peak is that of the whole process.
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    if progress:
-        with progress_display() as display:
-            run = set_up(
-                recipe, Path(data), folder, resume=resume, device=device, callback=CallbackList([notes, display]),
-                dry_run=True,
-            )  # fmt: skip
-    else:
-        run = set_up(recipe, Path(data), folder, resume=resume, device=device, callback=notes, dry_run=True)
+    with progress_display() if progress else nullcontext(Callback()) as display:
+        callback = CallbackList([notes, display])
+        run = set_up(recipe, Path(data), folder, resume=resume, device=device, callback=callback, dry_run=True)
     return _plan_of(run, notes.lines)
 
 

@@ -6,7 +6,9 @@ wrote them, `loading` fills a network, `verification` checks files. docs/weights
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from atonce.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from atonce.weights.imported import ImportedWeights
@@ -31,24 +33,18 @@ __all__ = [
 ]
 
 _MODULES = {
-    "LAYOUTS": "layouts",
-    "REGISTRY": "registry",
-    "ImportedWeights": "imported",
-    "LoadReport": "loading",
-    "build_network": "loading",
-    "find_weights": "registry",
-    "load_into": "loading",
-    "load_weights": "loading",
-    "read_weights": "loading",
-    "trained_at_once": "layouts.pytorch_fcn",
-    "write_trunk": "layouts.atonce_files",
+    "LAYOUTS": "atonce.weights.layouts",
+    "REGISTRY": "atonce.weights.registry",
+    "ImportedWeights": "atonce.weights.imported",
+    "LoadReport": "atonce.weights.loading",
+    "build_network": "atonce.weights.loading",
+    "find_weights": "atonce.weights.registry",
+    "load_into": "atonce.weights.loading",
+    "load_weights": "atonce.weights.loading",
+    "read_weights": "atonce.weights.loading",
+    "trained_at_once": "atonce.weights.layouts.pytorch_fcn",
+    "write_trunk": "atonce.weights.layouts.atonce_files",
 }
 
-
-def __getattr__(name: str) -> Any:
-    # Names load with their first use: whether there are weights of a name is asked without waiting for torch.
-    if name not in _MODULES:
-        raise AttributeError(f"module 'atonce.weights' has no attribute '{name}'")
-    from importlib import import_module
-
-    return getattr(import_module(f"atonce.weights.{_MODULES[name]}"), name)
+# Names load with their first use: whether there are weights of a name is asked without waiting for torch.
+__getattr__ = lazy_names(__name__, _MODULES)
