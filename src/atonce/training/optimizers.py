@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +17,21 @@ WARMUP_SHARE = 0.1
 """The largest share of a run that is warm-up: a run of few steps, or of few minutes, is to come to its peak, too."""
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A part of the network that learns at a rate of its own.
+
+    Attributes:
+        name: "trunk", or "trunk block 1" to "trunk block 5"; "head"; "scores".
+        lr_factor: the factor on optim.lr of its kernels.
+        parameters: all of its parameters, by their names in the network.
+    """
+
+    name: str
+    lr_factor: float
+    parameters: dict[str, nn.Parameter]
+
+
 def parameter_groups(model: FCN, config: OptimConfig) -> list[dict[str, Any]]:
     """Sort the trainable parameters into up to six groups: trunk, head and score layers, each kernels and biases.
 
@@ -26,36 +42,55 @@ def parameter_groups(model: FCN, config: OptimConfig) -> list[dict[str, Any]]:
     authors advise for the last layer.
     """
     groups: list[dict[str, Any]] = []
-    layer_wise = config.trunk_lr_decay < 1
-    parts = [*(f"trunk block {block}" for block in range(1, 6))] if layer_wise else ["trunk"]
-    for part in (*parts, "head", "scores"):
-        for kind in ("kernels", "biases"):
-            chosen = [
-                p
-                for name, p in model.named_parameters()
-                if p.requires_grad
-                and _part_of(name, layer_wise=layer_wise) == part
-                and (p.ndim == 1) == (kind == "biases")
-            ]
-            lr = config.lr * (config.trunk_lr_multiplier if part.startswith("trunk") else 1.0)
-            lr *= config.trunk_lr_decay ** (5 - int(part[-1])) if part.startswith("trunk ") else 1.0
-            lr *= config.bias_lr_multiplier if kind == "biases" else 1.0
+    for part in _parts(model, config):
+        for kind, chosen in _kernels_and_biases(part).items():
+            lr = config.lr * part.lr_factor * (config.bias_lr_multiplier if kind == "biases" else 1.0)
             # Elsewhere torch would add the decay to the gradient: an L2 term that no log shows, beside loss.l2.
             decay = config.weight_decay if kind == "kernels" and config.name in ("adamw", "muon") else 0.0
             if chosen:
-                group = {"name": f"{part} {kind}", "params": chosen, "lr": lr, "weight_decay": decay, "peak_lr": lr}
-                orthogonal = {"orthogonal": kind == "kernels" and part != "scores"} if config.name == "muon" else {}
-                groups.append(group | orthogonal)
+                params = list(chosen.values())
+                group = {
+                    "name": f"{part.name} {kind}", "params": params, "lr": lr, "weight_decay": decay, "peak_lr": lr
+                }  # fmt: skip
+                orthogonal = {"orthogonal": kind == "kernels" and part.name != "scores"}
+                groups.append(group | (orthogonal if config.name == "muon" else {}))
     return groups
 
 
-def _part_of(name: str, *, layer_wise: bool) -> str:
-    """Return the part of the network that a parameter belongs to: trunk, head or scores; or the trunk's block."""
-    first, *rest = name.split(".")
-    if first == "trunk" and layer_wise:
-        # trunk.conv3_1.weight
-        return f"trunk block {rest[0].removeprefix('conv')[0]}"
-    return first if first in ("trunk", "head") else "scores"
+def grouped_names(model: FCN, config: OptimConfig) -> list[str]:
+    """Return the names of the trainable parameters in the order of their groups."""
+    return [name for part in _parts(model, config) for chosen in _kernels_and_biases(part).values() for name in chosen]
+
+
+def _parts(model: FCN, config: OptimConfig) -> list[_Part]:
+    """Part the network: the trunk, or each of its blocks where these have rates of their own; the head; the rest."""
+    trunk, head = _named("trunk", model.trunk), _named("head", model.head)
+    scores = {name: p for name, p in model.named_parameters() if name not in trunk and name not in head}
+    parts = [_Part("trunk", config.trunk_lr_multiplier, trunk)]
+    if config.trunk_lr_decay < 1:
+        blocks = model.trunk.convolutions()
+        parts = [
+            _Part(
+                f"trunk block {number}",
+                config.trunk_lr_multiplier * config.trunk_lr_decay ** (len(blocks) - number),
+                {key: p for name, layer in block.items() for key, p in _named(f"trunk.{name}", layer).items()},
+            )
+            for number, block in enumerate(blocks, 1)
+        ]
+    return [*parts, _Part("head", 1.0, head), _Part("scores", 1.0, scores)]
+
+
+def _named(prefix: str, module: nn.Module) -> dict[str, nn.Parameter]:
+    return dict(module.named_parameters(prefix))
+
+
+def _kernels_and_biases(part: _Part) -> dict[str, dict[str, nn.Parameter]]:
+    """Sort the trainable parameters of a part by their kind."""
+    trained = {name: p for name, p in part.parameters.items() if p.requires_grad}
+    return {
+        "kernels": {name: p for name, p in trained.items() if p.ndim != 1},
+        "biases": {name: p for name, p in trained.items() if p.ndim == 1},
+    }
 
 
 def build_optimizer(model: FCN, config: OptimConfig) -> torch.optim.Optimizer:

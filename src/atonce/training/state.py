@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,14 @@ from torch import Tensor
 from atonce.errors import TrainingError, option
 from atonce.model.fcn import FCN
 from atonce.recipes import FCNConfig
+from atonce.recipes.schema import OptimConfig
 from atonce.safetensors_writer import save_tensors
+from atonce.text import listing
 from atonce.training.losses import Losses
-from atonce.training.optimizers import MovingAverage
+from atonce.training.optimizers import MovingAverage, grouped_names
+
+Moments = dict[str, dict[str, Tensor]]
+"""What an optimiser remembers: name of a parameter -> name of a moment -> its value."""
 
 
 @dataclass
@@ -89,9 +95,11 @@ def save_state(
         StorageError: the disk is full or the folder cannot be written; the state before is kept.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for index, values in optimizer.state_dict()["state"].items():
-        slots = {key: torch.as_tensor(value) for key, value in values.items() if value is not None}
-        tensors |= {f"optimizer.{index}.{key}": value for key, value in slots.items()}
+    # By name: the order of the groups is another one where the recipe has other learning rates.
+    for name, parameter in model.named_parameters():
+        values = optimizer.state.get(parameter, {})
+        moments = {key: torch.as_tensor(value) for key, value in values.items() if value is not None}
+        tensors |= {f"optimizer.{name}.{key}": value for key, value in moments.items()}
     if average:
         tensors |= {f"average.{i}": tensor for i, tensor in enumerate(average.weights)}
     metadata = {
@@ -115,7 +123,10 @@ def load_state(path: Path, model: FCN, optimizer: torch.optim.Optimizer, average
     try:
         model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
         _require_same(metadata, tensors, optimizer, average)
-        _restore(tensors, optimizer, average)
+        _restore_moments(_moments_by_name(tensors, model), model, optimizer)
+        if average:
+            for position, weight in enumerate(average.weights):
+                weight.copy_(tensors[f"average.{position}"])
     except (RuntimeError, LookupError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise TrainingError(f"{path} does not fit this recipe: {reason}", "the recipe the run began with") from None
@@ -179,34 +190,72 @@ def _require_same(
     optimizer: torch.optim.Optimizer,
     average: MovingAverage | None,
 ) -> None:
-    """Raise ValueError where the state is of another optimiser, other trainable weights, or without an average."""
+    """Raise ValueError where the state is of another optimiser, or without an average."""
     name = type(optimizer).__name__
     if metadata.get("optimizer", name) != name:
         raise ValueError(f"it was saved by {metadata['optimizer']}, not {name} (optim.name)")
     if average and "average.0" not in tensors:
         raise ValueError("it holds no averaged weights (optim.ema_decay)")
-    trained = {key.split(".")[1] for key in tensors if key.startswith("optimizer.")}
-    weights = sum(len(group["params"]) for group in optimizer.param_groups)
-    if trained and len(trained) != weights:
-        raise ValueError(f"{len(trained)} weights were trained, not {weights} (model.freeze_trunk)")
 
 
-def _restore(tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer, average: MovingAverage | None) -> None:
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            parameter = parameters[int(index)]
-            if tensor.shape == parameter.shape:
-                # Fused optimisers walk memory: moments must lie in it as their weights do (channels-last).
-                slot = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
-            else:
-                # A copy: what safetensors reads keeps its file open, and a replaced file on the disk.
-                slot = tensor.clone()
-            slots.setdefault(int(index), {})[key] = slot
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": slots, "param_groups": groups})
-    if average:
-        for position, weight in enumerate(average.weights):
-            weight.copy_(tensors[f"average.{position}"])
+def _moments_by_name(tensors: Mapping[str, Tensor], model: FCN) -> Moments:
+    """Collect what the optimiser remembers of each trainable parameter; empty where it has made no step.
+
+    Raises:
+        ValueError: it is of other parameters, or of parameters of other shapes.
+    """
+    found: Moments = {}
+    for key, tensor in tensors.items():
+        if key.startswith("optimizer."):
+            name, _, moment = key.removeprefix("optimizer.").rpartition(".")
+            found.setdefault(name, {})[moment] = tensor
+    trained = {name: parameter.shape for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if found and len(found) != len(trained):
+        raise ValueError(f"{len(found)} weights were trained, not {len(trained)} (model.freeze_trunk)")
+    if found and all(name.isdecimal() for name in found):
+        found = _named_moments([found[number] for number in sorted(found, key=int)], model)
+    if unknown := sorted(found.keys() - trained.keys()):
+        raise ValueError(f"its optimiser trained {listing(unknown, 3)}, unknown here")
+    if misfits := _misfits(found, trained):
+        raise ValueError(f"its optimiser's moments are of another shape than {listing(misfits, 3)}")
+    return found
+
+
+def _named_moments(numbered: Sequence[dict[str, Tensor]], model: FCN) -> Moments:
+    """Give the moments of states of before, which are in the order of the groups, the names of their parameters.
+
+    Blocks of the trunk may have had groups of their own. Which it was the shapes tell: a group has its kernels first.
+    """
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    orders = [grouped_names(model, OptimConfig(trunk_lr_decay=decay)) for decay in (1.0, 0.5)]
+    named = [dict(zip(order, numbered, strict=True)) for order in orders]
+    return next((moments for moments in named if not _misfits(moments, shapes)), named[0])
+
+
+def _misfits(moments: Moments, shapes: Mapping[str, torch.Size]) -> list[str]:
+    """List the parameters whose moments have another shape; a count of steps is a number."""
+    return [
+        name
+        for name, slots in moments.items()
+        if any(moment.ndim and moment.shape != shapes[name] for moment in slots.values())
+    ]
+
+
+def _restore_moments(moments: Moments, model: FCN, optimizer: torch.optim.Optimizer) -> None:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    ordered = [p for group in optimizer.param_groups for p in group["params"]]
+    slots = {
+        index: {key: _laid_out(moment, parameter) for key, moment in moments[names[id(parameter)]].items()}
+        for index, parameter in enumerate(ordered if moments else ())
+    }
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
+    """Copy a moment: what safetensors reads keeps its file open, and a replaced file on the disk.
+
+    Fused optimisers walk memory: moments must lie in it as their weights do (channels-last).
+    """
+    if moment.ndim == 0:
+        return moment.clone()
+    return torch.empty_like(parameter, requires_grad=False).copy_(moment)
