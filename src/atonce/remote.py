@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 
 from atonce.errors import DataError, StorageError, UserError
 from atonce.process_group import is_first_process
-from atonce.storage import make_folder, write_atomically, write_text
+from atonce.storage import make_folder, wait_for_others, write_atomically, write_text
 
 T = TypeVar("T")
 
@@ -32,6 +33,9 @@ _CONNECTIONS = 16
 
 _INDEX = "index.json"
 """Beside a copy: what the files were at their address when they were copied, and here since."""
+
+_LOCK = ".lock"
+"""Beside a copy: the file that the process holds which brings it up to date."""
 
 _VERSION_KEYS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "created", "size")
 """The facts that tell a file from a changed one; each file system has some of them."""
@@ -64,8 +68,8 @@ def local_copy(path: str | os.PathLike[str]) -> Path:
 class Results:
     """A folder that results are written to, and the address that they are brought to, if it is the copy of one."""
 
-    def __init__(self, folder: Path, files: RemoteFiles | None = None) -> None:
-        self.folder, self._files = folder, files
+    def __init__(self, folder: Path, files: RemoteFiles | None = None, leave_out: Collection[str] = ()) -> None:
+        self.folder, self._files, self._leave_out = folder, files, leave_out
 
     def push(self, paths: Iterable[Path]) -> None:
         """Bring files to the address, in their order. Raises StorageError."""
@@ -75,12 +79,17 @@ class Results:
     def push_rest(self) -> None:
         """Bring all files to the address that are not there as they are here. Raises StorageError."""
         if self._files:
-            self._files.push_rest()
+            self._files.push_rest(self._leave_out)
 
 
 @contextmanager
-def results_at(out: str | os.PathLike[str]) -> Iterator[Results]:
+def results_at(out: str | os.PathLike[str], *, leave_out: Collection[str] = ()) -> Iterator[Results]:
     """Open a folder for results; at an address, a copy of what is there, from which all is brought there at the end.
+
+    Where the work itself has failed, that is what is raised; that its results cannot be brought there is a warning.
+
+    Args:
+        leave_out: names of folders in it that are of use on this machine only.
 
     Raises:
         StorageError: it cannot be written there.
@@ -90,12 +99,18 @@ def results_at(out: str | os.PathLike[str]) -> Iterator[Results]:
         yield Results(Path(out))
         return
     files = RemoteFiles(address)
-    results = Results(files.pull(must_exist=False), files)
+    results = Results(files.pull(must_exist=False), files, leave_out)
     try:
         yield results
-    finally:
+    except BaseException:
         if is_first_process():
-            results.push_rest()
+            try:
+                results.push_rest()
+            except StorageError as error:
+                warnings.warn(f"{error}; what is not there yet is in {results.folder}", stacklevel=3)
+        raise
+    if is_first_process():
+        results.push_rest()
 
 
 class RemoteFiles:
@@ -122,6 +137,15 @@ class RemoteFiles:
         Raises:
             DataError: it cannot be read; there is nothing, though there must be.
         """
+        make_folder(self._cache)
+        with (self._cache / _LOCK).open("w") as lock:
+            # Processes of torchrun want the same copy: the first one makes it, the others find it there.
+            wait_for_others(lock)
+            self._known = self._read_index()
+            self._bring_up_to_date(must_exist=must_exist)
+        return self.local
+
+    def _bring_up_to_date(self, *, must_exist: bool) -> None:
         with _told(self.address, DataError):
             found = self._files.find(self._root, detail=True)
         versions = {}
@@ -142,7 +166,6 @@ class RemoteFiles:
             del self._known[gone]
         _in_threads(lambda one: self._get(one[0], *one[1]), wanted.items())
         self._write_index()
-        return self.local
 
     def push(self, paths: Iterable[Path]) -> None:
         """Copy files of the copy to the address, one after the other. Raises StorageError."""
@@ -155,8 +178,11 @@ class RemoteFiles:
                 about = self._files.info(remote)
             self._known[name] = [_version(about), *_state(path)]
 
-    def push_rest(self) -> None:
-        """Copy all files to the address that are not there as they are here. Raises StorageError."""
+    def push_rest(self, leave_out: Collection[str] = ()) -> None:
+        """Copy all files to the address that are not there as they are here, but for folders of some names.
+
+        Raises StorageError.
+        """
         with _told(self.address, StorageError):
             self._files.invalidate_cache()
             there = self._files.find(self._root, detail=True)
@@ -165,6 +191,8 @@ class RemoteFiles:
         for path in sorted(self.local.rglob("*")):
             name = path.relative_to(self.local).as_posix()
             if not path.is_file() or ".tmp" in path.name or path.name == ".lock":
+                continue
+            if path.relative_to(self.local).parts[0] in leave_out:
                 continue
             known = self._known.get(name)
             if sizes.get(name) != path.stat().st_size or (known and known[1:] != list(_state(path))):

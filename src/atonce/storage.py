@@ -12,12 +12,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import IO, Any, SupportsFloat
 
 from safetensors import SafetensorError
 
 from atonce.errors import DataError, StorageError
 from atonce.processes import ProcessIdentity
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _REMEDIES = {
     errno.ENOSPC: "free some space or choose another folder",
@@ -42,6 +47,14 @@ def storage_errors(path: Path) -> Iterator[None]:
         if "I/O" not in str(error) and "os error" not in str(error):
             raise
         raise StorageError(f"cannot write {path}: {error}", remedy="free some space or check the folder") from error
+
+
+def wait_for_others(file: IO[Any]) -> None:
+    """Wait until no other process of this machine holds an open file, and hold it until it is closed: of several
+    processes that want to fetch the same, one does."""
+    if fcntl is not None:
+        with suppress(OSError):  # file systems without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def make_folder(path: Path) -> Path:

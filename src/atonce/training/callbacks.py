@@ -102,6 +102,9 @@ class Callback:
             best: whether this is the best mean IoU so far, whose network is kept as model.safetensors.
         """
 
+    def on_save(self, run: TrainingRun) -> None:
+        """Hear that the state has been saved: a copy of `run.folder` could be gone on with from here."""
+
     def on_train_end(self, run: TrainingRun) -> None:
         """Hear that the last step is done, validated and saved; `run.folder` has the files."""
 
@@ -148,6 +151,10 @@ class CallbackList(Callback):
     def on_validation_end(self, run: TrainingRun, row: dict[str, Any], *, best: bool) -> None:
         for callback in self.callbacks:
             callback.on_validation_end(run, row, best=best)
+
+    def on_save(self, run: TrainingRun) -> None:
+        for callback in self.callbacks:
+            callback.on_save(run)
 
     def on_train_end(self, run: TrainingRun) -> None:
         for callback in self.callbacks:

@@ -69,13 +69,13 @@ def fit(run: TrainingRun, callback: Callback) -> None:
                 share = share_of(run)
             stopping = run.in_any_process(asked=interrupt.asked)
             if is_due(knobs.save_every, knobs, progress.step, before=before, share=share) or stopping:
-                save(run, step_log)
+                save(run, step_log, callback)
             if stopping:
                 raise interrupt.error()
         step_log.finish()
         if not progress.validated:
             validate_or_stop(run, callback, interrupt)
-        save(run, step_log)
+        save(run, step_log, callback)
         if run.in_any_process(asked=interrupt.asked):
             raise interrupt.error()
     # Not before every process has its last batch.
@@ -107,10 +107,11 @@ def stage_learning_rate(run: TrainingRun, step: int, share: float) -> float:
     return stage.lr_factor * learning_rate_factor(run.recipe.optim, within, stage.within(share), steps=steps)
 
 
-def save(run: TrainingRun, step_log: StepLog) -> None:
+def save(run: TrainingRun, step_log: StepLog, callback: Callback) -> None:
     """Save the state, with what the step log has collected since its last line. Raises StorageError."""
     run.progress.steps_since_log = step_log.to_json()
     run.save_state()
+    callback.on_save(run)
 
 
 def validate_or_stop(run: TrainingRun, callback: Callback, interrupt: Interrupt) -> None:

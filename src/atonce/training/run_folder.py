@@ -34,6 +34,9 @@ class RunFolder:
         decoded: decoded training pictures, while it trains with data.cache: disk.
     """
 
+    DECODED = "decoded"
+    """The name of the folder of decoded pictures, which is of use while it trains on this machine only."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.recipe = path / "recipe.yaml"
@@ -47,7 +50,7 @@ class RunFolder:
         self.pictures = path / "pictures"
         self.trackers = path / "trackers.json"
         self.tensorboard = path / "tensorboard"
-        self.decoded = path / "decoded"
+        self.decoded = path / self.DECODED
 
     def picture(self, name: str, step: int) -> Path:
         """The path of a validation picture that is drawn at a step."""

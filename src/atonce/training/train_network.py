@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from atonce import provenance
-from atonce.errors import option
+from atonce.errors import StorageError, option
 from atonce.evaluation.evaluate_model import evaluate_items
 from atonce.evaluation.extra_metrics import default_metrics
 from atonce.evaluation.scoring import Evaluation
 from atonce.inference.load import load
 from atonce.progress import shown_as
 from atonce.recipes import Recipe
-from atonce.remote import Results, address_of, local_copy, results_at
+from atonce.remote import Results, local_copy, results_at
 from atonce.text import count_of
 from atonce.training.callbacks import Callback, CallbackList
 from atonce.training.loop import fit
 from atonce.training.progress_display import progress_display
 from atonce.training.recipe_choice import Overrides, choose_run
+from atonce.training.run_folder import RunFolder
 from atonce.training.setup import set_up
 from atonce.training.trackers import tracked
 from atonce.training.training_run import TrainingRun
@@ -149,9 +150,10 @@ def train(
     session = provenance.begin_session()
     data = local_copy(data)
     with ExitStack() as stack:
-        if out is not None and address_of(out) is not None:
-            results = stack.enter_context(results_at(out))
-            out, callbacks = results.folder, [*callbacks, _BringResults(results)]
+        results = None
+        if out is not None:
+            results = stack.enter_context(results_at(out, leave_out=[RunFolder.DECODED]))
+            out = results.folder
         folder, chosen = choose_run(
             data,
             recipe=recipe,
@@ -172,7 +174,7 @@ def train(
             run = set_up(chosen, Path(data), folder, resume=resume, device=device, session=session, callback=callback)
             stack.enter_context(run.lock)
             with tracked(run, callback) as feeding:
-                fit(run, feeding)
+                fit(run, CallbackList([feeding, _BringResults(results, callback.on_note)]) if results else feeding)
             if note := unseen_pictures(run):
                 callback.on_note(note)
         evaluation = _evaluate_best(run, session, progress=progress) if run.is_main else None
@@ -188,16 +190,23 @@ def train(
 
 
 class _BringResults(Callback):
-    """Brings a run folder to its address after each validation: a machine that is taken away leaves that much."""
+    """Brings a run folder to its address each time its state is saved: a machine that is taken away leaves that much.
+
+    A connection that breaks ends no training: what could not be brought there comes with the next state, or at the end.
+    """
 
     may_stop = False
 
-    def __init__(self, results: Results) -> None:
-        self._results = results
+    def __init__(self, results: Results, on_note: Callable[[str], None]) -> None:
+        self._results, self._on_note = results, on_note
 
-    def on_validation_end(self, run: TrainingRun, row: dict[str, Any], *, best: bool) -> None:
-        if run.is_main:
+    def on_save(self, run: TrainingRun) -> None:
+        if not run.is_main:
+            return
+        try:
             self._results.push_rest()
+        except StorageError as error:
+            self._on_note(f"{error.found}; it is tried again when the next state is saved")
 
 
 def unseen_pictures(run: TrainingRun) -> str | None:

@@ -19,17 +19,12 @@ from typing import IO
 from atonce.errors import StorageError, WeightsError, option
 from atonce.model_location import FILE_NAME, find_model_file, is_named_model
 from atonce.progress import ProgressCallback
-from atonce.storage import make_folder, sha256_of, storage_errors
+from atonce.storage import make_folder, sha256_of, storage_errors, wait_for_others
 from atonce.text import did_you_mean, similar_file
 from atonce.weights.checkpoint_files import checkpoint_prefix
 
 EXPECTED = "a weights file (`atonce weights list` names the kinds)"
 """The words for what is read, in messages."""
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 _BLOCK = 1 << 20
 _TIMEOUT = 30  # seconds without a byte
@@ -182,7 +177,7 @@ def _download(entry: PretrainedWeights, path: Path, progress: ProgressCallback |
     try:
         # The file first: where it cannot be written, the network need not be asked.
         with storage_errors(path), part.open("ab") as file:
-            _wait_for_others(file)
+            wait_for_others(file)
             if path.is_file():  # one of them has been faster
                 return
             of_use = True
@@ -206,13 +201,6 @@ def _download(entry: PretrainedWeights, path: Path, progress: ProgressCallback |
         with suppress(OSError):
             if not of_use or part.stat().st_size == 0:
                 part.unlink(missing_ok=True)
-
-
-def _wait_for_others(file: IO[bytes]) -> None:
-    """Wait until no other process downloads into a file: of several that want the same one, one fetches it."""
-    if fcntl is not None:
-        with suppress(OSError):  # file systems without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _sha256(file: IO[bytes], path: Path) -> str:
