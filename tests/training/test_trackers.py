@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import struct
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,11 +17,13 @@ import pytest
 import yaml
 
 from atonce.errors import TrainingError, UserError
-from atonce.training import Callback, TrainingRun, run_training, trackers
+from atonce.studies import Study, ablate
+from atonce.training import Callback, TrainingRun, hardware, run_training, trackers
 from atonce.training.losses import Losses
 from atonce.training.recipe_choice import choose_run
+from atonce.training.run_folder import RunFolder
 from atonce.training.trackers import Tracker, Tracking, tracked
-from tests.tiny import log_of, tiny_recipe
+from tests.tiny import SETTINGS, log_of, tiny_recipe
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # in the trackers' own packages
@@ -35,6 +38,9 @@ def rows_of(run: Path) -> list[dict[str, str]]:
 
 def recipe_with(*names: str, steps: int = 4) -> Any:
     return tiny_recipe(f"train.track={json.dumps(names)}", f"train.steps={steps}", "train.validate_every=2")
+
+
+TRACKED = [*SETTINGS, "train.steps=2", "train.track=[tensorboard]"]
 
 
 class Failure(RuntimeError):
@@ -223,7 +229,12 @@ def test_a_tracker_that_is_not_installed_is_one_line_before_anything(
 
 
 def test_only_the_first_process_writes(tmp_path: Path) -> None:
-    other: Any = SimpleNamespace(recipe=recipe_with("tensorboard", "mlflow", "wandb"), is_main=False, folder=None)
+    other: Any = SimpleNamespace(
+        recipe=recipe_with("tensorboard", "mlflow", "wandb"),
+        is_main=False,
+        folder=RunFolder(tmp_path),
+        accelerator=SimpleNamespace(is_main_process=False, num_processes=1),
+    )
     callback = Callback()
     with tracked(other, callback) as feeding:
         assert feeding is callback
@@ -233,7 +244,7 @@ class Recorder:
     """A tracker that fails from its second call on."""
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.calls, self.finished = 0, 0
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         self.calls += 1
@@ -241,7 +252,8 @@ class Recorder:
             raise ConnectionError("the network\nis down")
 
     def finish(self) -> None:
-        raise AssertionError("it was let go of")
+        self.finished += 1
+        raise ConnectionError("the network is still down")
 
 
 def test_a_training_does_not_depend_on_its_trackers() -> None:
@@ -251,20 +263,94 @@ def test_a_training_does_not_depend_on_its_trackers() -> None:
     for _ in range(4):
         tracking._for_each(lambda tracker: tracker.log({"x": 1.0}, 1))
     tracking.finish("finished")
-    assert wrapped.calls == 2
+    assert (wrapped.calls, wrapped.finished) == (2, 1)
     assert notes == ["TensorBoard is not written to any more: the network is down"]
 
 
-def test_one_that_does_not_start_is_one_line(
+class Quiet:
+    """A tracker that takes everything, and tells how often it was ended."""
+
+    def __init__(self) -> None:
+        self.finished = 0
+
+    def log(self, values: Mapping[str, Any], step: int) -> None:
+        pass
+
+    log_images = store_init_configuration = lambda *_, **__: None
+
+    def finish(self) -> None:
+        self.finished += 1
+
+
+def refuse(run: TrainingRun, ids: dict[str, str], title: str) -> tuple[Any, str]:
+    raise OSError("api_key not configured")
+
+
+REFUSED = r"does not start \(api_key not configured\); log in by `wandb login`"
+
+
+def test_one_that_does_not_start_is_one_line_and_leaves_nothing(
     street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(run: TrainingRun, ids: dict[str, str]) -> tuple[Any, str]:
-        raise OSError("api_key not configured")
+    begun = Quiet()
+    monkeypatch.setitem(trackers._OPENERS, "wandb", refuse)
+    monkeypatch.setitem(trackers._OPENERS, "tensorboard", lambda *_: (begun, "here"))
+    # The second time, too: no half of a run is in the way.
+    for _ in range(2):
+        with pytest.raises(TrainingError, match=REFUSED):
+            run_training(recipe_with("tensorboard", "wandb"), street_data, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+    assert begun.finished == 2
 
-    monkeypatch.setattr(trackers, "_wandb", refuse)
-    with pytest.raises(TrainingError, match=r"does not start \(api_key not configured\); log in by `wandb login`"):
-        run_training(recipe_with("wandb"), street_data, tmp_path / "run")
-    assert not (tmp_path / "run" / "log.jsonl").exists()
+
+def test_one_that_does_not_start_leaves_a_run_that_is_gone_on_with(
+    tiny_run: Path, street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    monkeypatch.setitem(trackers._OPENERS, "wandb", refuse)
+    with pytest.raises(TrainingError, match=REFUSED):
+        run_training(recipe_with("wandb"), street_data, run, resume=True)
+    assert {path.name for path in run.iterdir()} == {path.name for path in tiny_run.iterdir()}
+
+
+def test_no_process_trains_while_the_first_one_says_that_it_cannot_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = (TrainingError, ("train.track: MLflow does not start (no server)", "", ""))
+    monkeypatch.setattr(hardware, "broadcast_object_list", lambda *_, **__: [told])
+    other: Any = SimpleNamespace(
+        recipe=recipe_with("mlflow"),
+        is_main=False,
+        folder=RunFolder(tmp_path),
+        accelerator=SimpleNamespace(is_main_process=False, num_processes=2),
+        take_back=lambda: None,
+    )
+    with pytest.raises(TrainingError, match="MLflow does not start"), tracked(other, Callback()):
+        pytest.fail("it trains")
+
+
+def test_a_run_that_died_before_its_first_state_is_hidden_in_tensorboard(street_data: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe("train.track=[tensorboard]", "train.steps=3", "train.save_every=3")
+    with pytest.raises(Failure):
+        run_training(recipe, street_data, tmp_path / "run", callback=FailAt(3))
+    run_training(recipe, street_data, tmp_path / "run", resume=True)
+    events = tensorboard_of(tmp_path / "run").Scalars("train/loss")
+    assert [event.step for event in events] == [1, 2, 3]
+
+
+def test_the_runs_of_a_study_are_tracked_by_variant_and_seed(
+    street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+
+    def begin(run: TrainingRun, ids: dict[str, str], title: str) -> tuple[Any, str]:
+        titles.append(title)
+        return Quiet(), "here"
+
+    monkeypatch.setitem(trackers._OPENERS, "tensorboard", begin)
+    study = Study("s", "?", {"one": {}, "other": {"optim.lr": 1e-5}})
+    ablate(street_data, study, recipe="streets", overrides=TRACKED, weights="none", seeds=1, out=tmp_path / "study")
+    assert titles == ["one, seed 0", "other, seed 0"]
 
 
 def test_numbers_that_are_none_are_left_out_and_names_are_what_mlflow_takes() -> None:

@@ -16,6 +16,7 @@ from atonce.storage import none_to_nan
 from atonce.studies.shipped_studies import Study
 from atonce.studies.study_folder import RunResult, read_result, run_folder
 from atonce.training import Callback, TrainingRun, fit, set_up
+from atonce.training.trackers import tracked
 
 
 @dataclass(frozen=True)
@@ -124,14 +125,18 @@ def execute_run(
         UserError: the run could not begin, or write.
         KeyboardInterrupt: Ctrl-C; the state has been saved.
     """
-    callback = callback or Callback()
+    callback, began = callback or Callback(), False
     resume = (run.folder / "recipe.yaml").is_file()
     session = set_up(run.recipe, data, run.folder, resume=resume, device=device, callback=callback)
     failed = None
     with session.lock:
         try:
-            fit(session, callback)
+            with tracked(session, callback, name=run.title) as feeding:
+                began = True
+                fit(session, feeding)
         except TrainingError as error:
+            if not began:
+                raise
             failed = error.found
         result = _result_of(run, session, failed, commit)
         if session.is_main:

@@ -8,12 +8,21 @@ import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from atonce.errors import TrainingError, option
 from atonce.recipes import Recipe, load_recipe, to_yaml
-from atonce.storage import file_stem, make_folder, none_to_nan, remove_temporaries, storage_errors, write_text
+from atonce.storage import (
+    file_stem,
+    make_folder,
+    none_to_nan,
+    remove_file_or_folder,
+    remove_temporaries,
+    storage_errors,
+    write_text,
+)
 
 
 class RunFolder:
@@ -31,6 +40,8 @@ class RunFolder:
         pictures: validation pictures, drawn at each validation.
         trackers: trackers.json, the ids of its runs in experiment trackers (train.track).
         tensorboard: events for TensorBoard.
+        wandb: files of Weights & Biases.
+        is_new: whether the run began here and now, by `write_recipe`.
         decoded: decoded training pictures, while it trains with data.cache: disk.
     """
 
@@ -50,6 +61,8 @@ class RunFolder:
         self.pictures = path / "pictures"
         self.trackers = path / "trackers.json"
         self.tensorboard = path / "tensorboard"
+        self.wandb = path / "wandb"
+        self.is_new = False
         self.decoded = path / self.DECODED
 
     def picture(self, name: str, step: int) -> Path:
@@ -98,7 +111,16 @@ class RunFolder:
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write the recipe that the run goes by from now on. Raises StorageError."""
+        self.is_new = not self.recipe.exists()
         write_text(self.recipe, to_yaml(recipe))
+
+    def take_back(self) -> None:
+        """Remove what there is of a run that has not made a step, so that it can be begun once more."""
+        for path in (self.recipe, self.data, self.trackers, self.tensorboard, self.wandb, self.decoded):
+            remove_file_or_folder(path)
+        for folder in (self.state.parent, self.pictures):
+            with suppress(OSError):
+                folder.rmdir()
 
     def remove_decoded(self) -> None:
         """Remove the decoded pictures (data.cache: disk), if there are any."""

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from atonce.errors import TrainingError, UserError
 from atonce.recipes import Recipe, to_yaml
 from atonce.storage import file_stem, write_text
 from atonce.training.callbacks import Callback, CallbackList, StepRecord
+from atonce.training.hardware import in_main_process
 from atonce.training.run_folder import RunFolder
 from atonce.training.training_run import TrainingRun
 
@@ -37,29 +38,38 @@ _REMEDIES = {
 
 
 @contextmanager
-def tracked(run: TrainingRun, callback: Callback) -> Iterator[Callback]:
+def tracked(run: TrainingRun, callback: Callback, *, name: str | None = None) -> Iterator[Callback]:
     """Open the trackers that the recipe asks for, in the first process; yields a callback that feeds them, too.
 
+    Args:
+        name: of the run, for those who see it beside others; None for that of the run folder.
+
     Raises:
-        TrainingError: a tracker does not start; nothing has been trained then.
+        TrainingError: a tracker does not start, in every process; nothing has been trained then, and of a new run
+            nothing is left.
     """
     names = list(dict.fromkeys(run.recipe.train.track))
-    if not names or not run.is_main:
+    if not names:
         yield callback
         return
     # accelerate warns of values that are dropped, which is done on purpose here.
     logging.getLogger("accelerate.tracking").setLevel(logging.ERROR)
-    trackers = [_start(name, run, callback.on_note) for name in names]
-    tracking = Tracking(trackers, callback.on_note)
-    outcome = "failed"
+    tracking = Tracking([], callback.on_note)
+    title = name or run.folder.path.resolve().name
+    outcome, began = "failed", False
     try:
-        yield CallbackList([callback, tracking])
+        # Nobody trains while the first process says that it cannot begin.
+        in_main_process(run.accelerator, lambda: tracking.start(names, run, title))
+        began = True
+        yield CallbackList([callback, tracking]) if run.is_main else callback
         outcome = "finished"
     except KeyboardInterrupt:
         outcome = "stopped"
         raise
     finally:
         tracking.finish(outcome)
+        if not began:
+            run.take_back()
 
 
 class Tracker:
@@ -129,6 +139,34 @@ class Tracking(Callback):
 
     def __init__(self, trackers: Sequence[Tracker], on_note: Callable[[str], None]) -> None:
         self._trackers, self._on_note = list(trackers), on_note
+        self._let_go: list[Tracker] = []
+
+    def start(self, names: Sequence[str], run: TrainingRun, title: str) -> None:
+        """Start trackers in the places that the run has there, and log its recipe where it is new.
+
+        Args:
+            names: of "tensorboard", "mlflow" and "wandb".
+            title: the name of the run there.
+
+        Raises:
+            TrainingError: one does not start; those before it are still to be finished.
+        """
+        for name in names:
+            ids = _read_ids(run.folder)
+            resumed = name in ids
+            try:
+                wrapped, where = _OPENERS[name](run, ids, title)
+                tracker = Tracker(name, wrapped)
+                self._trackers.append(tracker)
+                _write_ids(run.folder, ids)
+                if not resumed:
+                    tracker.log_recipe(run.recipe, run.folder.recipe)
+            except UserError:
+                raise
+            except Exception as error:
+                found = f"train.track: {_TITLES[name]} does not start ({_reason(error)})"
+                raise TrainingError(found, remedy=_REMEDIES[name]) from None
+            self._on_note(f"tracked: {tracker.title}, {where}")
 
     def on_log(self, run: TrainingRun, record: StepRecord) -> None:
         losses = ("loss", "cross_entropy", "distillation", "l2")
@@ -154,7 +192,10 @@ class Tracking(Callback):
                 self._for_each(lambda tracker, name=name, path=path: tracker.log_picture(name, path, step))  # type: ignore[misc]
 
     def finish(self, outcome: str) -> None:
-        """End what the trackers have begun, see `Tracker.finish`."""
+        """End what the trackers have begun, see `Tracker.finish`; also those that were let go of."""
+        for tracker in self._let_go:
+            with suppress(Exception):
+                tracker.finish(outcome)
         self._for_each(lambda tracker: tracker.finish(outcome))
 
     def _for_each(self, act: Callable[[Tracker], None]) -> None:
@@ -164,53 +205,35 @@ class Tracking(Callback):
             except Exception as error:
                 # Networks and disks of others have errors of every kind.
                 self._trackers.remove(tracker)
+                self._let_go.append(tracker)
                 self._on_note(f"{tracker.title} is not written to any more: {_reason(error)}")
 
 
-def _start(name: str, run: TrainingRun, on_note: Callable[[str], None]) -> Tracker:
-    """Start a tracker in the place that the run has there, and log the recipe."""
-    folder, ids = run.folder, _read_ids(run.folder)
-    resumed = name in ids
-    try:
-        wrapped, where = {"tensorboard": _tensorboard, "mlflow": _mlflow, "wandb": _wandb}[name](run, ids)
-        _write_ids(folder, ids)
-        tracker = Tracker(name, wrapped)
-        if not resumed:
-            tracker.log_recipe(run.recipe, folder.recipe)
-    except UserError:
-        raise
-    except Exception as error:
-        found = f"train.track: {_TITLES[name]} does not start ({_reason(error)})"
-        raise TrainingError(found, remedy=_REMEDIES[name]) from None
-    on_note(f"tracked: {tracker.title}, {where}")
-    return tracker
-
-
-def _tensorboard(run: TrainingRun, ids: dict[str, str]) -> tuple[Any, str]:
+def _tensorboard(run: TrainingRun, ids: dict[str, str], title: str) -> tuple[Any, str]:
     from accelerate.tracking import TensorBoardTracker
 
     folder = run.folder.tensorboard
+    # What a session that was killed wrote after its last state, or before its first one, is hidden: it comes again.
+    purge = {"purge_step": run.progress.step + 1} if "tensorboard" in ids else {}
     ids["tensorboard"] = folder.name
-    # What a session that was killed wrote after its last state is hidden: it comes again.
-    purge = {"purge_step": run.progress.step + 1} if run.progress.step else {}
     tracker = TensorBoardTracker(folder.name, folder.parent, **purge)
     tracker.start()
     return tracker, f"events in {folder}"
 
 
-def _mlflow(run: TrainingRun, ids: dict[str, str]) -> tuple[Any, str]:
+def _mlflow(run: TrainingRun, ids: dict[str, str], title: str) -> tuple[Any, str]:
     # It would print its address on stdout, where the scores or one JSON document are.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     import mlflow
     from accelerate.tracking import MLflowTracker
 
-    tracker = MLflowTracker(_PROJECT, run_id=ids.get("mlflow"), run_name=run.folder.path.resolve().name)
+    tracker = MLflowTracker(_PROJECT, run_id=ids.get("mlflow"), run_name=title)
     tracker.start()
     ids["mlflow"] = tracker.tracker.info.run_id
     return tracker, f"run {ids['mlflow']} in {mlflow.get_tracking_uri()}"
 
 
-def _wandb(run: TrainingRun, ids: dict[str, str]) -> tuple[Any, str]:
+def _wandb(run: TrainingRun, ids: dict[str, str], title: str) -> tuple[Any, str]:
     import wandb
     from accelerate.tracking import WandBTracker
 
@@ -220,13 +243,17 @@ def _wandb(run: TrainingRun, ids: dict[str, str]) -> tuple[Any, str]:
         os.environ.get("WANDB_PROJECT", _PROJECT),
         id=ids["wandb"],
         resume="allow" if begun else None,
-        name=run.folder.path.resolve().name,
+        name=title,
         dir=str(run.folder.path.resolve()),
         # Whatever is printed would go through it, bars and JSON included.
         settings=wandb.Settings(console="off"),
     )
     tracker.start()
     return tracker, f"run {ids['wandb']} in {tracker.tracker.dir}"
+
+
+_OPENERS = {"tensorboard": _tensorboard, "mlflow": _mlflow, "wandb": _wandb}
+"""Each starts a tracker: it returns what accelerate wraps it in, and the place in words; an id goes into `ids`."""
 
 
 def _read_ids(folder: RunFolder) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,6 +170,14 @@ class TrainingRun:
         optimizer, self.average = build_optimizer_and_average(self.model, self.recipe, self.accelerator)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         self.wrapped.train()
+
+    def take_back(self) -> None:
+        """Leave nothing of a run that began in this session and has not made a step; the lock is given back."""
+        if self.is_main and self.folder.is_new:
+            self.folder.take_back()
+            self.lock.release()
+            with suppress(OSError):  # somebody else has files there
+                self.folder.path.rmdir()
 
     def save_state(self) -> None:
         """Save the state; every process may call it, the first one writes. Raises StorageError."""
