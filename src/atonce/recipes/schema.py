@@ -166,6 +166,10 @@ class AugmentConfig(Section):
     """Largest shift of hue to either side, in turns of the colour circle."""
 
 
+MASK_LOSSES = ("cross_entropy", "focal", "dice", "lovasz")
+"""The losses that compare with the masks, by the knobs that are their factors."""
+
+
 class LossConfig(Section):
     """The loss: cross entropy over the class axis, averaged over the valid pixels of the global batch, plus L2; and,
     where their factors are above 0, other losses beside it. Void counts in none of them."""
@@ -203,8 +207,8 @@ class LossConfig(Section):
 
     @model_validator(mode="after")
     def _some_loss(self) -> LossConfig:
-        if not (self.cross_entropy or self.focal or self.dice or self.lovasz):
-            raise ValueError("one of cross_entropy, focal, dice and lovasz should be above 0")
+        if not any(getattr(self, name) for name in MASK_LOSSES):
+            raise ValueError(f"one of {', '.join(MASK_LOSSES[:-1])} and {MASK_LOSSES[-1]} should be above 0")
         return self
 
 

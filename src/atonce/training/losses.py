@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from atonce.labels import IGNORE_INDEX
-from atonce.recipes.schema import DistillConfig, LossConfig, Recipe
+from atonce.recipes.schema import MASK_LOSSES, DistillConfig, LossConfig, Recipe
 
 Value = TypeVar("Value", float, Tensor)
 
@@ -188,7 +188,7 @@ def mask_losses(
 def weigh(config: LossConfig, terms: Mapping[str, Value]) -> Value:
     """Add up what compares with the masks, each times its factor."""
     total = config.cross_entropy * terms["cross_entropy"]
-    for name in ("focal", "dice", "lovasz"):
+    for name in MASK_LOSSES[1:]:
         if name in terms:
             total = total + getattr(config, name) * terms[name]
     return total
@@ -214,10 +214,14 @@ class Losses:
     dice: float | None = None
     lovasz: float | None = None
 
+    def of_masks(self) -> dict[str, float]:
+        """Return those that compare with the masks by name, before their factors, where the recipe uses them."""
+        values = {name: getattr(self, name) for name in MASK_LOSSES}
+        return {name: value for name, value in values.items() if value is not None}
+
     def total(self, recipe: Recipe) -> float:
         """Return the number that is minimised."""
-        known = {"cross_entropy": self.cross_entropy, "focal": self.focal, "dice": self.dice, "lovasz": self.lovasz}
-        masks = weigh(recipe.loss, {name: value for name, value in known.items() if value is not None})
+        masks = weigh(recipe.loss, self.of_masks())
         return total_loss(recipe.loss, data_loss(recipe.distill, masks, self.distillation), self.l2)
 
 

@@ -13,13 +13,11 @@ import torch
 from torch import Tensor
 
 from atonce.metrics.confusion_matrix import ConfusionMatrix
+from atonce.recipes.schema import MASK_LOSSES
 from atonce.storage import nan_to_none
 from atonce.training.callbacks import Callback, StepRecord
 from atonce.training.losses import Losses
 from atonce.training.training_run import TrainingRun
-
-_SOMETIMES = ("focal", "dice", "lovasz")
-"""Losses that stand in a line of log.jsonl only where the recipe uses them."""
 
 
 class StepLog:
@@ -101,7 +99,8 @@ class StepLog:
     def _write(self) -> None:
         record = self._record()
         if self.run.is_main:
-            line = {key: value for key, value in asdict(record).items() if value is not None or key not in _SOMETIMES}
+            # Losses on the masks stand there only where the recipe uses them.
+            line = {key: value for key, value in asdict(record).items() if value is not None or key not in MASK_LOSSES}
             self.run.folder.append_log(nan_to_none(line))
         self.callback.on_log(self.run, record)
 
@@ -110,7 +109,6 @@ class StepLog:
         return StepRecord(
             step=self.run.progress.step,
             loss=mean.total(self.run.recipe),
-            cross_entropy=mean.cross_entropy,
             distillation=mean.distillation,
             l2=mean.l2,
             lr=self.lr,
@@ -119,10 +117,8 @@ class StepLog:
             pictures_per_second=len(self.losses) * self.run.recipe.train.batch_size / self.seconds,
             waited=self.waited / self.seconds,
             seconds=self.run_seconds,
-            focal=mean.focal,
-            dice=mean.dice,
-            lovasz=mean.lovasz,
             threads=self.run.threads.count,
+            **mean.of_masks(),
         )
 
 

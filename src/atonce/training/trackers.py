@@ -22,6 +22,7 @@ from PIL import Image
 from atonce.data.sampling import evenly_spaced
 from atonce.errors import TrainingError, UserError
 from atonce.recipes import Recipe, to_yaml
+from atonce.recipes.schema import MASK_LOSSES
 from atonce.storage import file_stem, write_text
 from atonce.training.callbacks import Callback, CallbackList, StepRecord
 from atonce.training.hardware import in_main_process
@@ -169,11 +170,9 @@ class Tracking(Callback):
             self._on_note(f"tracked: {tracker.title}, {where}")
 
     def on_log(self, run: TrainingRun, record: StepRecord) -> None:
-        losses = ("loss", "cross_entropy", "distillation", "l2")
+        losses = ("loss", *MASK_LOSSES, "distillation", "l2")
         numbers = ("grad_norm", "train_mean_iou", "pictures_per_second", "waited")
         values = {f"train/{key.removeprefix('train_')}": getattr(record, key) for key in (*losses, *numbers)}
-        others = {name: getattr(record, name) for name in ("focal", "dice", "lovasz")}
-        values |= {f"train/{name}": value for name, value in others.items() if value is not None}
         rates = {f"lr/{group['name']}": group["lr"] for group in run.optimizer.param_groups}
         self._for_each(lambda tracker: tracker.log(values | rates, record.step))
 
