@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
-
 from atonce.data.dataset import Sample
 from atonce.data.sampling import evenly_spaced
 from atonce.evaluation.scoring import PictureScore, panel, score_items
 from atonce.inference import NetworkPredictor
 from atonce.inference.result import Result
 from atonce.metrics.confusion_matrix import ConfusionMatrix
+from atonce.process_group import ProcessGroup
 from atonce.storage import nan_to_none, write_atomically
 from atonce.training.callbacks import Callback
 from atonce.training.training_run import TrainingRun
@@ -38,11 +37,14 @@ def validate(run: TrainingRun, callback: Callback) -> None:
         model_file = run.model_file()
         engine = "torch-bf16" if run.accelerator.mixed_precision == "bf16" else "torch"
         predictor = NetworkPredictor(model_file, device=run.accelerator.device, engine=engine)
-        mine = items[run.rank :: run.world]
-        evaluation = score_items(
-            predictor, run.dataset, mine, on_picture=draw, progress=callback.on_validation_progress
-        )
-        confusion = _over_processes(run, evaluation.confusion)
+        confusion = score_items(
+            predictor,
+            run.dataset,
+            items,
+            on_picture=draw,
+            progress=callback.on_validation_progress,
+            group=ProcessGroup(run.rank, run.world),
+        ).confusion
         row = _row(run, confusion)
         best = _finite(confusion.mean_iou) > run.progress.best_mean_iou
         if best:
@@ -79,11 +81,6 @@ def _row(run: TrainingRun, confusion: ConfusionMatrix) -> dict[str, Any]:
     numbers = nan_to_none({name: round(value, 6) for name, value in (means | classes).items()})
     stage = {"stride": run.stage.stride} if len(run.stages) > 1 else {}
     return {"step": run.progress.step, "minutes": round(run.progress.seconds / 60, 2), **stage, **numbers}
-
-
-def _over_processes(run: TrainingRun, confusion: ConfusionMatrix) -> ConfusionMatrix:
-    counts = torch.from_numpy(confusion.matrix).to(run.accelerator.device)
-    return ConfusionMatrix.from_matrix(run.accelerator.reduce(counts, "sum").cpu().numpy())
 
 
 def _finite(value: float) -> float:
