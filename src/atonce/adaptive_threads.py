@@ -115,7 +115,7 @@ class AdaptiveThreads:
         count: the number of threads now.
         most: the largest.
         may_change: whether the number follows what is fastest.
-        on_change: as it was given.
+        on_change: as it was given; it may be replaced.
     """
 
     _found: tuple[float, int, int] | None = None

@@ -240,6 +240,47 @@ def test_what_a_resumed_run_is_told_anew_stays_with_it(tiny_run: Path, street_da
     assert [row["lr"] <= 1e-5 for row in log_of(run)] == [False] * 4 + [True] * 2
 
 
+def test_the_crop_that_a_resumed_run_is_told_is_the_crop(street_data: Path, tmp_path: Path) -> None:
+    """Also where the pictures are smaller than data.crop, and crops as large as they were recorded."""
+    small = ("data.crop=[200,200]", "augment.scale=[1,1]")
+    run = run_training(tiny_recipe(*small), street_data, tmp_path / "run")
+    assert run.recipe.data.crop == (48, 64)
+    recipe = load_recipe(tmp_path / "run" / "recipe.yaml", ["train.steps=5"])
+    assert run_training(recipe, street_data, tmp_path / "run", resume=True).recipe.data.crop == (48, 64)
+    recipe = load_recipe(tmp_path / "run" / "recipe.yaml", ["train.steps=6", "data.crop=[32,32]"])
+    assert run_training(recipe, street_data, tmp_path / "run", resume=True).recipe.data.crop == (32, 32)
+
+
+def test_a_line_of_the_log_is_over_steps_of_one_loss(street_data: Path, tmp_path: Path) -> None:
+    """Steps 3 and 4 had the Dice loss, and have no line of their own: the line after them is over 5 and 6."""
+    every = ("train.log_every=6", "train.validate_every=4", "train.save_every=4")
+    with_dice = tiny_recipe(*every, "loss.dice=0.5", "train.steps=8")
+    with pytest.raises(Stop):
+        run_training(with_dice, street_data, tmp_path / "run", callback=StopAfter(5))
+    without = tiny_recipe(*every, "train.steps=8")
+    run_training(without, street_data, tmp_path / "run", resume=True)
+    first, *_ = log_of(tmp_path / "run")
+    assert first["step"] == 6
+    assert "dice" not in first
+    with pytest.raises(Stop):
+        run_training(with_dice, street_data, tmp_path / "same", callback=StopAfter(5))
+    run_training(with_dice, street_data, tmp_path / "same", resume=True)
+    assert log_of(tmp_path / "same")[0]["dice"] > 0
+
+
+class Stop(RuntimeError):
+    """What a killed process would have been."""
+
+
+class StopAfter(Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step(self, run: TrainingRun, losses: Losses) -> None:
+        if run.progress.step == self.step:
+            raise Stop
+
+
 def test_a_finished_run_that_is_resumed_is_left_as_it_is(tiny_run: Path, street_data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)

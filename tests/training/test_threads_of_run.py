@@ -68,6 +68,15 @@ def test_on_a_gpu_the_number_is_of_no_account() -> None:
     assert (threads.most, threads.may_change, notes) == (4, False, [])
 
 
+@pytest.mark.parametrize(("device", "recorded", "kept"), [("cpu", 2, 8), ("cuda", 2, 2), ("cuda", None, None)])
+def test_a_session_on_a_gpu_leaves_the_number_of_the_sessions_on_cpus(
+    device: str, recorded: int | None, kept: int | None
+) -> None:
+    accelerator: Any = SimpleNamespace(device=torch.device(device), num_processes=2)
+    threads = AdaptiveThreads(most=4)
+    assert hardware.threads_to_record(accelerator, threads, recorded) == kept
+
+
 def test_torch_that_was_imported_first_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "spins_while_waiting", lambda: True)
     _, [note] = chosen(None)
@@ -77,9 +86,9 @@ def test_torch_that_was_imported_first_is_told_in_one_line(monkeypatch: pytest.M
 
 def test_the_first_change_is_told_and_no_other() -> None:
     threads, notes = chosen(None)
-    assert threads.on_change
     for count in (3, 4, 3):
-        threads.on_change(count, 1.04)
+        threads._change(count, 1.04)
+        assert threads.count == count
     [note] = notes
     assert note.startswith("other programs use 1.0 cores: from here on 3 of 4 threads compute")
 

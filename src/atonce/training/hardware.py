@@ -130,7 +130,8 @@ def threads_of_run(accelerator: Accelerator, recorded: int | None, note: Callabl
             "costs beside other programs; import atonce first"
         )
 
-    def tell(count: int, others: float) -> None:
+    def tell_first(count: int, others: float) -> None:
+        threads.on_change = None
         note(
             f"other programs use {others:.1f} cores: from here on {count} of {count_of(most, 'thread')} compute, as "
             f"many as are fastest; sums then differ in their last bits, {option('threads', most)} keeps the number"
@@ -138,19 +139,16 @@ def threads_of_run(accelerator: Accelerator, recorded: int | None, note: Callabl
 
     # Several processes wait for each other in each step: its time says nothing of the threads of one.
     alone = on_cpu and processes == 1
-    return AdaptiveThreads(most=most, fixed=None if alone else True, on_change=_once(tell))
+    threads = AdaptiveThreads(most=most, fixed=None if alone else True, on_change=tell_first)
+    return threads
 
 
-def _once(tell: Callable[[int, float], None]) -> Callable[[int, float], None]:
-    """Let something be told once."""
-    told: list[int] = []
+def threads_to_record(accelerator: Accelerator, threads: AdaptiveThreads, recorded: int | None) -> int | None:
+    """Return the threads of all processes that the state of a run is to name for the sessions after this one.
 
-    def first(count: int, others: float) -> None:
-        if not told:
-            told.append(count)
-            tell(count, others)
-
-    return first
+    On a GPU they are of no account: what the run had on a CPU stays, so that it has as many there once more.
+    """
+    return threads.most * accelerator.num_processes if accelerator.device.type == "cpu" else recorded
 
 
 def has_bf16(device: torch.device | None = None) -> bool:

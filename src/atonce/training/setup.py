@@ -42,12 +42,13 @@ from atonce.training.hardware import (
     in_main_process,
     require_divisible,
     threads_of_run,
+    threads_to_record,
 )
 from atonce.training.recorded_data import DataOfRun, RecordedData, split_of_weights
 from atonce.training.run_folder import RunFolder
 from atonce.training.run_lock import RunLock
 from atonce.training.stages import Stage, stages_of
-from atonce.training.state import RunProgress, load_state, read_progress
+from atonce.training.state import RunProgress, load_state, read_progress, terms_of, terms_since_log
 from atonce.training.training_run import TrainingRun, build_optimizer_and_average
 from atonce.weights import load_weights
 
@@ -130,9 +131,12 @@ def _set_up(
     if resuming:
         progress = load_state(folder.state, model, optimizer, average)
         require_same_teacher(teacher, progress.teacher, recipe)
-        if (teacher is None) != (progress.teacher is None):
+        if terms_since_log(progress) not in (None, terms_of(recipe)):
             # A line of the log is over steps that minimised one loss.
             progress.steps_since_log = {}
+        if progress.crop:
+            # data.crop or the zoom may be others than before.
+            progress.crop = _crop_of_smaller_pictures(recipe, counts.sizes, callback)
         progress.sessions = progress.sessions or folder.sessions_of_first_edition()
     else:
         progress = RunProgress(model.config.model_dump(mode="json"))
@@ -140,7 +144,7 @@ def _set_up(
     recipe = _with_crop(recipe, progress.crop)
     progress.teacher = teacher.sha256 if teacher else None
     threads = threads_of_run(accelerator, progress.threads, callback.on_note)
-    progress.threads = threads.most * accelerator.num_processes
+    progress.threads = threads_to_record(accelerator, threads, progress.threads)
     progress.sessions.append(asdict(session))
 
     def begin() -> None:
@@ -340,8 +344,8 @@ def _read_data(
             raise DataError(found)
     if data_of_run:
         data_of_run.require_same_masks(report)
-    counted = (f for f in statistics_findings(dataset, report.statistics) if f.severity == "warning")
-    warnings = (f"warning: {'; '.join(finding.marked)}" for finding in counted)
+    findings = statistics_findings(dataset, report.statistics)
+    warnings = (f"warning: {'; '.join(finding.marked)}" for finding in findings if finding.severity == "warning")
     for note in (*dataset.notes, *problem_notes(report.problems, dataset.root), *warnings):
         callback.on_note(note)
     return dataset, report

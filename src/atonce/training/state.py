@@ -16,8 +16,8 @@ from torch import Tensor
 
 from atonce.errors import TrainingError, option
 from atonce.model.fcn import FCN
-from atonce.recipes import FCNConfig
-from atonce.recipes.schema import OptimConfig
+from atonce.recipes import FCNConfig, Recipe
+from atonce.recipes.schema import MASK_LOSSES, OptimConfig
 from atonce.safetensors_writer import save_tensors
 from atonce.text import listing
 from atonce.training.losses import Losses
@@ -52,7 +52,8 @@ class RunProgress:
         validations: rows of metrics.csv.
         stage: index of the stage that the run is in.
         stage_began: updates that had been made when it began.
-        threads: with which all processes together compute, where no other program is busy.
+        threads: with which all processes together compute on the CPU, where no other program is busy; None of a run
+            that has been on GPUs only.
         teacher: sha256 of the model file that it learns from, beside the masks.
         steps_since_log: what `StepLog` has measured since the last line of log.jsonl.
         sessions: the calls that the run is made of, the first one first; see `atonce.provenance.Session`.
@@ -84,6 +85,20 @@ class RunProgress:
     def validated(self) -> bool:
         """True where the network as it stands has been validated."""
         return self.best_mean_iou >= 0 and self.validations[-1]["step"] == self.step
+
+
+def terms_of(recipe: Recipe) -> set[str]:
+    """Name the terms that a recipe's loss is the sum of: those on the masks that have a factor, and the teacher's."""
+    masks = {name for name in MASK_LOSSES if name == "cross_entropy" or getattr(recipe.loss, name)}
+    return masks | ({"distillation"} if recipe.distill.teacher is not None else set())
+
+
+def terms_since_log(progress: RunProgress) -> set[str] | None:
+    """Name the terms that the last step since the last line of the log was measured in; None where there is none."""
+    steps = progress.steps_since_log.get("losses")
+    if not steps:
+        return None
+    return {name for name in (*MASK_LOSSES, "distillation") if steps[-1].get(name) is not None}
 
 
 def save_state(
