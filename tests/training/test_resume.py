@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
-from atonce.errors import TrainingError
+from atonce.errors import TrainingError, as_command_line
 from atonce.recipes import Recipe, load_recipe
 from atonce.training import Callback, TrainingRun, run_training
 from atonce.training.losses import Losses
@@ -289,6 +289,32 @@ def test_a_finished_run_that_is_resumed_is_left_as_it_is(tiny_run: Path, street_
         assert_same_tensors(run / name, tiny_run / name)
     assert log_of(run) == log_of(tiny_run)
     assert (run / "metrics.csv").read_text() == (tiny_run / "metrics.csv").read_text()
+
+
+class Notes(Callback):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def on_note(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("train.steps=4", "nothing is left to train: the run has made its 4 steps; raise train.steps to go on"),
+        ("train.max_minutes=1e-6", "the run has used its 1e-06 minutes at step 4 of 9; --max-minutes 2e-06 gives it"),
+        ("train.steps=5", None),
+    ],
+)
+def test_a_run_with_nothing_left_says_so(
+    tiny_run: Path, street_data: Path, tmp_path: Path, override: str, expected: str | None
+) -> None:
+    run, notes = Path(shutil.copytree(tiny_run, tmp_path / "run")), Notes()
+    run_training(tiny_recipe("train.steps=9", override), street_data, run, resume=True, callback=notes)
+    found = [as_command_line(line) for line in notes.lines if "nothing is left" in line]
+    assert len(found) == (expected is not None)
+    assert expected is None or expected in found[0]
 
 
 def test_a_log_that_ends_in_half_a_line_loses_that_line_only(tiny_run: Path, tmp_path: Path) -> None:

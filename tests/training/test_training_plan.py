@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import atonce as package
+from atonce.adaptive_threads import AdaptiveThreads
 from atonce.errors import TrainingError
 from atonce.recipes.schema import TrainConfig
+from atonce.training import TrainingRun, hardware, training_plan
 from atonce.training.run_length import parts_of
 from tests.commands import Command
 from tests.tiny import SETTINGS, set_options
@@ -75,6 +81,72 @@ def test_the_rest_of_a_run(street_data: Path, tiny_run: Path, tmp_path: Path) ->
     found = package.plan(street_data, out=run, resume=True, overrides=["train.steps=10"], progress=False)
     assert (found.steps, found.recipe.train.steps) == (6, 10)
     assert snapshot(tmp_path) == before
+
+
+def test_memory_is_that_of_the_training_alone(street_data: Path, tmp_path: Path) -> None:
+    """What the process used before does not count, and a larger batch does."""
+    before = np.ones(250_000_000, np.float64)
+    assert before[-1] == 1
+    del before
+    peaks = []
+    for batch in (1, 12):
+        overrides = [*SETTINGS, f"train.batch_size={batch}", "data.crop=[256,256]", "augment.scale=[4,6]"]
+        found = package.plan(
+            street_data, recipe="streets", overrides=overrides, out=tmp_path / "run", progress=False, device="cpu"
+        )
+        peaks.append(found.memory_bytes or 0)
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("the system does not forget the peak of a process")
+    assert peaks[0] < peaks[1] - 100e6
+    assert peaks[1] < 2e9
+
+
+def test_what_has_been_read_is_not_downloaded_and_the_recipe_is_the_run_s(
+    street_data: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    named = ["weights=vgg16-imagenet1k-features", "train.steps=10"]
+    found = package.plan(street_data, out=run, resume=True, overrides=named, progress=False)
+    assert not any("would be downloaded" in note for note in found.notes)
+    assert found.recipe.weights == "vgg16-imagenet1k-features"
+
+
+def test_steps_are_timed_with_the_threads_and_rates_of_the_run(
+    street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, float]] = []
+    make_update = training_plan.update
+
+    def watched(run: TrainingRun, *words: Any) -> Any:
+        seen.append((torch.get_num_threads(), max(group["lr"] for group in run.optimizer.param_groups)))
+        return make_update(run, *words)
+
+    given = hardware.threads_of_run
+
+    def of_three(*words: Any) -> AdaptiveThreads:
+        found = given(*words)
+        found.most = found.count = 3
+        return found
+
+    monkeypatch.setattr(training_plan, "update", watched)
+    monkeypatch.setattr("atonce.training.setup.threads_of_run", of_three)
+    overrides = [*SETTINGS, "optim.warmup_steps=9", "train.steps=90", "optim.lr=1e-3", "optim.bias_lr_multiplier=1"]
+    package.plan(street_data, recipe="streets", overrides=overrides, out=tmp_path / "run", progress=False)
+    assert [threads for threads, _ in seen] == [3, 3]
+    assert [rate for _, rate in seen] == pytest.approx([1e-4, 2e-4])
+
+
+def test_a_loss_that_is_not_finite_tells_of_no_state_where_there_is_none(
+    street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atonce.training.loop.clip_gradient", lambda run: math.nan)
+    options: dict[str, Any] = {"recipe": "streets", "overrides": SETTINGS, "out": tmp_path / "run", "progress": False}
+    with pytest.raises(TrainingError, match=r"begin again with a lower rate: overrides='optim.lr=") as refused:
+        package.plan(street_data, **options)
+    assert "kept" not in str(refused.value)
+    with pytest.raises(TrainingError, match=r"begin again with a lower rate: resume=True overrides='optim.lr="):
+        package.train(street_data, **options)
 
 
 def test_what_a_training_refuses_is_refused(street_data: Path, tiny_run: Path) -> None:

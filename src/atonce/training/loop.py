@@ -12,6 +12,7 @@ from torch import Tensor
 from atonce.data.augmentation import augment
 from atonce.data.batches import Batch
 from atonce.errors import TrainingError, option
+from atonce.text import count_of
 from atonce.training.callbacks import Callback, CallbackList
 from atonce.training.distillation import distillation_sum
 from atonce.training.interrupt import Interrupt, StoppableValidation, StopValidation, deferred_interrupt
@@ -44,6 +45,8 @@ def fit(run: TrainingRun, callback: Callback) -> None:
             validate_or_stop(run, callback, interrupt)
             progress.seconds = time.monotonic() - began
         share = share_of(run)
+        if share >= 1:
+            callback.on_note(nothing_left(run))
         for step, batch in run.stream.batches(progress.step, knobs.steps):
             while share >= run.stage.end < 1:
                 next_stage(run, callback)
@@ -83,6 +86,17 @@ def fit(run: TrainingRun, callback: Callback) -> None:
     if run.is_main:
         run.folder.remove_decoded()
     callback.on_train_end(run)
+
+
+def nothing_left(run: TrainingRun) -> str:
+    """Say of a run that is resumed when its steps or its minutes are used up how it can be made longer."""
+    knobs, progress = run.recipe.train, run.progress
+    if progress.step >= knobs.steps:
+        longer, made = "train.steps" if knobs.epochs is None else "train.epochs", count_of(knobs.steps, "step")
+        return f"nothing is left to train: the run has made its {made}; raise {longer} to go on"
+    minutes = option("max_minutes", f"{2 * (knobs.max_minutes or 0):g}")
+    used = f"the run has used its {knobs.max_minutes:g} minutes at step {progress.step} of {knobs.steps}"
+    return f"nothing is left to train: {used}; {minutes} gives it as many again"
 
 
 def share_of(run: TrainingRun) -> float:
@@ -218,11 +232,14 @@ def require_finite(run: TrainingRun, losses: Losses) -> None:
     if math.isfinite(total) and (scaled or math.isfinite(losses.grad_norm)):
         return
     what = "gradient" if math.isfinite(total) else "loss"
-    lower = f"{option('resume', value=True)} {option('set', f'optim.lr={run.recipe.optim.lr / 4:g}')}"
+    lower = option("set", f"optim.lr={run.recipe.optim.lr / 4:g}")
+    if run.folder.recipe.is_file():
+        lower = f"{option('resume', value=True)} {lower}"
+    kept = f"the state before it is kept in {run.folder.path}; go on" if run.folder.state.is_file() else "begin again"
     raise TrainingError(
         f"the {what} is {losses.grad_norm if what == 'gradient' else total} at step {run.progress.step + 1}",
         "a finite number",
-        f"the state before it is kept in {run.folder.path}; go on with a lower rate: {lower}, or set optim.clip_norm",
+        f"{kept} with a lower rate: {lower}, or set optim.clip_norm",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from os import PathLike
@@ -19,9 +19,11 @@ from atonce.inference import NetworkPredictor
 from atonce.recipes import Recipe
 from atonce.training.callbacks import Callback, CallbackList
 from atonce.training.hardware import describe_hardware
-from atonce.training.loop import update
+from atonce.training.loop import share_of, stage_learning_rate, update
+from atonce.training.optimizers import set_learning_rate
 from atonce.training.progress_display import progress_display
 from atonce.training.recipe_choice import choose_run
+from atonce.training.run_folder import RunFolder
 from atonce.training.run_length import parts_of
 from atonce.training.setup import set_up
 from atonce.training.step_log import StepLog
@@ -116,21 +118,27 @@ def plan(
         UserError: what `atonce.train` would refuse before its first step.
     """
     folder, recipe = choose_run(data, **options)
-    notes = _Notes()
-    if recipe.weights in REGISTRY and not (cache_folder() / REGISTRY[str(recipe.weights)].file_name).is_file():
-        notes.on_note(f"weights: {recipe.weights} would be downloaded; tried out with random ones")
-        recipe = recipe.model_copy(update={"weights": None})
+    notes, weights = _Notes(), recipe.weights
     resume = bool(options.get("resume", False))
+    # A run with a state to go on from has read its weights.
+    begun = resume and RunFolder(folder).state.is_file()
+    if not begun and weights in REGISTRY and not (cache_folder() / REGISTRY[str(weights)].file_name).is_file():
+        notes.on_note(f"weights: {weights} would be downloaded; tried out with random ones")
+        recipe = recipe.model_copy(update={"weights": None})
     # Before the network is there: of a CPU, the peak is that of the whole process.
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+    _forget_peak_memory()
     with progress_display() if progress else nullcontext(Callback()) as display:
         callback = CallbackList([notes, display])
         run = set_up(recipe, Path(data), folder, resume=resume, device=device, callback=callback, dry_run=True)
-    return _plan_of(run, notes.lines)
+    return _plan_of(run, notes.lines, run.recipe.model_copy(update={"weights": weights}))
 
 
-def _plan_of(run: TrainingRun, notes: list[str]) -> TrainingPlan:
+def _plan_of(run: TrainingRun, notes: list[str], recipe: Recipe) -> TrainingPlan:
+    """Try a set-up run out.
+
+    Args:
+        recipe: that of the training, which may be tried out without its weights.
+    """
     knobs = run.recipe.train
     left = max(0, knobs.steps - run.progress.step)
     per_step, per_picture = _time_steps(run), _time_validation(run)
@@ -146,7 +154,7 @@ def _plan_of(run: TrainingRun, notes: list[str]) -> TrainingPlan:
     train = run.dataset.split("train")
     return TrainingPlan(
         folder=run.folder.path,
-        recipe=run.recipe,
+        recipe=recipe,
         data={
             "format": run.dataset.format,
             "root": str(run.dataset.root),
@@ -173,10 +181,12 @@ def _time_steps(run: TrainingRun) -> float:
     step_log, seconds = StepLog(run, Callback()), 0.0
     run.wrapped.train()
     first = run.progress.step
-    for _, batch in run.stream.batches(first, first + _STEPS):
+    for step, batch in run.stream.batches(first, first + _STEPS):
+        set_learning_rate(run.optimizer, stage_learning_rate(run, step, share_of(run)))
         began = time.perf_counter()
         # Losses are numbers on the CPU when it returns, so that a GPU has done its work.
-        update(run, batch, step_log)
+        with run.threads.work():
+            update(run, batch, step_log)
         seconds = time.perf_counter() - began
     return seconds
 
@@ -190,6 +200,15 @@ def _time_validation(run: TrainingRun) -> float:
         score_items(predictor, run.dataset, [item])
         seconds = time.perf_counter() - began
     return seconds
+
+
+def _forget_peak_memory() -> None:
+    """Let the peak of the memory begin anew, where the system can: of a process that has done other things before, as
+    a notebook has, it would be theirs."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with suppress(OSError):  # Linux alone has it
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def _peak_memory(run: TrainingRun) -> int | None:
