@@ -104,6 +104,15 @@ def test_headline_numbers_are_those_of_the_evaluation(whole):
         assert f"{name} {scores[key]:.3f}" in text
 
 
+def test_a_network_that_predicts_one_class_only_is_told(whole):
+    assert "Every pixel is predicted" not in report(whole).text
+    scores = json.loads((whole / "evaluation.json").read_text())
+    for row in scores["classes"]:
+        row["predicted_pixels"] = row["predicted_pixels"] if row["name"] == "pole" else 0
+    change(whole / "evaluation.json", classes=scores["classes"])
+    assert "Every pixel is predicted as 'pole', of 3 classes in the masks" in report(whole).text
+
+
 def test_it_loads_nothing_and_runs_nothing(whole):
     page, text = report(whole), (whole / "report.html").read_text()
     assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)|javascript:", text)

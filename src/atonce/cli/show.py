@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atonce.progress import PrintableConsole
+from atonce.reports.single_prediction import single_prediction
 from atonce.storage import nan_to_none
 from atonce.text import count_of, listing, wrapped
 
@@ -91,6 +92,8 @@ def print_scores(scores: Mapping[str, Any], title: str) -> None:
     """Print evaluation scores (see `ConfusionMatrix.scores`) as a table, with what its reader has to know."""
     results.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
     results.print(_scores_table(scores))
+    if collapsed := single_prediction(scores["classes"]):
+        results.print(collapsed, highlight=False, markup=False)
     if scores["absent"]:
         results.print(f"absent, not in the mean: {', '.join(scores['absent'])}", highlight=False, markup=False)
     if scores["predicted_only"]:

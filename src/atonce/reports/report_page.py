@@ -18,6 +18,7 @@ from atonce.reports.panels import gallery_section, progress_section
 from atonce.reports.road_and_calibration import calibration_section, road_lead, road_section
 from atonce.reports.run_files import MEANS, RunFiles
 from atonce.reports.score_tables import class_table, confusion_table, frequent_mistakes, legend
+from atonce.reports.single_prediction import single_prediction
 from atonce.storage import none_to_nan
 
 _MEAN_NAMES = dict(zip(MEANS, ("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU"), strict=True))
@@ -174,7 +175,9 @@ def _headline(files: RunFiles) -> str:
     if pictures := files.evaluation.get("pictures"):
         tiles.append(("pictures", f"{len(pictures):,}"))
     items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in tiles)
-    return f'{_best_and_weakest(files)}<dl class="tiles">{items}</dl>'
+    collapsed = single_prediction(files.evaluation.get("classes", ()))
+    remark = f'<p class="gist">{escape(collapsed[:1].upper() + collapsed[1:])}.</p>' if collapsed else ""
+    return f'{_best_and_weakest(files)}{remark}<dl class="tiles">{items}</dl>'
 
 
 def _optional_scores(evaluation: Mapping[str, Any]) -> dict[str, float]:

@@ -52,6 +52,7 @@ class TrainingRun:
         update_seconds: the time that this session has spent on updates so far.
         stop_reason: why a callback has asked the run to stop; None where none has.
         may_stop: whether a callback may ask at all; then the processes of a run agree on it at each step.
+        collapsed: whether the last validation of this session met one class only in the predictions.
     """
 
     recipe: Recipe
@@ -73,6 +74,7 @@ class TrainingRun:
     update_seconds: float = 0.0
     stop_reason: str | None = None
     may_stop: bool = False
+    collapsed: bool = False
 
     @property
     def stage(self) -> Stage:

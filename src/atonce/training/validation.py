@@ -12,6 +12,7 @@ from atonce.inference import NetworkPredictor
 from atonce.inference.result import Result
 from atonce.metrics.confusion_matrix import ConfusionMatrix
 from atonce.process_group import ProcessGroup
+from atonce.reports.single_prediction import single_prediction
 from atonce.storage import nan_to_none, write_atomically
 from atonce.training.callbacks import Callback
 from atonce.training.training_run import TrainingRun
@@ -61,6 +62,10 @@ def validate(run: TrainingRun, callback: Callback) -> None:
             run.average.swap(run.model)
         run.wrapped.train()
     callback.on_validation_end(run, row, best=best)
+    collapsed = single_prediction(confusion.scores(run.dataset.labels)["classes"])
+    if collapsed and not run.collapsed:
+        callback.on_note(f"step {run.progress.step}: {collapsed}")
+    run.collapsed = bool(collapsed)
 
 
 def _origin(run: TrainingRun) -> dict[str, Any]:
