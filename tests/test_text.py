@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
-from atonce.text import count_of, did_you_mean, listing, wrapped
+from atonce.text import count_of, did_you_mean, listing, with_command, wrapped
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,16 @@ def test_lines_are_broken_between_words_and_go_on_further_in() -> None:
     assert wrapped("error    one two", 14, 9) == "error    one\n         two"
     assert wrapped("a longer-than-all-of-it b", 8) == "a\n  longer-than-all-of-it\n  b"
     assert wrapped("one two three", 0) == "one two three", "where it is no terminal"
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_a_command_is_copied_from_a_terminal_as_it_is_typed(width: int) -> None:
+    words = ["atonce", "train", "/home/me/projects/streets of Rome/data", "--out", "runs/rome-road-at-once", "--resume"]
+    said = with_command("stopped; the state is kept, go on with:", words, width)
+    text, _, command = said.partition("go on with:")
+    assert text == "stopped; the state is kept, "
+    assert shlex.split(command.replace("\\\n", "")) == words
+    # A word that is longer than the terminal is left whole.
+    assert all(len(line) <= max(width, 47) for line in said.splitlines())
+    assert ("\n" in said) == (width < 200)
+    assert with_command("go on with:", words, 0) == f"go on with: {shlex.join(words)}"

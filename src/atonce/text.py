@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,6 +56,29 @@ def wrapped(text: str, width: int, indent: int | None = None) -> str:
         )
         for line in text.split("\n")
     )
+
+
+def with_command(text: str, words: Iterable[str], width: int) -> str:
+    """Put a command behind a text, to be copied: in its line where there is room, else below it, where lines that go
+    on end with a backslash, as a shell takes them.
+
+    Args:
+        text: what the command is for, up to a colon.
+        words: the command's.
+        width: columns of the terminal; 0 leaves all in one line.
+    """
+    quoted = [shlex.quote(word) for word in words]
+    line = f"{text} {' '.join(quoted)}"
+    if not width or len(line) <= width:
+        return line
+    lines, indent, ending = [quoted[0]], "    ", 2
+    for word in quoted[1:]:
+        if len(indent) + len(lines[-1]) + 1 + len(word) + ending <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    below = f" \\\n{indent}".join(lines)
+    return f"{text}\n{indent}{below}"
 
 
 def readable_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +14,7 @@ from atonce.cli.app import app
 from atonce.cli.completion import complete_study
 from atonce.cli.options import Data, Device, Format, Json, Quiet, RecipeName, out_option, set_option, weights_option
 from atonce.signals import exit_code_of
+from atonce.text import with_command
 
 if TYPE_CHECKING:
     from atonce.studies import StudyCallback
@@ -51,7 +53,7 @@ def ablate(
     # What is mistyped is said here, before the seconds that importing torch takes.
     choose_recipe(data, **options)
     from atonce.cli.show import print_json, print_study
-    from atonce.progress import console
+    from atonce.progress import console, terminal_columns
     from atonce.provenance import command_line
     from atonce.studies import ablate as run_ablation
 
@@ -68,8 +70,9 @@ def ablate(
             **options,
         )
     except KeyboardInterrupt as error:
-        again = f"stopped; what is done is kept, go on with: {command_line()}"
-        console.print(again, highlight=False, markup=False, soft_wrap=True)
+        again = shlex.split(command_line())
+        said = with_command("stopped; what is done is kept, go on with:", again, terminal_columns(console))
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(exit_code_of(error)) from None
     if json_:
         print_json(result.to_json())

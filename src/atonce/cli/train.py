@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +26,7 @@ from atonce.cli.options import (
     weights_option,
 )
 from atonce.signals import exit_code_of
+from atonce.text import with_command
 
 if TYPE_CHECKING:
     from atonce.training import TrainedRun, TrainingRun
@@ -112,7 +112,7 @@ def train_and_print(data: Path, start: Callable[..., TrainedRun], *, as_json: bo
         as_json: print one JSON document instead.
     """
     from atonce.cli.show import print_json, print_run
-    from atonce.progress import console
+    from atonce.progress import console, terminal_columns
     from atonce.training.callbacks import Callback
 
     class RememberRun(Callback):
@@ -126,7 +126,8 @@ def train_and_print(data: Path, start: Callable[..., TrainedRun], *, as_json: bo
     try:
         run = start(callbacks=[remembered])
     except KeyboardInterrupt as error:
-        console.print(_stopped(data, remembered.run), highlight=False, markup=False, soft_wrap=True)
+        said = _stopped(data, remembered.run, terminal_columns(console))
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(exit_code_of(error)) from None
     if run.evaluation is None:
         return
@@ -136,11 +137,11 @@ def train_and_print(data: Path, start: Callable[..., TrainedRun], *, as_json: bo
         print_run(run, data)
 
 
-def _stopped(data: Path, run: TrainingRun | None) -> str:
+def _stopped(data: Path, run: TrainingRun | None, columns: int) -> str:
     """Say what is left of a training that was stopped, and how to go on."""
     if run is None:
         return "stopped before the first step; nothing was trained"
-    again = shlex.join(["atonce", "train", str(data), "--out", str(run.folder.path), "--resume"])
+    again = ["atonce", "train", str(data), "--out", str(run.folder.path), "--resume"]
     if not run.folder.state.is_file():
-        return f"stopped before the first state was saved; begin again with: {again}"
-    return f"stopped; the state is kept, go on with: {again}"
+        return with_command("stopped before the first state was saved; begin again with:", again, columns)
+    return with_command("stopped; the state is kept, go on with:", again, columns)
