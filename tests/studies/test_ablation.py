@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from atonce.errors import TrainingError, UserError
-from atonce.studies import PlannedRun, RunResult, StudyCallback, ablate
+from atonce.studies import PlannedRun, RunResult, Study, StudyCallback, ablate
+from atonce.studies.study_folder import read_result
 from tests.studies.tiny_studies import ablate_command
 from tests.tiny import ENVIRONMENT, SETTINGS, log_of
 from tests.training.comparisons import TIMES
@@ -114,6 +116,48 @@ def test_python_leaves_the_files_that_the_command_leaves(street_data: Path, tmp_
         match=r"holds the study 'freeze' with the variants trained, frozen; expected .*; choose another `out`",
     ):
         ablate(street_data, "stride", recipe="streets", overrides=SETTINGS, out=two)
+
+
+def test_crops_that_differ_between_variants_are_told(street_data: Path, tmp_path: Path) -> None:
+    """Pictures of 64x48 that a zoom of two makes larger, and a data.crop that is larger than both."""
+    variants = {"plain": {"augment.scale": [1, 1]}, "zoomed": {"augment.scale": [1, 2]}}
+    notes = {}
+    for crop in ([200, 200], [32, 32]):
+        overrides = [*SETTINGS, "train.steps=1", f"data.crop={crop}"]
+        out = tmp_path / str(crop[0])
+        notes[crop[0]] = "\n".join(
+            ablate(
+                street_data, Study("s", "?", variants), recipe="streets", overrides=overrides, seeds=1, out=out
+            ).notes
+        )
+    assert "crops of different sizes: 64x48 of 'plain', 128x96 of 'zoomed'" in notes[200]
+    assert "crops" not in notes[32]
+
+
+def test_results_of_before_have_no_crop(tmp_path: Path) -> None:
+    result = RunResult(
+        variant="a",
+        seed=0,
+        failed=None,
+        step=1,
+        minutes=1.0,
+        best_step=1,
+        mean_iou=0.5,
+        pixel_accuracy=0.5,
+        last_mean_iou=0.5,
+        last_pixel_accuracy=0.5,
+        skip_scales={},
+        fingerprint="x",
+        commit="c",
+        device="cpu",
+        crop=(48, 64),
+    )
+    result.save(tmp_path)
+    assert read_result(tmp_path) == replace(result, crop=[48, 64])
+    data = json.loads((tmp_path / "result.json").read_text("utf-8"))
+    del data["crop"]
+    (tmp_path / "result.json").write_text(json.dumps(data), "utf-8")
+    assert read_result(tmp_path) == replace(result, crop=())
 
 
 def test_the_recipe_goes_by_the_format_of_the_data(street_data: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class RunResult:
         skip_scales: the factors before the score layers, {"pool4": 0.01, "pool3": 0.0001}; empty for FCN-32s.
         fingerprint: that of the data.
         commit: that of atonce, or its version where it does not run from a source tree.
+        crop: height and width of the training crops; empty in results of before.
     """
 
     variant: str
@@ -46,6 +47,7 @@ class RunResult:
     fingerprint: str
     commit: str
     device: str
+    crop: Sequence[int] = ()
 
     def save(self, folder: Path) -> None:
         """Write result.json, which says that the run in this folder is over. Raises StorageError."""
@@ -105,7 +107,9 @@ def read_result(folder: Path) -> RunResult | None:
     if data is None:
         return None
     try:
-        numbers: dict[str, Any] = {f.name: data[f.name] for f in fields(RunResult)}
+        numbers: dict[str, Any] = {
+            f.name: data[f.name] for f in fields(RunResult) if f.default is MISSING or f.name in data
+        }
         # Only NaN is written as null, apart from the reason of a failure.
         numbers |= {k: math.nan for k, v in numbers.items() if v is None and k != "failed"}
         return from_json_data(RunResult, numbers)

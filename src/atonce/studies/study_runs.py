@@ -181,6 +181,7 @@ def _result_of(run: PlannedRun, session: TrainingRun, failed: str | None, commit
         fingerprint=str(session.about_data["fingerprint"]),
         commit=commit,
         device=str(session.accelerator.device),
+        crop=session.recipe.data.crop,
     )
 
 

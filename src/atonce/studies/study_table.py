@@ -128,6 +128,13 @@ def reading_notes(study: StudyDescription, results: Sequence[RunResult]) -> list
         f"Recipe {study.recipe_name}; commit {', '.join(commits) or 'unknown'}; "
         f"device {', '.join(devices) or 'none yet'}; data {study.data}, fingerprint {', '.join(prints) or 'unknown'}."
     )
+    crops = {r.variant: f"{r.crop[1]}x{r.crop[0]}" for r in results if r.crop}
+    if len(set(crops.values())) > 1:
+        told = ", ".join(f"{crop} of '{variant}'" for variant, crop in crops.items())
+        found.append(
+            f"The variants learned from crops of different sizes: {told}. Crops are no larger than pictures become by "
+            "zoom and rotation; a data.crop that all of them fit into is the same for all."
+        )
     if len(commits) > 1:
         found.append("The runs are of several commits: compare them with care.")
     return [*found, *(f"Command: `{command}`" for command in dict.fromkeys(s["command"] for s in study.sessions))]
