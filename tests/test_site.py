@@ -91,7 +91,7 @@ def test_links_are_read_as_titles_of_pages_not_as_names_of_files(source: Path) -
 
 def test_names_of_files_that_are_no_pages_and_code_are_left_alone(build: ModuleType) -> None:
     titles = {"b.md": "Title"}
-    text = "[b.md](b.md) [c.md](c.md) [a b.md](b.md)\n```\n[b.md](b.md)\n```\n[docs/b.md](b.md#here)\n"
+    text = "[b.md](b.md) [c.md](c.md) [a b.md](b.md)\n```\n[b.md](b.md)\n```\n[there/b.md](b.md#here)\n"
     changed = "[Title](b.md) [c.md](c.md) [a b.md](b.md)\n```\n[b.md](b.md)\n```\n[Title](b.md#here)\n"
     assert build.with_titles(text, titles.get) == changed
 
