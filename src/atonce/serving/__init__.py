@@ -56,14 +56,14 @@ def serve(
     for package in ("fastapi", "uvicorn", "python_multipart"):
         require_extra(package, "atonce serve", "serve")
     from atonce.model_location import find_model_file
-    from atonce.serving.access_log import log_config
+    from atonce.serving.access_log import require_access_log
     from atonce.serving.bearer_token import read_token, require_token
     from atonce.serving.host_check import require_origin
     from atonce.serving.http_app import create_app
     from atonce.serving.server import address_of, is_wildcard_address, listen, run
     from atonce.serving.service import Service
 
-    log_config(access_log)
+    require_access_log(access_log)
     origins = [require_origin(origin) for origin in cors_origin]
     if token_file is not None:
         token = read_token(token_file)

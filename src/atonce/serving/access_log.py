@@ -51,10 +51,15 @@ class WithoutProbes(logging.Filter):
         return not (path in _PROBES and isinstance(status, int) and status < 400)
 
 
-def log_config(access_log: AccessLog) -> dict[str, Any]:
-    """Return the configuration of Python's logging. Raises UserError: another kind of log."""
+def require_access_log(access_log: str) -> None:
+    """Raise UserError where there is no such kind of log."""
     if access_log not in get_args(AccessLog):
         raise UserError(option("access_log", access_log), f"one of {', '.join(get_args(AccessLog))}")
+
+
+def log_config(access_log: AccessLog) -> dict[str, Any]:
+    """Return the configuration of Python's logging. Raises UserError: another kind of log."""
+    require_access_log(access_log)
     level = {"text": {"uvicorn.access": "INFO"}, "json": {ACCESS: "INFO"}, "none": {}}[access_log]
     formatter = "json" if access_log == "json" else "text"
     handler = {"class": "logging.StreamHandler", "formatter": formatter, "stream": "ext://sys.stderr"}

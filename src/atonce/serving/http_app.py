@@ -68,7 +68,6 @@ def create_app(
     _handle_errors(app)
     page, description = build_page(), service.describe()
     metrics = ServerMetrics(service.queue, service.model, service.predictor.engine)
-    service.on_steps = metrics.observe_steps
 
     @app.get("/", response_class=HTMLResponse, summary="A page to try the model")
     async def home() -> HTMLResponse:
@@ -122,7 +121,7 @@ def create_app(
         chosen = format or negotiate_format(request.headers.get("accept", ""))
         options = ResponseOptions(chosen, opacity, simplify=simplify, with_labels=labels, with_layer=layer)
         try:
-            return await service.predict(request, options)
+            return await service.predict(request, options, metrics.observe_steps)
         except ClientDisconnected:
             return Response(status_code=499)  # nobody reads it
 

@@ -30,15 +30,19 @@ from atonce.serving.responses import (
 from atonce.serving.upload import extract_picture, read_body
 from atonce.version import __version__
 
+OnSteps = Callable[[Mapping[str, float]], None]
+"""Is called with the milliseconds of each step of a picture that was segmented, in the picture's thread."""
+
+
+def _ignore_steps(milliseconds: Mapping[str, float]) -> None:
+    """What is called where nobody counts."""
+
 
 class Service:
     """A network, its queue and its limits.
 
     Args:
         path: the model's file.
-
-    Attributes:
-        on_steps: called with the milliseconds of each step of a picture that was segmented, in the picture's thread.
     """
 
     def __init__(self, predictor: Predictor, path: Path, limits: Limits) -> None:
@@ -46,7 +50,6 @@ class Service:
         self.model = {"file": path.name, "fingerprint": model_fingerprint(path)}
         self._pixel_limit = PixelLimit(predictor.model_file, limits.pixels)
         self.queue, self.memory = RequestQueue(limits.queue), ClientMemory(limits)
-        self.on_steps: Callable[[Mapping[str, float]], None] = lambda _: None
 
     @classmethod
     def from_file(
@@ -55,7 +58,9 @@ class Service:
         """Load a model file or a file of `atonce export`. Raises the errors of `load`."""
         return cls(load(path, device=device, engine=engine), path, limits or Limits())
 
-    async def predict(self, request: Request, options: ResponseOptions) -> DeadlineResponse:
+    async def predict(
+        self, request: Request, options: ResponseOptions, on_steps: OnSteps = _ignore_steps
+    ) -> DeadlineResponse:
         """Segment the picture in a request.
 
         Raises:
@@ -68,7 +73,7 @@ class Service:
             body = await read_body(request, self.limits.upload_bytes, reservation)
             content_type = request.headers["content-type"]
             content, headers = await self.queue.run(
-                request, lambda queued: self._process(queued, body, content_type, options)
+                request, lambda queued: self._process(queued, body, content_type, options, on_steps=on_steps)
             )
         return DeadlineResponse(content, self.memory.responses, media_type=MEDIA_TYPES[options.format], headers=headers)
 
@@ -84,7 +89,13 @@ class Service:
         self.queue.run_immediately(lambda queued: self._process(queued, file.getvalue(), "image/png", options))
 
     def _process(
-        self, queued: QueuedRequest, body: bytes, content_type: str, options: ResponseOptions
+        self,
+        queued: QueuedRequest,
+        body: bytes,
+        content_type: str,
+        options: ResponseOptions,
+        *,
+        on_steps: OnSteps = _ignore_steps,
     ) -> tuple[bytes, dict[str, str]]:
         """Decode, segment, encode; called in a thread of its own. Returns the response's body and headers."""
         queued.raise_if_disconnected()
@@ -104,7 +115,7 @@ class Service:
             size = f"{image.shape[1]}x{image.shape[0]}"
             raise RequestError(413, f"there is not enough memory for {size} pixels", remedy="scale it down") from error
         queued.finish_step("encode")
-        self.on_steps(queued.milliseconds)
+        on_steps(queued.milliseconds)
         timing = ", ".join(f"{step};dur={value}" for step, value in queued.milliseconds.items())
         headers = {"Server-Timing": timing}
         if options.format is ResponseFormat.PROBABILITIES:
