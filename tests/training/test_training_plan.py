@@ -15,7 +15,7 @@ import atonce as package
 from atonce.adaptive_threads import AdaptiveThreads
 from atonce.errors import TrainingError
 from atonce.recipes.schema import TrainConfig
-from atonce.training import TrainingRun, hardware, training_plan
+from atonce.training import TrainingRun, hardware, loop, training_plan
 from atonce.training.run_length import parts_of
 from tests.commands import Command
 from tests.tiny import SETTINGS, set_options
@@ -116,7 +116,7 @@ def test_steps_are_timed_with_the_threads_and_rates_of_the_run(
     street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, float]] = []
-    make_update = training_plan.update
+    make_update = loop.update
 
     def watched(run: TrainingRun, *words: Any) -> Any:
         seen.append((torch.get_num_threads(), max(group["lr"] for group in run.optimizer.param_groups)))

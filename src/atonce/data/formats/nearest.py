@@ -79,8 +79,7 @@ def _below(root: Path, locate: Locate) -> str:
         level = [folder for parent in level for folder in _folders(parent)][:_MOST_ENTRIES]
         found = [folder for folder in level if locate(folder) is not None]
         if found:
-            several = [str(folder) for folder in found[:_MOST_GUESSES]]
-            return f"did you mean {', '.join(several[:-1])}{' or ' if len(several) > 1 else ''}{several[-1]}?"
+            return f"did you mean {listing(found[:_MOST_GUESSES], separator=' or ')}?"
     return ""
 
 
