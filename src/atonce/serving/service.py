@@ -35,7 +35,7 @@ OnSteps = Callable[[Mapping[str, float]], None]
 
 
 def _ignore_steps(milliseconds: Mapping[str, float]) -> None:
-    """What is called where nobody counts."""
+    """Do nothing, where nobody counts."""
 
 
 class Service:

@@ -24,7 +24,7 @@ from atonce.training.losses import Losses
 from atonce.training.optimizers import MovingAverage, grouped_names
 
 Moments = dict[str, dict[str, Tensor]]
-"""What an optimiser remembers: name of a parameter -> name of a moment -> its value."""
+"""The memory of an optimiser: name of a parameter -> name of a moment -> its value."""
 
 
 @dataclass
