@@ -86,7 +86,7 @@ def test_mistakes(atonce: Command, words: list[str], text: str) -> None:
     assert outcome.err == outcome.mistake + "\n"
 
 
-@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart"])
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart", "prometheus_client"])
 def test_a_missing_package_is_named_with_its_remedy(
     atonce: Command, package: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

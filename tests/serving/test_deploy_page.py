@@ -12,7 +12,7 @@ import yaml
 from atonce.cli import app
 from atonce.exporting import export
 from atonce.model_file import load_model_file
-from atonce.serving.server_metrics import PATHS
+from atonce.serving.paths import PATHS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text("utf-8")
 
