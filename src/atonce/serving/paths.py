@@ -14,7 +14,7 @@ OPENAPI = "/openapi.json"
 PATHS = (HOME, PREDICT, MODEL, HEALTHZ, LIVEZ, READYZ, METRICS, OPENAPI)
 
 HEALTH_CHECKS = frozenset({HEALTHZ, LIVEZ, READYZ})
-"""What a container's platform asks; they tell how full the queue is, and no more."""
+"""Paths that a container's platform asks; they tell how full the queue is, and no more."""
 
 OPEN_PATHS = HEALTH_CHECKS | {HOME}
 """Paths that need no token: the page, which asks for it, and the health checks."""
