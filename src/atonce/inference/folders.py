@@ -9,6 +9,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -465,9 +466,10 @@ def _do_share(
             total=total,
             progress=steps.within if tiles else None,
         )
-        for (index, _), (_, outcome) in zip(mine, segmented, strict=True):
-            found.append((index, outcome.error if isinstance(outcome.error, DataError) else outcome.get()))
-            steps.end()
+        with closing(segmented):
+            for (index, _), (_, outcome) in zip(mine, segmented, strict=True):
+                found.append((index, outcome.error if isinstance(outcome.error, DataError) else outcome.get()))
+                steps.end()
     return found
 
 
