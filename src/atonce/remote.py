@@ -61,6 +61,17 @@ def local_copy(path: str | os.PathLike[str]) -> Path:
     return Path(path) if address is None else RemoteFiles(address).pull(must_exist=True)
 
 
+def copy_of_results(out: str | os.PathLike[str]) -> Path:
+    """Return a folder of results as it is, or the copy of what lies at its address, if anything does, to be read only.
+
+    Raises:
+        DataError: it cannot be read.
+        UserError: the package for this kind of address is not installed.
+    """
+    address = address_of(out)
+    return Path(out) if address is None else RemoteFiles(address).pull(must_exist=False)
+
+
 class Results:
     """A folder that results are written to, and the address that they are brought to, if it is the copy of one."""
 

@@ -26,6 +26,7 @@ from atonce.cli.options import (
     set_option,
     weights_option,
 )
+from atonce.remote import address_of
 from atonce.signals import exit_code_of
 
 if TYPE_CHECKING:
@@ -101,14 +102,18 @@ def train(
         return
     from atonce.training import train as train_network
 
-    train_and_print(data, partial(train_network, data, device=device, **options), as_json=json_)
+    start = partial(train_network, data, device=device, **options)
+    train_and_print(data, start, address=None if out is None else address_of(out), as_json=json_)
 
 
-def train_and_print(data: Path, start: Callable[..., TrainedRun], *, as_json: bool) -> None:
+def train_and_print(
+    data: Path, start: Callable[..., TrainedRun], *, address: str | None = None, as_json: bool
+) -> None:
     """Train, then print the scores and where the files are; after Ctrl-C or SIGTERM, print how to go on.
 
     Args:
         start: `atonce.train` with everything but `callbacks`.
+        address: that of the run folder, where it is one.
         as_json: print one JSON document instead.
     """
     from atonce.cli.show import print_json, print_run
@@ -126,21 +131,21 @@ def train_and_print(data: Path, start: Callable[..., TrainedRun], *, as_json: bo
     try:
         run = start(callbacks=[remembered])
     except KeyboardInterrupt as error:
-        console.print(_stopped(data, remembered.run), highlight=False, markup=False, soft_wrap=True)
+        console.print(_stopped(data, remembered.run, address), highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(exit_code_of(error)) from None
     if run.evaluation is None:
         return
     if as_json:
         print_json({"data": str(data), **run.to_json()})
     else:
-        print_run(run, data)
+        print_run(run, data, address)
 
 
-def _stopped(data: Path, run: TrainingRun | None) -> str:
+def _stopped(data: Path, run: TrainingRun | None, address: str | None) -> str:
     """Say what is left of a training that was stopped, and how to go on."""
     if run is None:
         return "stopped before the first step; nothing was trained"
-    again = shlex.join(["atonce", "train", str(data), "--out", str(run.folder.path), "--resume"])
+    again = shlex.join(["atonce", "train", address_of(data) or str(data), "--out", address or str(run.folder.path), "--resume"])
     if not run.folder.state.is_file():
         return f"stopped before the first state was saved; begin again with: {again}"
     return f"stopped; the state is kept, go on with: {again}"
