@@ -15,12 +15,14 @@ from urllib.request import urlopen
 import fsspec
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import atonce
 import atonce as package
 from atonce.data.formats import require_format
 from atonce.errors import DataError, UserError
+from atonce.model_file import load_model_file
 from atonce.remote import RemoteFiles, address_of, local_copy, results_at
 from tests.commands import Command
 from tests.data import trees
@@ -199,6 +201,22 @@ def test_the_command_to_go_on_with_names_the_addresses(
     stopped = atonce("train", f"{bucket}/streets", "--out", f"{bucket}/run", *SHORT)
     assert stopped.code == 130
     assert f"atonce train {bucket}/streets --out {bucket}/run --resume" in stopped.err
+
+
+def test_weights_at_an_address_are_gone_on_from(
+    street_data: Path, tiny_model: Path, bucket: str, tmp_path: Path, atonce: Command
+) -> None:
+    put(tiny_model, f"{bucket}/run/model.safetensors")
+    put(tiny_model, f"{bucket}/mine.safetensors")
+    first = load_model_file(tiny_model).model.state_dict()
+    for weights in (f"{bucket}/run", f"{bucket}/mine.safetensors"):
+        out = tmp_path / Path(weights).stem
+        done = atonce("train", street_data, "--out", out, "--weights", weights, *SHORT, "--set", "optim.lr=1e-12")
+        assert done.code == 0, done.err
+        found = load_model_file(out / "model.safetensors").model.state_dict()
+        assert all(torch.allclose(found[name], first[name], atol=1e-5) for name in first)
+    told = atonce("train", street_data, "--weights", f"{bucket}/nothing").mistake
+    assert f"{bucket}/nothing does not exist, or is empty; expected a weights file" in told
 
 
 def test_an_export_of_a_model_at_an_address_lies_in_the_working_folder(

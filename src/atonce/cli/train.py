@@ -106,9 +106,7 @@ def train(
     train_and_print(data, start, address=None if out is None else address_of(out), as_json=json_)
 
 
-def train_and_print(
-    data: Path, start: Callable[..., TrainedRun], *, address: str | None = None, as_json: bool
-) -> None:
+def train_and_print(data: Path, start: Callable[..., TrainedRun], *, address: str | None = None, as_json: bool) -> None:
     """Train, then print the scores and where the files are; after Ctrl-C or SIGTERM, print how to go on.
 
     Args:
@@ -145,7 +143,8 @@ def _stopped(data: Path, run: TrainingRun | None, address: str | None) -> str:
     """Say what is left of a training that was stopped, and how to go on."""
     if run is None:
         return "stopped before the first step; nothing was trained"
-    again = shlex.join(["atonce", "train", address_of(data) or str(data), "--out", address or str(run.folder.path), "--resume"])
+    where = address_of(data) or str(data), address or str(run.folder.path)
+    again = shlex.join(["atonce", "train", where[0], "--out", where[1], "--resume"])
     if not run.folder.state.is_file():
         return f"stopped before the first state was saved; begin again with: {again}"
     return f"stopped; the state is kept, go on with: {again}"
