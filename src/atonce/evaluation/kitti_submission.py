@@ -37,6 +37,9 @@ _NAME = re.compile(r"(um|umm|uu)_(\d{6})")
 _ENTRY = re.compile(r"(um|umm|uu)_(road|lane)_\d{6}\.png")
 _CATEGORIES = {"road": ("um", "umm", "uu"), "lane": ("um",)}
 
+_TESTING = {"um": 96, "umm": 94, "uu": 100}
+"""Pictures of each category in the benchmark's data_road/testing."""
+
 
 @dataclass(frozen=True)
 class TestingPictures:
@@ -52,10 +55,21 @@ class TestingPictures:
     left_out: tuple[str, ...]
     kind: str
 
+    @property
+    def all(self) -> int:
+        """The number of pictures that a whole submission of this ground truth has."""
+        return sum(_TESTING[category] for category in _CATEGORIES[self.kind])
+
+    @property
+    def missing(self) -> int:
+        """The number of pictures that a whole submission has beside these."""
+        return max(0, self.all - len(self.entries))
+
     def to_json(self) -> dict[str, Any]:
         """Return what `atonce submit` prints as JSON; docs/commands.md explains the keys, and they stay."""
         entries = [{"name": name, "picture": str(picture)} for name, picture in self.entries]
-        return {"ground_truth": self.kind, "entries": entries, "left_out": list(self.left_out)}
+        left_out = list(self.left_out)
+        return {"ground_truth": self.kind, "entries": entries, "left_out": left_out, "missing": self.missing}
 
 
 def find_testing(root: Path, kind: str) -> TestingPictures:
