@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from os import PathLike
@@ -175,7 +175,7 @@ class Summary:
             "inputs": [{"source": str(j.source), "name": j.name, "video": j.is_video} for j in self.jobs],
             "segmented": self.done,
             "skipped": self.skipped,
-            "videos": [{**asdict(v), "frames_per_second": v.frames_per_second} for v in self.videos],
+            "videos": [report.to_json() for report in self.videos],
             "broken": [error.for_command_line() for error in self.broken],
         }
 
@@ -455,7 +455,7 @@ def _do_share(
                 report = _error_or(partial(pictures.segment_video, progress=steps.within))(job)
                 found.append((index, report))
                 if on_note and isinstance(report, VideoReport):
-                    for line in report.notes:
+                    for line in report.marked:
                         on_note(line)
                 steps.end()
             continue
