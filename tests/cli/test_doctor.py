@@ -101,12 +101,18 @@ def test_fix_masks_writes_copies_and_is_0_where_that_was_all(atonce: Command, tm
     assert re.search(
         r"masks    .*out \(8 masks, 8 of them corrected: \d+ pixels to the nearest class\); use them in", done.err
     )
+    assert "Training would be wrong:" not in done.out
+    verdict = (
+        "Training would be wrong with the masks as they were: 1 error, 0 warnings, 0 notes. The copies are mended."
+    )
+    assert done.out.splitlines()[-1] == verdict
     assert f"classes  {tmp_path / 'out' / 'classes.yaml'} (give them names; it counts once it is " in done.err
     (root / "images" / "0.jpg").write_bytes(b"")
     assert atonce("doctor", root, "--fix-masks", tmp_path / "again").code == 0, "it was not opened, so nobody knows"
     (tmp_path / "again" / "classes.yaml").rename(root / "classes.yaml")
     done = atonce("doctor", root, "--fix-masks", tmp_path / "once more")
     assert done.code == 2 and "0.jpg is empty" in done.out
+    assert done.out.splitlines()[-1].startswith("Training would be wrong: ")
 
 
 def test_fix_masks_says_which_masks_it_could_not_correct(atonce: Command, tmp_path: Path) -> None:
