@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,15 @@ def test_fix_masks_says_which_masks_it_could_not_correct(atonce: Command, tmp_pa
     done = atonce("doctor", root, "--fix-masks", tmp_path / "out")
     assert done.code == 2 and "7 masks, 7 of them corrected" in done.err
     assert re.search(r"atonce: not corrected: .*3\.png holds \(99, 99, 99\)", done.err)
+
+
+@pytest.mark.parametrize("classes", [None, "classes: [sky, road, car]\n"])
+def test_what_a_refused_training_says_can_be_typed(atonce: Command, tmp_path: Path, classes: str | None) -> None:
+    root = trees.folder_rgb(tmp_path / "my data", classes=classes)
+    told = atonce("train", root, "--out", tmp_path / "run").mistake
+    words = shlex.split(told.rpartition("; atonce ")[2].removesuffix(" writes it"))
+    assert words[:2] == ["doctor", str(root)]
+    atonce(*words)
+    written = yaml.safe_load(Path(words[-1]).read_text())
+    colours = {tuple(entry["colour"]) for entry in written["classes"]}
+    assert colours == set(trees.COLOURS.values())

@@ -477,6 +477,12 @@ class TestLabelStudioJson:
         found = [item.name for item in _items(open_dataset(tmp_path)) if item.mask is not None]
         assert len(found) == 5 - ("annotations" in change and change["annotations"] == 5)
 
+    def test_a_value_that_is_refused_is_told_in_words(self, tmp_path: Path) -> None:
+        """As labelme's and COCO's are: no reader knows Python's exceptions."""
+        self._with(tmp_path, tools.label_studio_region("polygon", "road", points=[["x", 1], [2, 3], [4, 5]]))
+        (told,) = [problem for problem in _errors(tmp_path) if "cannot be read" in problem]
+        assert "has 1 region that cannot be read (could not convert string to float: 'x') in task 11" in told
+
     def test_ellipses(self, tmp_path: Path) -> None:
         """A turned one, against the formula at the pixels' centres."""
         x, y, a, b, degrees = 18.0, 12.0, 9.0, 4.0, 30.0
@@ -548,7 +554,11 @@ class TestLabelStudioJson:
             ("polygon", {"points": [[1, 1], [2, 2]]}, "1 polygon of 2 points in task 11"),
             ("polygon", {"points": [[1, 1], 3]}, "1 region that cannot be read (TypeError"),
             ("keypoint", {"x": 1, "y": 1}, "1 region of type keypointlabels in task 11"),
-            ("brush", {"format": "rle", "rle": [0, 256]}, "1 region that cannot be read (ValueError"),
+            (
+                "brush",
+                {"format": "rle", "rle": [0, 256]},
+                "1 region that cannot be read (bytes must be in range(0, 256)) in task 11",
+            ),
             ("brush", {"format": "rle", "rle": [0, 1, 2]}, "holds a shape of 'a' that cannot be read (a brush code"),
             ("bitmask", {"imageDataURL": "data:image/png;base64,AAAA"}, "holds a shape of 'a' that cannot be read"),
         ],

@@ -28,6 +28,7 @@ from atonce.data.picture_index import (
     entries_in,
     holds_all,
     read_json,
+    reason_of,
     split_of,
     usual_files,
 )
@@ -272,7 +273,7 @@ def _shapes(path: Path, task: int, results: list[dict[str, Any]]) -> tuple[tuple
         except _NoShapeError as error:
             wrong[error.noun, error.about] += 1
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            wrong["region", f" that cannot be read ({type(error).__name__}: {error})"] += 1
+            wrong["region", f" that cannot be read ({reason_of(error)})"] += 1
     problems = []
     for (noun, about), count in wrong.items():
         found = f"has {count_of(count, noun)}{about} in task {task}"
