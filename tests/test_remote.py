@@ -219,6 +219,33 @@ def test_weights_at_an_address_are_gone_on_from(
     assert f"{bucket}/nothing does not exist, or is empty; expected a weights file" in told
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "MODEL", "--to", "onnx", "--out", "ADDRESS/x.onnx"),
+        ("submit", "MODEL", "DATA", "--out", "ADDRESS/x.zip"),
+        ("card", "MODEL", "--out", "ADDRESS/card.md"),
+        ("weights", "convert", "MODEL", "--out", "ADDRESS/x.safetensors"),
+        ("ablate", "DATA", "--study", "l2", "--out", "ADDRESS/study"),
+        ("doctor", "DATA", "--fix-masks", "ADDRESS/masks"),
+    ],
+)
+def test_what_is_written_here_only_makes_no_folder_called_after_an_address(
+    street_data: Path,
+    tiny_model: Path,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    atonce: Command,
+    words: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"MODEL": str(tiny_model), "DATA": str(street_data)}
+    told = atonce(*(given.get(word, word.replace("ADDRESS", bucket)) for word in words)).mistake
+    assert f" {bucket}/" in told and "; expected a path of this machine; " in told
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_export_of_a_model_at_an_address_lies_in_the_working_folder(
     tiny_model: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, atonce: Command
 ) -> None:

@@ -29,7 +29,7 @@ from atonce.metrics.kitti_road.birds_eye import BirdsEye
 from atonce.metrics.kitti_road.road_evaluator import confidence_bytes
 from atonce.model_location import require_model_first
 from atonce.progress import ProgressCallback, shown_as
-from atonce.remote import local_copy
+from atonce.remote import local_copy, require_local
 from atonce.storage import make_folder, refuse_foreign, write_atomically
 from atonce.text import listing
 
@@ -126,11 +126,12 @@ def submit(
         UserError: as `find_testing` and `write_submission`.
     """
     require_model_first(model, [data], "submit")
+    out = require_local(out)
     predictor = load(model, device=device)
     trained_on = predictor.model_file.recipe.get("data", {}).get("ground_truth")
     pictures = find_testing(local_copy(data), ground_truth or trained_on or "road")
     with shown_as("predicting", progress=progress) as bar:
-        write_submission(predictor, pictures.entries, Path(out), progress=bar)
+        write_submission(predictor, pictures.entries, out, progress=bar)
     return pictures
 
 

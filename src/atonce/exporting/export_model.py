@@ -22,7 +22,7 @@ from atonce.inference.engines import is_cpu
 from atonce.model_file import ModelFile, load_model_file
 from atonce.model_location import find_model_file, is_named_model
 from atonce.progress import ProgressCallback
-from atonce.remote import address_of, local_copy
+from atonce.remote import address_of, local_copy, require_local
 from atonce.storage import make_folder, temporary_folder
 from atonce.text import count_of
 
@@ -102,6 +102,7 @@ def export(
             f"{option('int8', value=True)} without {option('calibration')}",
             "a data set or a folder of typical pictures",
         )
+    out = None if out is None else require_local(out)
     if isinstance(model, (ModelFile, Predictor)):
         if out is None:
             raise UserError(f"a model without a file, and no {option('out')}", "the file to write")
@@ -117,7 +118,7 @@ def export(
     return export_checked(
         model_file,
         target,
-        Path(out),
+        out,
         images,
         probabilities=probabilities,
         int8=int8,

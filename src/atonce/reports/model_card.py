@@ -19,6 +19,7 @@ from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.model_file import ModelFile
 from atonce.model_location import FILE_NAME, find_model_file, is_named_model, name_of_model
+from atonce.remote import require_local
 from atonce.reports.folder_names import shorten_command, without_folders
 from atonce.reports.number_format import percent, score
 from atonce.storage import refuse_existing, sha256_of, write_text
@@ -60,7 +61,7 @@ def card(
         StorageError: `out` cannot be written.
     """
     if out is not None:
-        refuse_existing(Path(out))
+        refuse_existing(require_local(out))
     path = None if isinstance(model, Predictor) else find_model_file(model)
     if name is None and not isinstance(model, Predictor):
         name = name_of_model(model) if is_named_model(model) else None
