@@ -172,12 +172,14 @@ def _batch(size: Size) -> int:
 
 
 @contextmanager
-def spinning(load: Load) -> Iterator[None]:
+def spinning(load: Load) -> Iterator[list[psutil.Process]]:
     """Have processes spin; pinned ones on the first core of this process, where the system can pin."""
+    processes = []
     with ExitStack() as stack:
         for _ in range(load.processes):
             process = stack.enter_context(subprocess.Popen([sys.executable, "-c", _SPIN]))
             stack.callback(process.kill)
+            processes.append(psutil.Process(process.pid))
             if load.pinned and hasattr(psutil.Process, "cpu_affinity"):
-                psutil.Process(process.pid).cpu_affinity([min(affinity())])
-        yield
+                processes[-1].cpu_affinity([min(affinity())])
+        yield processes

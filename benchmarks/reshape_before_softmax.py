@@ -1,8 +1,9 @@
-"""What a reshape before the softmax costs, in seconds of one core: the loss alone, and a training step.
+"""What a reshape before the softmax costs: seconds of one core, of the loss alone and of a training step; memory.
 
 python -m benchmarks.reshape_before_softmax [steps]
 
-CPU seconds, taken in turn, so that a machine that others use, too, tells the same ratio.
+CPU seconds, taken in turn, so that a machine that others use, too, tells the same ratio. Memory is the peak of a
+process of its own, after two steps.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,7 +20,9 @@ from torch import Tensor
 from benchmarks.ideas import ReshapedStep
 from benchmarks.inference import Setting
 from benchmarks.operations import Cell
+from benchmarks.timing import Repetitions, take_turns
 from benchmarks.training import OurStep, batch
+from benchmarks.workers import crew
 
 CELL, HEAD_WIDTH, CLASSES, LOSS_REPETITIONS = Cell(160, 576, 2), 512, (2, 12, 21), 24
 
@@ -37,6 +41,9 @@ def main(steps: int) -> None:
     setting = Setting(HEAD_WIDTH, CLASSES[1], 0, "cpu")
     jobs = [kind(setting, "same").prepare(CELL) for kind in (OurStep, ReshapedStep)]
     _row("training step", CLASSES[1], "as it comes", in_turn(jobs, steps))
+    without, with_ = (memory / 2**20 for memory in peaks(setting))
+    sizes = f"{without:.0f} MiB | {with_:.0f} MiB | {with_ / without:.2f}"
+    print(f"| peak memory of two steps | {CLASSES[1]} | as it comes | {sizes} |")
 
 
 def _loss(kind: type[OurStep], logits: Tensor, labels: Tensor) -> Callable[[], object]:
@@ -57,6 +64,16 @@ def in_turn(jobs: Sequence[Callable[[], object]], repetitions: int) -> list[list
             job()
             taken.append(time.process_time() - began)
     return [taken[1:] for taken in seconds]
+
+
+def peaks(setting: Setting) -> list[int]:
+    """Return the peak memory in bytes, without and with, of processes that have made two steps."""
+    failed: dict[str, str] = {}
+    makers = {kind.__name__: partial(kind, setting, "same") for kind in (OurStep, ReshapedStep)}
+    with crew(makers, failed) as runners:
+        found = take_turns(runners, CELL, Repetitions(2, 2, 0), 0, failed)
+    assert not failed, failed
+    return [series.memory or 0 for series in found.values()]
 
 
 def _row(what: str, classes: int, layout: str, seconds: list[list[float]]) -> None:

@@ -64,7 +64,7 @@ class Machine:
 
 IDLE: Speed = {1: 26.0, 2: 36.0}.__getitem__
 ONE_BUSY: Speed = {1: 23.0, 2: 16.0}.__getitem__
-"""Measured, see DESIGN.md: pictures a second of the demo's training."""
+"""Pictures a second of the demo's training, of the table in docs/performance.md, "Threads, and busy neighbours"."""
 
 
 def test_beside_nobody_the_number_never_changes() -> None:

@@ -91,6 +91,44 @@ def test_two_processes_score_as_one_bit_for_bit(tiny_model: Path, street_data: P
     assert {"confusion", "boundary", "calibration"} <= scores.keys()
 
 
+THREADS = """
+import atexit, os, sys
+from pathlib import Path
+
+def gloos_threads():
+    return [task for task in Path("/proc/self/task").iterdir() if "gloo" in (task / "comm").read_text()]
+
+def tell_what_is_left():  # registered first, so called last
+    Path(sys.argv[0], os.environ["RANK"]).write_text(f"{most} {len(gloos_threads())}")
+
+atexit.register(tell_what_is_left)
+sys.argv[0] = os.environ["TOLD"]
+from atonce.cli import main
+try:
+    main()
+finally:
+    most = len(gloos_threads())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="/proc/self/task tells the names of threads")
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_no_thread_of_gloo_outlives_the_work(tiny_model: Path, street_data: Path, tmp_path: Path, command: str) -> None:
+    (tmp_path / "script.py").write_text(THREADS)
+    words: dict[str, list[str | Path]] = {
+        "train": ["train", street_data, "--out", tmp_path / "run", *set_options("train.steps=2")],
+        "evaluate": ["evaluate", tiny_model, street_data],
+    }
+    launched = [sys.executable, "-m", *TWO, str(tmp_path / "script.py"), *map(str, words[command])]
+    environment = {**ENVIRONMENT, "TOLD": str(tmp_path)}
+    done = subprocess.run(launched, capture_output=True, text=True, timeout=PATIENCE, env=environment)
+    assert done.returncode == 0, done.stderr
+    for rank in "01":
+        most, left = map(int, (tmp_path / rank).read_text().split())
+        assert most > 0
+        assert left == 0
+
+
 def test_two_processes_say_a_users_mistake_once(tiny_model: Path, pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     # The second one meets it: results that are not atonce's.

@@ -58,6 +58,8 @@ class Commands:
         """
         self._number += 1
         out, err = (self._folder / f"{self._number}.{kind}" for kind in ("out", "err"))
+        for path in (out, err):
+            path.touch()  # it may be killed before it comes to that
         arguments: tuple[Any, ...] = ([str(word) for word in words], out, err, largest_file)
         process = self._context.Process(target=run, args=arguments)
         process.start()

@@ -1,7 +1,8 @@
 """The site: pages of the repository, the reference made from the code, and one notebook, as HTML.
 
-The pages keep working on GitHub as they are: they are copied, and only where their links lead is changed. What a page
-links to and is no page itself (a file of code, a test) becomes a page, too, so that the site needs no other.
+The pages keep working on GitHub as they are: they are copied, and only their links are changed: where they lead, and
+that they are read as titles of pages, not as names of files. What a page links to and is no page itself (a file of
+code, a test) becomes a page, too, so that the site needs no other.
 
     python docs/site/build.py --out build/site
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import os
 import re
 import shutil
@@ -51,6 +53,7 @@ MENU_TITLES = {
 
 _FENCE = re.compile(r"(^```.*?^```\n)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?(?=\))")
+_FILE_AS_TEXT = re.compile(r"\[`?[\w./-]+\.(?:md|ipynb)`?\](?=\((?P<target>[^)\s#]+)(?:#[^)\s]*)?\))")
 _EXTERNAL = ("http:", "https:", "mailto:")
 _LANGUAGES = {".py": "python", ".yaml": "yaml", ".toml": "toml", ".js": "javascript", ".css": "css", ".html": "html"}
 
@@ -70,8 +73,14 @@ def stage(target: Path) -> None:
         others.add(path)
         return f"files/{path}" if Path(path).suffix in {".svg", ".jpg", ".png"} else f"files/{path}.md"
 
+    def title(page: str, linked: str) -> str | None:
+        """The title of the page that a page links to; None for what is no page."""
+        path = os.path.normpath(Path(page).parent / linked).replace(os.sep, "/")
+        return title_of(ROOT / path, pages[path]) if path in pages and not linked.startswith(_EXTERNAL) else None
+
     for page, name in pages.items():
-        write(target / name, with_links((ROOT / page).read_text("utf-8"), lambda to, page=page: address(page, to)))
+        text = with_titles((ROOT / page).read_text("utf-8"), lambda to, page=page: title(page, to))
+        write(target / name, with_links(text, lambda to, page=page: address(page, to)))
     for path in sorted(others):
         place = target / "files" / path
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -122,6 +131,28 @@ def with_links(text: str, address: Callable[[str], str]) -> str:
 
     parts = _FENCE.split(text)
     return "".join(part if part.startswith("```") else _LINK.sub(replace, part) for part in parts)
+
+
+def with_titles(text: str, title: Callable[[str], str | None]) -> str:
+    """The text with titles as what is read of a link to a page, where that is the name of its file."""
+
+    def replace(match: re.Match[str]) -> str:
+        found = title(match["target"])
+        return match[0] if found is None else f"[{found}]"
+
+    parts = _FENCE.split(text)
+    return "".join(part if part.startswith("```") else _FILE_AS_TEXT.sub(replace, part) for part in parts)
+
+
+def title_of(page: Path, name: str) -> str:
+    """The title of a page in the menu: its first heading, or another where that says too little."""
+    if (stem := Path(name).stem) in MENU_TITLES:
+        return MENU_TITLES[stem]
+    text = page.read_text("utf-8")
+    if page.suffix == ".ipynb":
+        text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    (first,) = re.findall(r"^# (.+)$", text, re.MULTILINE)[:1]
+    return first
 
 
 def page_of_a_file(path: str) -> str:

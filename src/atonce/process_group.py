@@ -5,6 +5,8 @@ Each takes every n-th part of the work. What they exchange are small objects, by
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,31 @@ _PATIENCE = timedelta(days=2)
 def is_first_process() -> bool:
     """Tell whether this process talks for all of them; true where there is but one."""
     return os.environ.get("RANK", "0") == "0" or not _is_launched()
+
+
+def leave_group_at_exit() -> None:
+    """Let the threads of torch.distributed end before Python does; to be called before the processes are joined.
+
+    Gloo's thread lets go of the tensors of an exchange after everybody has been told that it is done. Where the
+    interpreter is ending by then, Python unwinds that thread by force, and C++ answers by aborting the process
+    ("terminate called without an active exception"): the launcher then takes the whole work for failed.
+    """
+    if not _is_launched():
+        return
+    # Its functions have the group of the time of their import as a default: one that has been joined would never end.
+    import torch.distributed.nn  # noqa: F401
+
+    atexit.unregister(_leave_group)  # once is enough
+    atexit.register(_leave_group)
+
+
+def _leave_group() -> None:
+    from torch import distributed
+
+    if distributed.is_initialized():
+        _gloo.cache_clear()  # the threads are joined when nobody refers to the group any more
+        gc.collect()
+        distributed.destroy_process_group()
 
 
 def _is_launched() -> bool:
@@ -52,6 +79,7 @@ class ProcessGroup:
         from torch import distributed
 
         end_with_launcher()
+        leave_group_at_exit()
         _gloo()
         return cls(distributed.get_rank(), distributed.get_world_size())
 

@@ -1,17 +1,25 @@
-"""What is packed for a CUDA machine is whole, and everything that is to run there runs: on the CPU, with tiny limits."""
+"""What is packed for a CUDA machine is whole; its steps are such as there are, and keep to their limits."""
 
 from __future__ import annotations
 
 import json
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
+from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 
+from atonce import cli
+from atonce.recipes import load_recipe
+from benchmarks.__main__ import _parser as benchmark_options
 from benchmarks.gpu import pack, packed_weights, run
 from tests.data import trees
+from tests.test_docs import mistakes
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +105,24 @@ def test_every_step_is_done_and_one_that_hangs_costs_no_more_than_its_limit(
     assert "as it should" in (tmp_path / "out" / "log.txt").read_text()
 
 
-def test_the_limits_of_all_steps_fit_into_the_time() -> None:
-    found = run.steps(Path("work"), device="cuda", minutes=9, tiny=False)
+@pytest.mark.parametrize("tiny", [False, True])
+def test_the_steps_are_commands_options_recipes_and_tests_that_there_are(tiny: bool) -> None:
+    for module in iter_modules(cli.__path__):
+        import_module(f"atonce.cli.{module.name}")
+    _, tests, short, bench, long = run.steps(Path("work"), device="cuda", minutes=9, tiny=tiny)
+    assert (run.ROOT / tests.words[-1]).is_file()
+    assert bench.words[:2] == ("-m", "benchmarks")
+    assert benchmark_options().parse_args(bench.words[2:]).device == "cuda"
+    for step in (short, long):
+        assert step.words[:3] == ("-m", "atonce", "train")
+        assert mistakes(typer.main.get_command(cli.app), list(step.words[2:])) == []
+        given = list(pairwise(step.words))
+        (recipe,) = (value for option, value in given if option == "--recipe")
+        load_recipe(recipe, [value for option, value in given if option == "--set"])
+
+
+@pytest.mark.parametrize("minutes", [5, 9, 30])
+def test_the_limits_of_all_steps_fit_into_the_time(minutes: int) -> None:
+    found = run.steps(Path("work"), device="cuda", minutes=minutes, tiny=False)
     assert [step.name for step in found] == ["versions", "tests", "training of 20 steps", "bench", "CamVid"]
-    assert sum(step.limit for step in found) <= 9 * 60 * 1.05
+    assert sum(step.limit for step in found) <= 60 * minutes

@@ -202,7 +202,7 @@ def test_an_answer_that_nobody_takes_gives_its_memory_to_one_that_is_taken(
         until(lambda: memory.free == size + 1000)
 
 
-def test_a_transfer_that_stands_still_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transfer_that_stands_still_ends_early() -> None:
     # 16 KB a second leave ten minutes for ten megabytes; ten seconds without a byte of them are enough.
     assert limits.piece_deadline(0, 1, 10_000_000) == 11
     assert limits.piece_deadline(0, 9, 0) == 10

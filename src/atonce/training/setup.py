@@ -29,6 +29,7 @@ from atonce.launcher import end_with_launcher
 from atonce.model import FCN, initialise
 from atonce.model.initialization import data_dependent_init
 from atonce.model.skip_scaling import calibrate
+from atonce.process_group import leave_group_at_exit
 from atonce.progress import ProgressCallback
 from atonce.provenance import Session, begin_session
 from atonce.recipes import FCNConfig, Recipe
@@ -76,6 +77,7 @@ def set_up(
         UserError: of the kind that fits; nothing has been trained or overwritten then.
     """
     callback, session = callback or Callback(), session or begin_session()
+    leave_group_at_exit()
     accelerator = accelerator_for(recipe, device)
     require_divisible(recipe, accelerator.num_processes)
     callback.on_note(describe_hardware(accelerator))

@@ -228,5 +228,6 @@ def test_the_published_convolutions(real_data: Path) -> None:
     ours = model.trunk(model.normalise(image))[5]
     theirs = vgg.pools(image - ORIGINAL_MEAN)[-1]
     assert theirs.max() > 5
-    # Values up to 9648 on the way there (DESIGN.md, section 6): relative to those, 1e-4.
+    # Values are in the thousands on the way there: relative to those, 1e-4.
+    assert max(pool.max() for pool in vgg.pools(image - ORIGINAL_MEAN)) > 1000
     torch.testing.assert_close(ours, theirs, atol=2e-3, rtol=1e-4)
