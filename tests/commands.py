@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
 
 import pytest
+import typer
 
+from atonce import cli
 from atonce.cli import main
 
 
@@ -31,6 +36,26 @@ class Outcome:
         after = lines[lines.index(told[0]) + 1 :]
         assert all(line.startswith("  ") for line in after), "something was said after it"
         return "\n".join([told[0], *after])
+
+
+def command_group() -> Any:
+    """`atonce` with all its commands, which register themselves when they are imported."""
+    for module in iter_modules(cli.__path__):
+        import_module(f"atonce.cli.{module.name}")
+    return typer.main.get_command(cli.app)
+
+
+def all_commands() -> dict[str, Any]:
+    """Every command that the help shows, by its words: "train", "weights verify"."""
+    return dict(_commands(command_group()))
+
+
+def _commands(group: Any, *before: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, *before, name)
+        elif not command.hidden:
+            yield " ".join([*before, name]), command
 
 
 Command = Callable[..., Outcome]

@@ -8,16 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-import typer
 from accelerate.state import AcceleratorState
 
 import atonce as package
 from atonce import devices
-from atonce.cli import app
 from atonce.devices import default_device, usable_device
 from atonce.errors import RecipeError, UserError
 from atonce.training.hardware import accelerator_for, describe_hardware
-from tests.commands import Command
+from tests.commands import Command, all_commands
 from tests.tiny import set_options, tiny_recipe
 
 WITH_DEVICE = ("train", "ablate", "evaluate", "predict", "export", "serve", "submit")
@@ -33,10 +31,7 @@ def _leave_no_accelerator() -> Any:
 
 @pytest.mark.parametrize("name", WITH_DEVICE)
 def test_every_command_that_computes_and_its_function_take_a_device(name: str) -> None:
-    import atonce.cli.train  # noqa: F401
-
-    command: Any = typer.main.get_command(app)
-    flags = {flag: param.help for param in command.commands[name].params for flag in param.opts}
+    flags = {flag: param.help for param in all_commands()[name].params for flag in param.opts}
     assert "cpu" in flags["--device"]
     assert "device" in inspect.signature(getattr(package, name)).parameters
 

@@ -10,14 +10,12 @@ import sys
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import Any
 
 import pytest
-import typer
 
-from atonce import cli
 from atonce.recipes import load_recipe
+from tests.commands import command_group
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], key=str)
@@ -181,10 +179,7 @@ def test_no_page_needs_another_machine(page: Path) -> None:
 
 @pages
 def test_commands_have_the_options_that_pages_give_them(page: Path) -> None:
-    # Commands register themselves when they are imported.
-    for module in iter_modules(cli.__path__):
-        import_module(f"atonce.cli.{module.name}")
-    group = typer.main.get_command(cli.app)
+    group = command_group()
     spans = CODE.findall(prose(page)) + [
         line for text in blocks(page, "") for line in text.replace("\\\n", " ").splitlines()
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -217,7 +218,7 @@ def test_the_wheel_works_in_a_fresh_process_without_the_repository(
     assert {"camvid-slim.safetensors", "models.json", "README.md", "LICENSE", "streets.jpg"} <= names
     Image.fromarray(blocks(48, 64)).save(tmp_path / "street.png")
     library = str(Path(package.__file__).parents[1])
-    environment = {**ENVIRONMENT, "PYTHONPATH": f"{library}:{tmp_path / 'site'}", "HF_HUB_OFFLINE": "1"}
+    environment = {**ENVIRONMENT, "PYTHONPATH": f"{library}{os.pathsep}{tmp_path / 'site'}", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "atonce", "predict", "camvid-slim", "street.png", "--out", "seen"],
         capture_output=True, text=True, timeout=120, env=environment, cwd=tmp_path,

@@ -22,6 +22,7 @@ from atonce.devices import of_this_process
 from atonce.process_group import ProcessGroup
 from tests.data import trees
 from tests.processes import PATIENCE, children_of, wait_until
+from tests.systems import needs_processes_listed, needs_signals
 from tests.tiny import ENVIRONMENT, log_of, set_options
 
 pytestmark = pytest.mark.skipif(
@@ -196,6 +197,8 @@ def _below(pid: int) -> list[int]:
     return [one for child in children_of(pid) for one in [child, *_below(child)]]
 
 
+@needs_signals
+@needs_processes_listed
 def test_two_nodes_predict_and_what_a_killed_one_leaves_is_done_by_the_next_launch(
     tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -215,6 +218,8 @@ def test_two_nodes_predict_and_what_a_killed_one_leaves_is_done_by_the_next_laun
     assert len(content(out)) == 600
 
 
+@needs_signals
+@needs_processes_listed
 def test_two_nodes_train_and_go_on_after_one_was_killed(street_data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     long = set_options("train.steps=100000", "train.validate_every=100000", "train.save_every=5", "train.log_every=1")

@@ -17,6 +17,7 @@ from atonce.processes import ProcessIdentity
 from atonce.safetensors_writer import save_tensors
 from atonce.storage import temporary_folder, temporary_path, write_text
 from tests.disks import tiny_disk
+from tests.systems import needs_signals
 from tests.tiny import ENVIRONMENT
 
 
@@ -72,6 +73,7 @@ def test_what_another_machine_left_is_removed_after_a_day_without_a_change(tmp_p
     assert names(tmp_path) == ["b.txt"]
 
 
+@needs_signals
 def test_a_kill_while_tensors_are_written_leaves_nothing_that_the_next_writer_does_not_find(tmp_path: Path) -> None:
     code = """
         import os, signal, sys

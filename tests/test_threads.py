@@ -14,6 +14,7 @@ import torch
 
 from atonce import threads
 from atonce.errors import UserError
+from tests.systems import needs_processes_listed
 
 LIBRARY_VARIABLES = (
     "ATONCE_THREADS",
@@ -264,10 +265,9 @@ def test_a_user_s_waiting_is_left_alone() -> None:
     assert (found["GOMP_SPINCOUNT"], found["OMP_WAIT_POLICY"], found["threads"]) == (None, "active", 1)
 
 
+@needs_processes_listed
 def test_torchrun_s_one_thread_is_not_the_user_s(tmp_path: Path) -> None:
     """torchrun sets OMP_NUM_THREADS=1 for its processes unless it is set; each is to have its share of the cores."""
-    if not Path("/proc/self/environ").exists():
-        pytest.skip("the system has no /proc")
     launcher = tmp_path / "launcher.py"
     launcher.write_text(
         "import os, subprocess, sys\n"

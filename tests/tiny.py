@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from pathlib import Path
@@ -56,6 +57,11 @@ def make_void(root: Path, share: float = 0.9) -> Path:
         mask[: round(share * len(mask))] = 255
         Image.fromarray(mask).save(path)
     return root
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    """The rows of a run's metrics.csv."""
+    return list(csv.DictReader((run / "metrics.csv").read_text("utf-8").splitlines()))
 
 
 def log_of(run: Path) -> list[dict[str, Any]]:

@@ -28,6 +28,9 @@ _PYTHON_NAMES = {
 }
 """Options that have another name in Python than on the command line, or are functions there."""
 
+_FROM_THE_ENVIRONMENT = {"token": "ATONCE_TOKEN"}
+"""Options that are no flag, since every user of a machine can read its command lines, but a variable."""
+
 
 def option(name: str, value: object = None) -> str:
     """Mention an option in a message.
@@ -72,7 +75,7 @@ def as_command_line(message: str) -> str:
     def write(match: re.Match[str]) -> str:
         if not match[1]:
             return f"{match[2]} "
-        flag, value = "--" + match[1].replace("_", "-"), match[2]
+        flag, value = _FROM_THE_ENVIRONMENT.get(match[1], "--" + match[1].replace("_", "-")), match[2]
         return flag if value in ("", "\0") else f"{flag} {shlex.quote(value)}"
 
     return _OPTION.sub(write, message)

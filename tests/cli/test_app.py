@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.commands import Command
+from tests.systems import needs_signals
 from tests.tiny import ENVIRONMENT
 
 COMMANDS = ("streets", "demo", "train", "evaluate", "predict", "recipes", "weights")
@@ -111,6 +112,7 @@ def test_packages_are_reached_without_importing_them() -> None:
     assert said.split() == ["ConfusionMatrix", "examine", "write_streets", "False", "False"]
 
 
+@needs_signals
 def test_ctrl_c_while_python_imports_leaves_no_traceback() -> None:
     code = (
         "import os, signal, sys\n"

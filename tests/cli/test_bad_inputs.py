@@ -26,6 +26,7 @@ from atonce import load, load_recipe
 from atonce.training import run_training, validation
 from tests.commands import Command, Outcome
 from tests.data import trees
+from tests.systems import needs_linux_memory, needs_signals
 from tests.tiny import ENVIRONMENT, log_of, set_options
 
 resource = pytest.importorskip("resource", reason="limits on memory, which only POSIX systems have")
@@ -606,6 +607,8 @@ def test_whatever_file_meets_the_full_disk_the_run_can_go_on(
     usable(run, world.data)
 
 
+@needs_signals
+@needs_linux_memory
 def test_a_limit_on_the_size_of_files_is_told(world: World) -> None:
     """ulimit -f: the system's own refusal, in a process of its own."""
 

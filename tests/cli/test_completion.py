@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -59,7 +60,8 @@ def test_commands_and_options(offered: Offered) -> None:
         (("serve", "model", "--engine", ""), ENGINES),
         (("ablate", "data", "--study", ""), STUDIES),
         (("train", "data", "--weights", ""), [*REGISTRY, "none"]),
-        (("weights", "verify", ""), [*REGISTRY, "none"]),
+        (("weights", "verify", ""), REGISTRY),
+        (("weights", "convert", ""), REGISTRY),
         (("evaluate", "model", "data", "--split", ""), ["val", "train", "test", "all"]),
         (("export", "model", "--to", ""), ["onnx", "openvino"]),
         (("predict", "model", "a.png", "--labels", ""), ["palette", "grey", "values", "colours"]),
@@ -115,7 +117,7 @@ finally:
         assert done.stdout.count("\n") > 2
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+@pytest.mark.skipif(os.name != "posix" or shutil.which("bash") is None, reason="there is no bash here")
 def test_bash_takes_the_script_that_is_installed(tmp_path: Path) -> None:
     program = tmp_path / "atonce"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m atonce "$@"\n')

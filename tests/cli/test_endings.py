@@ -26,6 +26,7 @@ from atonce.training import train_network as train_module
 from atonce.training.losses import Losses
 from tests.commands import Command, Outcome
 from tests.processes import start
+from tests.systems import needs_linux_memory
 from tests.tiny import set_options
 
 resource = pytest.importorskip("resource", reason="limits on memory, which only POSIX systems have")
@@ -115,6 +116,7 @@ def test_other_errors_are_ours_and_show_their_traceback(failing: Callable[[str, 
             failing("predict", error)
 
 
+@needs_linux_memory
 def test_memory_that_really_runs_out_is_one_line(tiny_run: Path, tmp_path: Path) -> None:
     Image.new("RGB", (3000, 3000)).save(tmp_path / "large.png")
 

@@ -37,7 +37,7 @@ def test_the_extras_are_those_of_the_package() -> None:
     wanted = {name: set(re.findall(r'"([\w-]+)', packages)) for name, packages in declared.items()}
     told = {name: set(versions) for name, versions in package.info()["extras"].items()}
     assert set(told) == set(wanted) - {"dev", "dist", "docs"}
-    assert all(told[name] <= wanted[name] for name in told)
+    assert all(told[name] == wanted[name] for name in told)
 
 
 def test_a_model_says_what_is_in_it(atonce: Command, tiny_run: Path) -> None:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import typer
 from PIL import Image
 from safetensors.torch import load_file
 
-from atonce import cli
 from atonce.weights import registry
-from tests.commands import Command
+from tests.commands import Command, all_commands
 from tests.data.road_trees import data_road
 from tests.networks import save_model
 from tests.studies.tiny_studies import ablate_words
@@ -47,20 +42,6 @@ def document(outcome: Any) -> dict[str, Any]:
     return read
 
 
-def commands(group: Any, *before: str) -> Iterator[tuple[str, Any]]:
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from commands(command, *before, name)
-        elif not command.hidden:
-            yield " ".join([*before, name]), command
-
-
-def all_commands() -> dict[str, Any]:
-    for module in iter_modules(cli.__path__):
-        import_module(f"atonce.cli.{module.name}")
-    return dict(commands(typer.main.get_command(cli.app)))
-
-
 COMMANDS = all_commands()
 
 
@@ -68,7 +49,7 @@ COMMANDS = all_commands()
 def test_options_are_called_the_same_in_every_command(name: str) -> None:
     flags = {frozenset(parameter.opts) for parameter in COMMANDS[name].params}
     assert frozenset({"--quiet", "-q"}) in flags
-    # One never ends, the other's result is a page of Markdown.
+    # It never ends.
     assert (frozenset({"--json"}) in flags) == (name != "serve")
     assert frozenset({"--out"}) not in flags, "without -o"
 
@@ -194,6 +175,13 @@ def test_weights_of_a_file(atonce: Command, vgg_file: Path, tmp_path: Path) -> N
     converted = document(atonce("weights", "convert", vgg_file, "-o", tmp_path / "out.safetensors", "--json"))
     assert set(converted) == documented("weights convert")
     assert load_file(converted["path"])
+
+
+def test_a_demo(atonce: Command, tmp_path: Path) -> None:
+    words = ("demo", "-o", tmp_path / "run", "--train", "4", "--val", "2", "--max-minutes", "0.01", "--json", "-q")
+    told = document(atonce(*words))
+    assert set(told) == documented("train")  # so says the page
+    assert told["folder"] == str(tmp_path / "run")
 
 
 def test_streets(atonce: Command, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from atonce.inference.inputs import Job
 from tests.commands import Command
 from tests.data import trees
 from tests.inference.video import videos
+from tests.systems import needs_signals
 from tests.tiny import ENVIRONMENT
 
 
@@ -75,6 +76,7 @@ def process(*words: str | Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
 
 
+@needs_signals
 def test_a_kill_leaves_no_half_video_and_the_next_run_finishes(
     atonce: Command, tiny_model: Path, tmp_path: Path
 ) -> None:

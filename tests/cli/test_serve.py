@@ -19,6 +19,7 @@ from atonce.extras import how_to_install
 from atonce.serving.server import listen
 from tests.commands import Command
 from tests.pictures import encoded, noise
+from tests.systems import needs_signals
 from tests.tiny import ENVIRONMENT
 
 
@@ -47,6 +48,7 @@ def post(port: int, file: bytes) -> dict[str, object]:
     return found
 
 
+@needs_signals
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_until_it_is_stopped(tiny_model: Path, ending: signal.Signals) -> None:
     with started(tiny_model) as (process, port):
@@ -86,7 +88,7 @@ def test_mistakes(atonce: Command, words: list[str], text: str) -> None:
     assert outcome.err == outcome.mistake + "\n"
 
 
-@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart"])
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "python_multipart", "prometheus_client"])
 def test_a_missing_package_is_named_with_its_remedy(
     atonce: Command, package: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

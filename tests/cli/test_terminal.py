@@ -24,6 +24,7 @@ from atonce.progress import PrintableConsole, progress_bars
 from atonce.recipes import FCNConfig
 from atonce.text import printable, shortened
 from tests.processes import start
+from tests.systems import needs_any_file_name
 
 ENCODINGS = ("utf-8", "cp1252", "cp437", "cp932", "ascii")
 NAMES = ("Straße – 道路", "\x1b[31mred\x1b[2K\x1b[1A", "\u202egnp", "bell\x07 \x9b31m", "caf\udce9")
@@ -73,6 +74,7 @@ def said(monkeypatch: pytest.MonkeyPatch, encoding: str, *words: str | Path) -> 
     return code if isinstance(code, int) else 0, text
 
 
+@needs_any_file_name
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_no_character_is_an_error_and_no_control_code_gets_through(
     monkeypatch: pytest.MonkeyPatch, encoding: str, data: Path, model: Path, tmp_path: Path
@@ -101,6 +103,7 @@ def test_no_character_is_an_error_and_no_control_code_gets_through(
         assert "Strasse - ??" in everything
 
 
+@needs_any_file_name
 def test_a_pipe_of_a_windows_console_takes_what_the_doctor_says(data: Path) -> None:
     process = start("doctor", data, env={**os.environ, "PYTHONIOENCODING": "cp437", "COLUMNS": "100"}, text=False)
     out: Any = process.communicate(timeout=120)[0]
@@ -160,6 +163,7 @@ def test_text_is_made_printable_and_short() -> None:
         plain_characters(UnicodeDecodeError("ascii", b"\xff", 0, 1, ""))
 
 
+@needs_any_file_name
 def test_json_on_stdout_is_as_it_was(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
     _, text = said(monkeypatch, "ascii", "doctor", data, "--json")
     assert [entry["name"] for entry in json.loads(text.splitlines()[0])["classes"]] == list(NAMES[:-1])

@@ -18,6 +18,7 @@ from atonce.errors import DataError
 from tests.data import trees
 from tests.data.broken import train_on
 from tests.doctor.scenes import BIG, regions, scenes, smooth
+from tests.systems import needs_links
 
 TWO = "classes: [{name: ground, value: 0}, {name: road, value: 255}]"
 
@@ -169,6 +170,7 @@ def test_a_picture_turned_within_its_size(tmp_path: Path) -> None:
     assert (finding.severity, files(finding)) == ("warning", ["001.png"])
 
 
+@needs_links
 def test_links_that_lead_nowhere(tmp_path: Path) -> None:
     two_classes(tmp_path)
     lost, round_ = tmp_path / "images" / "1.png", tmp_path / "masks" / "2.png"

@@ -16,6 +16,7 @@ from atonce.inference.folders import OutputOptions, predict_files
 from atonce.inference.inputs import find_jobs, find_pictures
 from tests.data import trees
 from tests.inference.video import videos
+from tests.systems import needs_links, needs_pipes
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,7 @@ def test_dots_in_names_stay(tmp_path: Path) -> None:
     assert targets(picture(tmp_path / "2024.05.01 street.png")) == {"2024.05.01 street": "2024.05.01 street.png"}
 
 
+@needs_links
 def test_linked_folders_are_followed_and_each_is_read_once(tmp_path: Path) -> None:
     root = tmp_path / "in"
     picture(root / "a.png")
@@ -92,6 +94,8 @@ def test_what_cannot_be_entered_is_told_and_the_rest_is_done(tmp_path: Path, mon
     assert len(problems) == 1
 
 
+@needs_pipes
+@needs_links
 @pytest.mark.parametrize("name", ["pipe.png", "pipe.mp4"])
 def test_a_pipe_is_told_and_does_not_hang(tiny_model: Path, tmp_path: Path, name: str) -> None:
     picture(tmp_path / "in" / "a.png")

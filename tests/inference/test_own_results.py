@@ -19,6 +19,7 @@ from atonce.inference.inputs import find_jobs, find_pictures
 from tests.commands import Command
 from tests.data import trees
 from tests.inference.video import videos
+from tests.systems import needs_links, needs_pipes
 from tests.tiny import streets
 
 
@@ -180,6 +181,7 @@ def test_a_predictor_replaces_its_own_results(segment: Predictor, pics: Path, tm
         assert predict_files(segment, jobs, tmp_path / "out", OutputOptions(labels="grey")).done == 4
 
 
+@needs_links
 def test_linked_folders_are_followed_and_circles_are_not(pics: Path, tmp_path: Path) -> None:
     shutil.copytree(pics, tmp_path / "elsewhere")
     (pics / "linked").symlink_to(tmp_path / "elsewhere")
@@ -187,6 +189,7 @@ def test_linked_folders_are_followed_and_circles_are_not(pics: Path, tmp_path: P
     assert len(find_pictures([pics])) == 8
 
 
+@needs_pipes
 def test_a_pipe_does_not_wait_and_an_address_is_told(tmp_path: Path) -> None:
     import os
 

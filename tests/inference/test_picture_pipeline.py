@@ -30,6 +30,7 @@ from atonce.model_file import ModelFile
 from atonce.recipes import FCNConfig
 from tests.data import trees
 from tests.processes import PATIENCE, start, wait_until
+from tests.systems import needs_signals
 
 SIZES = [(48, 64)] * 7 + [(33, 50)] * 2 + [(64, 48), (48, 64), (96, 130)]
 
@@ -243,6 +244,7 @@ def written(out: Path) -> dict[str, bytes]:
     return found
 
 
+@needs_signals
 def test_a_folder_that_is_stopped_has_whole_files_only_and_goes_on_to_the_same(
     tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from atonce.cli import app
 from atonce.exporting import export
 from atonce.model_file import load_model_file
-from atonce.serving.server_metrics import PATHS
+from atonce.serving.paths import PATHS
+from tests.commands import all_commands
 
 PAGE = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text("utf-8")
 
@@ -23,15 +23,10 @@ def block(language: str) -> str:
 
 
 def test_the_example_for_kubernetes_is_of_this_server() -> None:
-    import typer
-
-    import atonce.cli.serve  # noqa: F401
-
     deployment, service = yaml.safe_load_all(block("yaml"))
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    group: Any = typer.main.get_command(app)
-    serve = group.commands["serve"]
+    serve = all_commands()["serve"]
     known = {name for parameter in serve.params for name in [parameter.envvar] if isinstance(name, str)}
     known |= {name for parameter in serve.params if isinstance(parameter.envvar, list) for name in parameter.envvar}
     given = {entry["name"]: entry["value"] for entry in container["env"]}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from atonce.errors import UserError
+from atonce.serving import serve
 from atonce.serving.access_log import ACCESS, JsonFormatter, WithoutProbes, log_config
 from atonce.serving.bearer_token import read_token, require_token
 from atonce.serving.host_check import require_origin
@@ -34,7 +35,6 @@ def guarded(tiny_model: Path) -> Iterator[Live]:
 
 def samples(live: Live) -> dict[str, float]:
     """The metrics, by name and labels."""
-    pytest.importorskip("prometheus_client", reason="the extra `serve` is not installed as a whole")
     reply = live.ask("GET", "/metrics")
     assert reply.status == 200
     assert reply.headers["content-type"].startswith("text/plain; version=")
@@ -115,14 +115,16 @@ def test_refusals_are_counted_by_reason(tiny_model: Path) -> None:
         assert samples(live)['atonce_refusals_total{reason="stopping"}'] == 1
 
 
-def test_without_the_package_there_are_no_metrics_but_answers(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("atonce.serving.server_metrics.find_spec", lambda _: None)
+def test_a_probe_that_is_answered_no_is_no_refusal(tiny_model: Path) -> None:
     with serving(tiny_model) as live:
-        assert live.send(PICTURE).status == 200
-        reply = live.ask("GET", "/metrics")
-        assert (reply.status, "prometheus-client" in reply.error) == (501, True)
+        live.service.stop()
+        assert [live.ask("GET", "/readyz").status for _ in range(3)] == [503] * 3
+        found = samples(live)
+        assert found['atonce_requests_total{method="GET",path="/readyz",status="503"}'] == 3
+        assert not [name for name in found if name.startswith("atonce_refusals_total{")]
+        # Somebody who may not ask at all is refused, whatever the path.
+        assert live.ask("GET", "/readyz", headers={"Host": "evil.example"}).status == 400
+        assert samples(live)['atonce_refusals_total{reason="host"}'] == 1
 
 
 @pytest.mark.parametrize(
@@ -232,6 +234,10 @@ def test_any_origin(tiny_model: Path) -> None:
         ("https://Example.org", "https://example.org"),
         ("https://example.org:443/", "https://example.org"),
         ("http://[::1]:3000", "http://[::1]:3000"),
+        ("http://[0:0::0001]:80", "http://[::1]"),
+        ("http://192.168.1.7:8080", "http://192.168.1.7:8080"),
+        ("https://XN--bcher-kva.example", "https://xn--bcher-kva.example"),
+        (" * ", "*"),
         ("*", "*"),
     ],
 )
@@ -240,11 +246,33 @@ def test_an_origin_is_written_as_browsers_do(text: str, origin: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["example.org", "https://example.org/page", "ftp://x", "https://", "http://x:99999", ""]
+    ("text", "remedy"),
+    [
+        ("example.org", ""),
+        ("https://example.org/page", ""),
+        ("https://example.org//", ""),
+        ("https://example.org?", ""),
+        ("https://exam\nple.org", ""),
+        ("https://exam ple.org", ""),
+        ("ftp://x", ""),
+        ("https://", ""),
+        ("http://x:99999", ""),
+        ("http://[::g]", ""),
+        ("http://1.2.3.999", ""),
+        ("http://127.1", ""),
+        ("null", ""),
+        ("", ""),
+        ("https://bücher.example", "; write the name in punycode, xn--..."),
+        ("https://user:word@example.org", "; leave out the user before the @"),
+        ("https://*", "; name each origin with a `cors_origin` of its own"),
+        ("https://*.example.org", "; name each origin with a `cors_origin` of its own"),
+    ],
 )
-def test_what_is_no_origin(text: str) -> None:
-    with pytest.raises(UserError, match=r"https://example\.org"):
+def test_what_no_browser_sends_is_no_origin(text: str, remedy: str) -> None:
+    with pytest.raises(UserError) as refused:
         require_origin(text)
+    expected = "scheme://host or scheme://host:port as browsers send it, such as https://example.org, or * for any"
+    assert str(refused.value).endswith(f"; expected {expected}{remedy}")
 
 
 def lines_of(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
@@ -272,6 +300,20 @@ def test_the_access_log_is_json(tiny_model: Path, caplog: pytest.LogCaptureFixtu
     assert (refused["status"], refused["refused"]) == (401, "token")
     assert forged["path"] == '/\n"forged"'
     assert "wrong-token" not in json.dumps([good, refused, forged])
+
+
+def test_the_answer_to_head_is_logged_without_the_body_that_is_not_sent(
+    tiny_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(tiny_model, access_log="json") as live:
+        logging.getLogger(ACCESS).addHandler(caplog.handler)
+        try:
+            whole = live.ask("GET", "/model")
+            assert live.ask("HEAD", "/model").headers["content-length"] == str(len(whole.body))
+            until(lambda: len(lines_of(caplog)) == 2)
+        finally:
+            logging.getLogger(ACCESS).removeHandler(caplog.handler)
+    assert [(line["method"], line["bytes"]) for line in lines_of(caplog)] == [("GET", len(whole.body)), ("HEAD", 0)]
 
 
 def test_a_failure_is_one_json_object_too() -> None:
@@ -328,5 +370,21 @@ def test_a_weak_token_is_refused_before_the_model_is_loaded(
 ) -> None:
     monkeypatch.setenv("ATONCE_TOKEN", "secret")
     outcome = atonce("serve", tiny_model, "--port", "0")
-    assert "has 6 characters; expected 16 or more" in outcome.mistake
+    assert "the token in ATONCE_TOKEN has 6 characters; expected 16 or more" in outcome.mistake
     assert "secret" not in outcome.err
+    with pytest.raises(UserError, match="the token in `token` has 6 characters"):
+        serve(tiny_model, port=0, token="secret")
+
+
+def test_a_token_and_a_file_of_one_are_a_mistake(
+    atonce: Command, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    monkeypatch.setenv("ATONCE_TOKEN", TOKEN[::-1])
+    outcome = atonce("serve", tiny_model, "--port", "0", "--host", "nowhere.invalid", "--token-file", file)
+    assert outcome.mistake == (
+        "atonce: both ATONCE_TOKEN and --token-file are given; expected one of them; leave the other out"
+    )
+    with pytest.raises(UserError, match="both `token` and `token_file` are given"):
+        serve(tiny_model, port=0, host="nowhere.invalid", token=TOKEN, token_file=file)

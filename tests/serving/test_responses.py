@@ -15,6 +15,7 @@ from PIL import ExifTags, Image
 import atonce
 from atonce.inference import Predictor, Result
 from atonce.labels import CAMVID, LabelSpec
+from atonce.serving.paths import PATHS
 from atonce.serving.request_errors import RequestError
 from atonce.serving.responses import ResponseFormat, ResponseOptions, encode_result, negotiate_format
 from tests.networks import small_model_file
@@ -193,6 +194,7 @@ def test_health_and_the_description_of_the_interface(live: Live) -> None:
     assert set(described["paths"]) == {
         "/", "/healthz", "/livez", "/metrics", "/model", "/predict", "/readyz",
     }  # fmt: skip
+    assert {*described["paths"], "/openapi.json"} == set(PATHS)
     assert set(described["paths"]["/predict"]["post"]["requestBody"]["content"]) == {"multipart/form-data", "image/*"}
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.processes import children_of, interrupt, is_alive, start, wait_until
+from tests.systems import needs_processes_listed, needs_signals
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to see processes in")
+pytestmark = [needs_processes_listed, needs_signals]
+KILL = getattr(signal, "SIGKILL", 9)  # named before the mark is read
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (KILL, -9)])
 def test_drawing_ends_at_once_and_so_do_its_processes(tmp_path: Path, number: int, code: int) -> None:
     process = start("streets", tmp_path / "out", "--train", "3000", "--val", "1")
     wait_until(lambda: list(tmp_path.glob("out/train/images/*.png")), process)
@@ -27,7 +29,7 @@ def test_drawing_ends_at_once_and_so_do_its_processes(tmp_path: Path, number: in
     said, _ = process.communicate(timeout=30)
     assert process.returncode == code, said
     assert time.monotonic() - began < 10
-    if number != signal.SIGKILL:
+    if number != KILL:
         assert said.strip().splitlines()[-1] == (
             "atonce: stopped; the scenes are not complete; the same command draws them anew"
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
+
+from tests.tiny import rows_of
 
 TIMES = {"seconds", "pictures_per_second", "waited", "minutes"}
 
@@ -29,5 +30,4 @@ def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def metrics_of(run: Path) -> list[dict[str, Any]]:
-    with (run / "metrics.csv").open(encoding="utf-8") as file:
-        return without_times(list(csv.DictReader(file)))
+    return without_times(rows_of(run))

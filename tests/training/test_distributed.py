@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 import torch
 
 from atonce.training import run_training
-from tests.tiny import ENVIRONMENT, log_of, make_void, set_options, streets, tiny_recipe
+from tests.tiny import ENVIRONMENT, log_of, make_void, rows_of, set_options, streets, tiny_recipe
 
 # Dropout and augmentation as the recipe has them; class weights make the valid weight of a batch uneven, too. At the
 # recipe's own rate, six steps would make the rounding of the first one large.
@@ -50,18 +49,13 @@ def single(uneven_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def metrics_of(run: Path) -> list[dict[str, str]]:
-    with (run / "metrics.csv").open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def assert_same_training(run: Path, single: Path) -> None:
     one, other = log_of(run), log_of(single)
     assert [row["step"] for row in one] == [row["step"] for row in other] == [1, 2, 3, 4, 5, 6]
     for quantity in ("loss", "cross_entropy", "distillation", "l2", "grad_norm"):
         assert [row[quantity] for row in one] == pytest.approx([row[quantity] for row in other], abs=1e-4), quantity
-    assert [row["step"] for row in metrics_of(run)] == ["2", "3", "4", "5", "6"]
-    for one_row, other_row in zip(metrics_of(run), metrics_of(single), strict=True):
+    assert [row["step"] for row in rows_of(run)] == ["2", "3", "4", "5", "6"]
+    for one_row, other_row in zip(rows_of(run), rows_of(single), strict=True):
         assert one_row["step"] == other_row["step"]
         # A pixel on the edge between two classes may fall to either side: a thousandth of the pixels.
         for score in ("mean_iou", "pixel_accuracy"):

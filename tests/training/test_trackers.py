@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import struct
 import sys
@@ -20,17 +19,13 @@ from atonce.training import Callback, TrainingRun, run_training, trackers
 from atonce.training.losses import Losses
 from atonce.training.recipe_choice import choose_run
 from atonce.training.trackers import Tracker, Tracking, tracked
-from tests.tiny import log_of, tiny_recipe
+from tests.tiny import log_of, rows_of, tiny_recipe
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # in the trackers' own packages
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 SCALARS = ("loss", "cross_entropy", "l2", "grad_norm")
-
-
-def rows_of(run: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((run / "metrics.csv").read_text("utf-8").splitlines()))
 
 
 def recipe_with(*names: str, steps: int = 4) -> Any:

@@ -24,6 +24,7 @@ from atonce.model.vgg import TRUNK_LAYERS
 from atonce.model_file import read_metadata
 from atonce.weights import read_weights
 from atonce.weights.tensor_files import open_weights
+from tests.systems import needs_linux_memory
 from tests.tiny import ENVIRONMENT
 from tests.weights.conftest import ToolFile
 from tests.weights.layouts.test_numpy_arrays import npy_of
@@ -385,6 +386,7 @@ BOUNDED = (
 )  # fmt: skip
 
 
+@needs_linux_memory
 def test_the_command_refuses_each_in_one_line_and_bounded_memory(tmp_path: Path) -> None:
     """`atonce weights verify` on each, in one process that would die if it touched more than torch and 400 MB."""
     paths = {}

@@ -16,6 +16,7 @@ from atonce.errors import StorageError, WeightsError
 from atonce.weights import REGISTRY, read_weights, registry
 from atonce.weights.registry import PretrainedWeights, fetch
 from tests.commands import Command
+from tests.systems import needs_signals
 from tests.weights.torchvision_vgg import TorchvisionVGG
 
 NAME = "vgg16-test"
@@ -192,6 +193,7 @@ def test_a_refusal_is_not_asked_about_again(server: Server) -> None:
     assert server.asked == 1
 
 
+@needs_signals
 def test_an_interrupted_download_is_kept(server: Server) -> None:
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt

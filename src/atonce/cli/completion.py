@@ -35,11 +35,16 @@ def complete_study(incomplete: str) -> Completions:
     return _beginning_with(incomplete, ((study.name, study.question) for study in STUDIES.values()))
 
 
-def complete_weights(incomplete: str) -> Completions:
+def complete_published_weights(incomplete: str) -> Completions:
     """Complete the names of pretrained weights."""
     from atonce.weights.registry import REGISTRY
 
-    return _beginning_with(incomplete, [*((entry.name, entry.about) for entry in REGISTRY.values()), ("none", "")])
+    return _beginning_with(incomplete, ((entry.name, entry.about) for entry in REGISTRY.values()))
+
+
+def complete_weights(incomplete: str) -> Completions:
+    """Complete what a network may start from: the names of pretrained weights, or none."""
+    return [*complete_published_weights(incomplete), *_beginning_with(incomplete, [("none", "")])]
 
 
 def complete_engine(incomplete: str) -> Completions:

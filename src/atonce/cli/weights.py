@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from atonce.cli.app import Application, Commands, app
-from atonce.cli.completion import complete_weights
+from atonce.cli.completion import complete_published_weights
 from atonce.cli.options import Json, Quiet, out_option
 
 weights_app = Application(cls=Commands, help="Pretrained weights: names, checks, conversion.", no_args_is_help=True)
@@ -19,7 +19,7 @@ Source = Annotated[
     typer.Argument(
         metavar="SRC",
         help="A file or folder, or a name from `atonce weights list`.",
-        autocompletion=complete_weights,
+        autocompletion=complete_published_weights,
     ),
 ]
 
@@ -48,7 +48,9 @@ def list_weights(json_: Json = False, quiet: Quiet = False) -> None:
 def verify(
     source: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME|FILE]", help="All downloaded files by default.", autocompletion=complete_weights),
+        typer.Argument(
+            metavar="[NAME|FILE]", help="All downloaded files by default.", autocompletion=complete_published_weights
+        ),
     ] = None,
     json_: Json = False,
     quiet: Quiet = False,

@@ -29,7 +29,7 @@ _EXTRAS = {
     "coco": ("pycocotools",),
     "export": ("onnx", "onnxruntime", "openvino", "nncf"),
     "keras": ("h5py",),
-    "serve": ("fastapi", "prometheus-client", "python-multipart", "uvicorn"),
+    "serve": ("anyio", "fastapi", "prometheus-client", "python-multipart", "uvicorn"),
     "remote": ("s3fs",),
     "video": ("av",),
     "tensorboard": ("tensorboard",),

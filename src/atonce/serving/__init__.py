@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from atonce.errors import option
+from atonce.errors import UserError, option
 from atonce.extras import require_extra
 from atonce.threads import set_threads
 
@@ -45,15 +45,15 @@ def serve(
         allow_host: names that clients call this server by, beside localhost, `host` and addresses; "*" for any.
         cors_origin: origins of web pages elsewhere that may use this server ("https://example.org"); "*" for any.
         token: the token that clients have to send, `Authorization: Bearer TOKEN`; None asks for none.
-        token_file: a file that holds it, instead.
+        token_file: a file that holds it, instead; both are a mistake.
         access_log: the lines of requests on stderr: "text", "json" or "none".
         on_ready: called with the URL and the engine, once the model is loaded and has segmented a first picture.
 
     Raises:
         UserError: a package of the extra `serve` is missing, the model cannot be loaded, the port is taken, the token
-            is too short, or an origin is none.
+            is too short or given twice, or an origin is none.
     """
-    for package in ("fastapi", "uvicorn", "python_multipart"):
+    for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
         require_extra(package, "atonce serve", "serve")
     from atonce.model_location import find_model_file
     from atonce.serving.access_log import log_config
@@ -63,6 +63,9 @@ def serve(
     from atonce.serving.server import address_of, is_wildcard_address, listen, run
     from atonce.serving.service import Service
 
+    if token is not None and token_file is not None:
+        found = f"both {option('token')} and {option('token_file')} are given"
+        raise UserError(found, "one of them", "leave the other out")
     log_config(access_log)
     origins = [require_origin(origin) for origin in cors_origin]
     if token_file is not None:

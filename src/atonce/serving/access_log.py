@@ -8,14 +8,13 @@ from datetime import datetime, timezone
 from typing import Any, Literal, get_args
 
 from atonce.errors import UserError, option
+from atonce.serving.paths import PROBES
 
 AccessLog = Literal["text", "json", "none"]
 """The lines of requests: as uvicorn writes them, one JSON object each, or none. Of json, failures are objects, too."""
 
 ACCESS = "atonce.access"
 """The logger of requests for JSON; uvicorn has one of its own for text."""
-
-_PROBES = frozenset({"/livez", "/readyz", "/healthz", "/metrics"})
 
 
 class JsonFormatter(logging.Formatter):
@@ -36,7 +35,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class WithoutProbes(logging.Filter):
-    """Leaves out the health checks and metrics that went well: they come every few seconds, for a year."""
+    """Leaves out the health checks and metrics that went well, see `PROBES`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is written."""
@@ -48,7 +47,7 @@ class WithoutProbes(logging.Filter):
             path, status = str(record.args[2]).partition("?")[0], record.args[4]
         else:
             return True
-        return not (path in _PROBES and isinstance(status, int) and status < 400)
+        return not (path in PROBES and isinstance(status, int) and status < 400)
 
 
 def log_config(access_log: AccessLog) -> dict[str, Any]:

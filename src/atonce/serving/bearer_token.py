@@ -12,10 +12,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from atonce.errors import UserError, option
+from atonce.serving.paths import OPEN_PATHS
 from atonce.serving.request_errors import RequestError, error_response
-
-OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/healthz"})
-"""Paths that need no token: the page, which asks for it, and health checks, which tell how full the queue is."""
 
 _SHORTEST = 16
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atonce.errors import UserError, option
-from atonce.serving.request_errors import RequestError
+from atonce.serving.request_errors import RequestError, error_response
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -51,7 +51,7 @@ class HostCheck:
         try:
             self._check(scope["method"], Headers(scope=scope))
         except RequestError as error:
-            handler = JSONResponse({"error": error.for_command_line()}, error.status)
+            handler = error_response(error, scope)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -90,28 +90,57 @@ class HostCheck:
             raise RequestError(403, "a request by a web page of another origin", "this server's own page, or a program")
 
 
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>\[(?P<ipv6>[0-9a-f:.]+)\]|(?:[a-z0-9_-]+\.)*[a-z0-9_-]+)(?::(?P<port>[0-9]{1,5}))?/?"
+)
+"""An origin in small letters, as browsers send it, with the slash that people write after it."""
+
+
 def require_origin(text: str) -> str:
-    """Return an origin as browsers write it: scheme, host, and the port where it is not the scheme's own.
+    """Return an origin as browsers send it: scheme, host in small letters, and a port that is not the scheme's own.
+
+    A name that is not ASCII has to be given in punycode, since this is what browsers send; one with `*`, which none
+    sends, is refused, but for `*` alone.
 
     Raises:
         UserError: it is none.
     """
+    given = text.strip().lower()
+    if given == "*":
+        return given
+    match = _ORIGIN.fullmatch(given)
+    host = _browser_host(match) if match else None
+    port = int(match["port"]) if match and match["port"] else None
+    if match is None or host is None or (port or 0) > 65535:
+        expected = "scheme://host or scheme://host:port as browsers send it, such as https://example.org, or * for any"
+        raise UserError(option("cors_origin", text), expected, _remedy_for_origin(given))
+    own = {"http": 80, "https": 443}[match["scheme"]]
+    return f"{match['scheme']}://{host}" + (f":{port}" if port not in (None, own) else "")
+
+
+def _browser_host(match: re.Match[str]) -> str | None:
+    """Return the host of an origin as browsers write it; None where it is an address that there is not."""
+    host = match["host"]
     try:
-        parts = urlsplit(text.strip().lower().rstrip("/"))
-        port = parts.port
+        if match["ipv6"]:
+            return f"[{ipaddress.IPv6Address(match['ipv6']).compressed}]"
+        # To browsers, a host whose last part is a number is an address: 127.1 is 127.0.0.1, and 1.2.3.999 is none.
+        if host.rpartition(".")[2].isdigit():
+            return str(ipaddress.IPv4Address(host))
     except ValueError:
-        parts, port = urlsplit(""), None
-    if text.strip() == "*":
-        return "*"
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.geturl() != f"{parts.scheme}://{parts.netloc}"
-    ):
-        raise UserError(option("cors_origin", text), "an origin such as https://example.org, or * for any")
-    own = {"http": 80, "https": 443}[parts.scheme]
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, own) else "")
+        return None
+    return str(host)
+
+
+def _remedy_for_origin(given: str) -> str:
+    """Say what to change in what is no origin."""
+    if not given.isascii():
+        return "write the name in punycode, xn--..."
+    if "@" in given:
+        return "leave out the user before the @"
+    if "*" in given:
+        return f"name each origin with a {option('cors_origin')} of its own"
+    return ""
 
 
 def _host_name(host: str) -> str:

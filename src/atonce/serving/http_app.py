@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp
 
 from atonce.errors import UserError
+from atonce.serving import paths
 from atonce.serving.admission import Admission
 from atonce.serving.bearer_token import BearerToken
 from atonce.serving.host_check import HostCheck
@@ -64,44 +65,47 @@ def create_app(
         token: the token that clients have to send; None asks for none.
     """
     # FastAPI's own pages for humans load scripts from elsewhere.
-    app = FastAPI(title="atonce", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="atonce", version=__version__, openapi_url=paths.OPENAPI, docs_url=None, redoc_url=None)
     _handle_errors(app)
     page, description = build_page(), service.describe()
     metrics = ServerMetrics(service.queue, service.model, service.predictor.engine)
     service.on_steps = metrics.observe_steps
 
-    @app.get("/", response_class=HTMLResponse, summary="A page to try the model")
+    @app.get(paths.HOME, response_class=HTMLResponse, summary="A page to try the model")
     async def home() -> HTMLResponse:
         return HTMLResponse(page.html, headers={"Content-Security-Policy": page.policy})
 
-    @app.get("/healthz", summary="Alive and ready: the model is loaded before the first answer")
+    @app.get(paths.HEALTHZ, summary="Alive and ready: the model is loaded before the first answer")
     async def health() -> dict[str, Any]:
         queue = service.queue
         counts = {"at_work": queue.in_progress, "waiting": queue.waiting, "queue": queue.max_waiting}
         return {"status": "ok", **counts}
 
-    @app.get("/livez", summary="Alive: the process answers")
+    @app.get(paths.LIVEZ, summary="Alive: the process answers")
     async def alive() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", summary="Ready for a picture; 503 when the queue is full or the server is being stopped")
+    @app.get(paths.READYZ, summary="Ready for a picture; 503 when the queue is full or the server is being stopped")
     async def ready() -> dict[str, str]:
-        service.queue.require_capacity()
+        try:
+            service.queue.require_capacity()
+        except RequestError as error:
+            # The probe is answered: it asked whether there is room, not for any. Refusals are counted by reason.
+            error.reason = ""
+            raise
         return {"status": "ok"}
 
-    @app.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+    @app.get(paths.METRICS, summary="Metrics for Prometheus", response_class=Response)
     async def exposition() -> Response:
-        if not metrics.available:
-            raise RequestError(501, "the package prometheus-client is not installed here")
         content, kind = metrics.exposition()
         return Response(content, media_type=kind)
 
-    @app.get("/model", summary="What the model is")
+    @app.get(paths.MODEL, summary="What the model is")
     async def model() -> dict[str, Any]:
         return description
 
     @app.post(
-        "/predict", summary="Segment a picture", responses=_RESPONSES, openapi_extra={"requestBody": _BODY},
+        paths.PREDICT, summary="Segment a picture", responses=_RESPONSES, openapi_extra={"requestBody": _BODY},
         response_class=Response,
     )  # fmt: skip
     async def predict(
@@ -149,21 +153,23 @@ def _handle_errors(app: FastAPI) -> None:
         if isinstance(error, RequestError):
             return error_response(error, request.scope)
         assert isinstance(error, UserError)
-        return JSONResponse({"error": error.for_command_line()}, 422)
+        return error_response(RequestError(422, *error.parts), request.scope)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid_parameter(_: Request, error: Exception) -> JSONResponse:
+    async def invalid_parameter(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, 422)
+        return error_response(RequestError(422, f"{first['loc'][-1]}: {first['msg']}"), request.scope)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         text = f"{request.method} {request.url.path[:80]}: {error.detail}"
-        return JSONResponse({"error": text}, error.status_code, error.headers)
+        response = error_response(RequestError(error.status_code, text), request.scope)
+        response.headers.update(error.headers or {})
+        return response
 
     @app.exception_handler(Exception)
-    async def internal_error(_: Request, __: Exception) -> JSONResponse:
+    async def internal_error(request: Request, _: Exception) -> JSONResponse:
         # The exception is raised again behind this response, and goes into the server's log.
-        return JSONResponse({"error": "the server failed at this; its log says why"}, 500)
+        return error_response(RequestError(500, "the server failed at this; its log says why"), request.scope)

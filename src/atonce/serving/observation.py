@@ -47,7 +47,8 @@ class Observation:
                 status = message["status"]
                 timing = Headers(raw=message["headers"]).get("server-timing", "")
             elif message["type"] == "http.response.body":
-                sent += len(message.get("body", b""))
+                # Of HEAD, the application's answer is that of GET; the body is left out on the way to the client.
+                sent += len(message.get("body", b"")) if scope["method"] != "HEAD" else 0
             await send(message)
 
         state = scope.setdefault("state", {})

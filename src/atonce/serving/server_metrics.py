@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    generate_latest,
+)
+
+from atonce.serving.paths import PATHS
 from atonce.serving.request_queue import RequestQueue
 from atonce.version import __version__
 
-PATHS = ("/", "/predict", "/model", "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json")
-"""Paths that requests are counted by; those of strangers' invention count as "other", and so do methods."""
 _METHODS = ("GET", "HEAD", "POST", "OPTIONS")
+"""Methods that requests are counted by; those of strangers' invention count as "other", and so do paths."""
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Upper bounds of the histograms' buckets: from a small picture on a GPU to a huge one on a busy CPU."""
 
 
 class ServerMetrics:
-    """The counters of one server; without the package prometheus-client it counts nothing.
+    """The counters of one server.
 
     Args:
         queue: whose length and capacity are read when somebody asks.
@@ -27,11 +37,6 @@ class ServerMetrics:
     """
 
     def __init__(self, queue: RequestQueue, model: Mapping[str, str], engine: str) -> None:
-        self.available = find_spec("prometheus_client") is not None
-        if not self.available:
-            return
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
-
         # One of its own: the package's global one would count two servers of a process together.
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
@@ -73,8 +78,6 @@ class ServerMetrics:
             seconds: from its head to the end of its answer.
             reason: why it was refused; None where it was not.
         """
-        if not self.available:
-            return
         path = path if path in PATHS else "other"
         method = method if method in _METHODS else "other"
         self._requests.labels(method, path, str(status)).inc()
@@ -84,14 +87,11 @@ class ServerMetrics:
 
     def observe_steps(self, milliseconds: Mapping[str, float]) -> None:
         """Take the times of a picture's steps, see `QueuedRequest.milliseconds`; called in any thread."""
-        if self.available:
-            for step, value in milliseconds.items():
-                if step != "total":
-                    self._steps.labels(step).observe(value / 1000)
+        for step, value in milliseconds.items():
+            if step != "total":
+                self._steps.labels(step).observe(value / 1000)
 
     def exposition(self) -> tuple[bytes, str]:
         """Return all metrics in Prometheus' text format, and its media type."""
-        from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
         content: Any = generate_latest(self._registry)
         return content, CONTENT_TYPE_LATEST

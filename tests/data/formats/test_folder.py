@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from atonce.data.formats import open_dataset
 from tests.data import trees
+from tests.systems import needs_links
 
 
 def test_split_is_recorded(tmp_path: Path) -> None:
@@ -111,7 +110,7 @@ def test_accents_in_both_forms(tmp_path: Path) -> None:
     assert open_dataset(tmp_path).problems == ()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+@needs_links
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     trees.folder(tmp_path / "real")
     (tmp_path / "data").mkdir()

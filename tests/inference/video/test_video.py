@@ -24,6 +24,7 @@ from atonce.inference.video import writer
 from atonce.inference.video.overlay import predict_video
 from atonce.inference.video.writer import VideoWriter
 from tests.inference.video import videos
+from tests.systems import needs_linux_memory
 from tests.tiny import ENVIRONMENT
 
 KINDS = {
@@ -330,6 +331,7 @@ print((peaks[1] - peaks[0]) // 1024)
 """
 
 
+@needs_linux_memory
 def test_memory_does_not_grow_with_the_length(tiny_model: Path, tmp_path: Path) -> None:
     short, long = (
         videos.make(tmp_path / f"{n}.mkv", videos.constant(n), (320, 240), 1000, audio="libopus") for n in (100, 1000)

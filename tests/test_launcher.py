@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import is_alive
+from tests.systems import needs_processes_listed, needs_signals
 from tests.tiny import ENVIRONMENT
 
 WORKER = """
@@ -27,14 +29,8 @@ time.sleep({alive})
 """
 
 
-def is_alive(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-@pytest.mark.skipif(not Path("/proc/self/exe").exists(), reason="the test looks at /proc")
+@needs_signals
+@needs_processes_listed
 @pytest.mark.parametrize(("before", "alive"), [(2.0, 0.0), (0.0, 4.0)], ids=["died before", "dies later"])
 def test_a_process_does_not_outlive_its_launcher(tmp_path: Path, before: float, alive: float) -> None:
     told = tmp_path / "pid"
