@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ from atonce.model_file import load_model_file
 from atonce.model_location import require_model_file
 from atonce.packaged_models import INDEX, KNOWN_PACKAGES
 from atonce.provenance import begin_session
-from atonce.reports.model_card import card, without_folders
+from atonce.reports.folder_names import without_folders
+from atonce.reports.model_card import card
 from atonce.storage import make_folder, sha256_of, write_atomically, write_text
 from atonce.streets import render_scene
 
@@ -97,7 +98,7 @@ def build_package(
     inside = folder / "src" / module
     file = inside / f"{name}.safetensors"
     # Paths tell of the machine on which it was trained.
-    packed = replace(source, recipe=without_folders(source.recipe))
+    packed = without_folders(source)
     packed.save(file, half=True)
     if file.stat().st_size > LARGEST_BYTES:
         size = file.stat().st_size / (1 << 20)

@@ -84,6 +84,7 @@ def test_a_state_whose_progress_is_none_is_named(
 MODELS: dict[str, Callable[[Any], object] | str] = {
     "palette of 300": setting("labels", "palette", 0, value=[300, 0, 0]),
     "names that are no text": setting("labels", "names", 0, value=7),
+    "names in one text": setting("labels", "names", value="abcdefghijk"),
     "name empty": setting("labels", "names", 0, value=""),
     "scale text": setting("input_size", "scale", value="2"),
     "scale huge": setting("input_size", "scale", value=1e6),

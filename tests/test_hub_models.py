@@ -189,9 +189,11 @@ def test_a_pushed_file_tells_nothing_of_the_machine(hub: Hub, model: Path, tmp_p
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     file = load_model_file(model)
     file.recipe = {"weights": "/home/me/vgg.pth", "data": {"images": "/srv/pictures"}}
+    file.training_data = {"notes": ["write /home/me/classes.yaml"], "source": "s3://customer/vgg.pth"}
     file.save(model)
     package.push(model, "me/road")
-    assert not any(word in content for content in hub.files.values() for word in (b"/home", b"/srv"))
+    told = (b"/home", b"/srv", b"customer")
+    assert not any(word in content for content in hub.files.values() for word in told)
     assert b"vgg.pth" in hub.files["me/road", "model.safetensors"]
 
 

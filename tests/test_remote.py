@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,15 +15,19 @@ from urllib.request import urlopen
 import fsspec
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import atonce
+import atonce as package
+from atonce.data.formats import require_format
 from atonce.errors import DataError, UserError
+from atonce.model_file import load_model_file
 from atonce.remote import RemoteFiles, address_of, local_copy, results_at
 from tests.commands import Command
 from tests.data import trees
 from tests.test_process_group import free_port
-from tests.tiny import tiny_recipe
+from tests.tiny import set_options, tiny_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +145,121 @@ def test_train_and_evaluate_at_addresses(street_data: Path, bucket: str, tmp_pat
     told = atonce("evaluate", f"{bucket}/run", f"{bucket}/streets", "--quick")
     assert told.code == 0, told.err
     assert told.out.startswith(f"{bucket}/streets (val)")
+
+
+SHORT = set_options("train.steps=2", "train.validate_every=2")
+
+
+def test_the_commands_train_at_addresses_and_go_on_there(
+    street_data: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, atonce: Command
+) -> None:
+    put(street_data, f"{bucket}/streets")
+    told = atonce("train", f"{bucket}/streets", "--out", f"{bucket}/run", *SHORT)
+    assert told.code == 0, told.err
+    assert told.out.startswith(f"{bucket}/streets (val)")
+    assert told.out.endswith(f"model    {bucket}/run/model.safetensors\nreport   {bucket}/run/report.html\n")
+    assert {"model.safetensors", "report.html", "state/state.safetensors"} <= set(names(f"{bucket}/run"))
+    # Another machine goes on: its cache is empty.
+    monkeypatch.setenv("ATONCE_CACHE", str(tmp_path / "other"))
+    resumed = atonce("train", street_data, "--out", f"{bucket}/run", "--resume", "--set", "train.steps=3", "--json")
+    assert resumed.code == 0, resumed.err
+    assert json.loads(resumed.out)["steps"] == 3
+    nothing = atonce("train", street_data, "--out", f"{bucket}/nothing", "--resume")
+    assert "nothing holds no run; expected a run directory to resume" in nothing.mistake
+
+
+def test_the_recipe_and_the_name_of_a_run_follow_from_data_at_an_address(
+    street_data: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, atonce: Command
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put(street_data, f"{bucket}/streets")
+    planned = atonce("train", f"{bucket}/streets", "--dry-run", *SHORT[2:], "--weights", "none")
+    assert planned.code == 0, planned.err
+    assert f"folder    {Path('runs', 'streets-folder')}; nothing was written" in planned.out
+    assert require_format(f"{bucket}/streets") == "folder"
+    missing = atonce("train", f"{bucket}/nothing", "--dry-run")
+    assert f"{bucket}/nothing does not exist, or is empty" in missing.mistake
+
+
+def test_a_plan_leaves_the_address_of_a_run_as_it_is(street_data: Path, bucket: str, atonce: Command) -> None:
+    put(street_data, f"{bucket}/streets")
+    planned = atonce("train", f"{bucket}/streets", "--out", f"{bucket}/run", "--dry-run", *SHORT)
+    assert planned.code == 0, planned.err
+    assert names(f"{bucket}/run") == []
+
+
+def test_the_command_to_go_on_with_names_the_addresses(
+    street_data: Path, bucket: str, monkeypatch: pytest.MonkeyPatch, atonce: Command
+) -> None:
+    put(street_data, f"{bucket}/streets")
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("atonce.training.train_network.fit", lambda run, callback: callback.on_train_start(run))
+    monkeypatch.setattr("atonce.training.train_network.unseen_pictures", interrupted)
+    stopped = atonce("train", f"{bucket}/streets", "--out", f"{bucket}/run", *SHORT)
+    assert stopped.code == 130
+    assert f"atonce train {bucket}/streets --out {bucket}/run --resume" in stopped.err
+
+
+def test_weights_at_an_address_are_gone_on_from(
+    street_data: Path, tiny_model: Path, bucket: str, tmp_path: Path, atonce: Command
+) -> None:
+    put(tiny_model, f"{bucket}/run/model.safetensors")
+    put(tiny_model, f"{bucket}/mine.safetensors")
+    first = load_model_file(tiny_model).model.state_dict()
+    for weights in (f"{bucket}/run", f"{bucket}/mine.safetensors"):
+        out = tmp_path / Path(weights).stem
+        done = atonce("train", street_data, "--out", out, "--weights", weights, *SHORT, "--set", "optim.lr=1e-12")
+        assert done.code == 0, done.err
+        found = load_model_file(out / "model.safetensors").model.state_dict()
+        assert all(torch.allclose(found[name], first[name], atol=1e-5) for name in first)
+    told = atonce("train", street_data, "--weights", f"{bucket}/nothing").mistake
+    assert f"{bucket}/nothing does not exist, or is empty; expected a weights file" in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "MODEL", "--to", "onnx", "--out", "ADDRESS/x.onnx"),
+        ("submit", "MODEL", "DATA", "--out", "ADDRESS/x.zip"),
+        ("card", "MODEL", "--out", "ADDRESS/card.md"),
+        ("weights", "convert", "MODEL", "--out", "ADDRESS/x.safetensors"),
+        ("ablate", "DATA", "--study", "l2", "--out", "ADDRESS/study"),
+        ("doctor", "DATA", "--fix-masks", "ADDRESS/masks"),
+    ],
+)
+def test_what_is_written_here_only_makes_no_folder_called_after_an_address(
+    street_data: Path,
+    tiny_model: Path,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    atonce: Command,
+    words: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {"MODEL": str(tiny_model), "DATA": str(street_data)}
+    told = atonce(*(given.get(word, word.replace("ADDRESS", bucket)) for word in words)).mistake
+    assert f" {bucket}/" in told and "; expected a path of this machine; " in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_of_a_model_at_an_address_lies_in_the_working_folder(
+    tiny_model: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, atonce: Command
+) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
+    monkeypatch.chdir(tmp_path)
+    put(tiny_model, f"{bucket}/city/model.safetensors")
+    for number in range(2):
+        trees.save(tmp_path / "in" / f"{number}.png", trees.picture(number, (40, 30)))
+    put(tmp_path / "in", f"{bucket}/in")
+    done = atonce("export", f"{bucket}/city", "--to", "onnx", "--calibration", f"{bucket}/in")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1].startswith("city.onnx (")
+    assert (tmp_path / "city.onnx").is_file()
+    assert package.export(f"{bucket}/city/model.safetensors", to="onnx").path == Path("model.onnx")
 
 
 def test_what_is_not_there_and_who_is_not_installed_are_the_users_mistakes(

@@ -46,11 +46,22 @@ def option(name: str, value: object = None) -> str:
     return f"{_OPEN}{name}{_VALUE}{text}{_CLOSE}"
 
 
+def command(*words: object) -> str:
+    """Mention the command whose option comes next, where that is a function in Python: there it is left out.
+
+    Args:
+        words: "atonce", "doctor", the path of the data.
+    """
+    return f"{_OPEN}{_VALUE}{shlex.join(map(str, words))}{_CLOSE}"
+
+
 def as_python(message: str) -> str:
     """The message with its options as Python parameters: engine='openvino', resume=True, `out`."""
 
     def write(match: re.Match[str]) -> str:
         name, value = _PYTHON_NAMES.get(match[1], match[1]), match[2]
+        if not name:
+            return ""
         if value and name.endswith("()"):
             return f"{name[:-1]}..., {value!r})"
         return f"`{name}`" if not value else f"{name}=True" if value == "\0" else f"{name}={value!r}"
@@ -62,6 +73,8 @@ def as_command_line(message: str) -> str:
     """The message with its options as flags: `--engine openvino`, `--resume`, `--out`."""
 
     def write(match: re.Match[str]) -> str:
+        if not match[1]:
+            return f"{match[2]} "
         flag, value = _FROM_THE_ENVIRONMENT.get(match[1], "--" + match[1].replace("_", "-")), match[2]
         return flag if value in ("", "\0") else f"{flag} {shlex.quote(value)}"
 

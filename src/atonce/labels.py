@@ -172,6 +172,8 @@ class LabelSpec:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LabelSpec:
         """Read what `to_json` returned. Raises KeyError, TypeError or ValueError: it is something else."""
+        if not isinstance(data["names"], list):
+            raise ValueError("class names that are no list")
         names, palette = tuple(data["names"]), tuple((int(r), int(g), int(b)) for r, g, b in data["palette"])
         if not all(isinstance(name, str) and name for name in names):
             raise ValueError("class names that are no text")

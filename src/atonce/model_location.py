@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path, PurePosixPath
 
-from atonce.errors import UserError, WeightsError
+from atonce.errors import DataError, UserError, WeightsError
 from atonce.hub_models import fetch_model, parse_address
 from atonce.packaged_models import find_packaged, packaged_hint, packaged_models
 from atonce.remote import address_of, local_copy
@@ -90,13 +90,24 @@ def _is_name(path: Path) -> bool:
 
 
 def _copy_of_model(address: str) -> Path:
-    """Copy a model file from its address; of a run folder there its best one, and no more of the folder."""
+    """Copy a model file from its address; of a run folder there its best one, and no more of the folder.
+
+    Raises:
+        WeightsError: there is none, or it cannot be read.
+    """
     suffix = PurePosixPath(address).suffix.lower()
     if suffix == ".xml":
         # OpenVINO keeps the weights beside the graph, and both copies have to lie in one folder.
         folder, _, name = address.rpartition("/")
-        return local_copy(folder) / name
-    return local_copy(address if suffix else f"{address}/{FILE_NAME}")
+        return _copy(folder) / name
+    return _copy(address if suffix else f"{address}/{FILE_NAME}")
+
+
+def _copy(address: str) -> Path:
+    try:
+        return local_copy(address)
+    except DataError as error:
+        raise WeightsError(*error.parts) from None
 
 
 def _is_other_folder(path: Path) -> bool:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from atonce.errors import DataError, StorageError, UserError
+from atonce.errors import DataError, StorageError, UserError, option
 from atonce.process_group import is_first_process
 from atonce.storage import make_folder, wait_for_others, write_atomically, write_text
 
@@ -63,6 +63,32 @@ def local_copy(path: str | os.PathLike[str]) -> Path:
     """
     address = address_of(path)
     return Path(path) if address is None else RemoteFiles(address).pull(must_exist=True)
+
+
+def require_local(out: str | os.PathLike[str], name: str = "out") -> Path:
+    """Return the path of what is written on this machine only: training, prediction and evaluation know addresses.
+
+    Args:
+        name: the option that it was given by.
+
+    Raises:
+        StorageError: it is an address, of which a folder called "s3:" would be made.
+    """
+    address = address_of(out)
+    if address is not None:
+        raise StorageError(option(name, address), "a path of this machine", "write it here, and copy it there")
+    return Path(out)
+
+
+def copy_of_results(out: str | os.PathLike[str]) -> Path:
+    """Return a folder of results as it is, or the copy of what lies at its address, if anything does, to be read only.
+
+    Raises:
+        DataError: it cannot be read.
+        UserError: the package for this kind of address is not installed.
+    """
+    address = address_of(out)
+    return Path(out) if address is None else RemoteFiles(address).pull(must_exist=False)
 
 
 class Results:

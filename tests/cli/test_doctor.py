@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -101,12 +102,18 @@ def test_fix_masks_writes_copies_and_is_0_where_that_was_all(atonce: Command, tm
     assert re.search(
         r"masks    .*out \(8 masks, 8 of them corrected: \d+ pixels to the nearest class\); use them in", done.err
     )
+    assert "Training would be wrong:" not in done.out
+    verdict = (
+        "Training would be wrong with the masks as they were: 1 error, 0 warnings, 0 notes. The copies are mended."
+    )
+    assert done.out.splitlines()[-1] == verdict
     assert f"classes  {tmp_path / 'out' / 'classes.yaml'} (give them names; it counts once it is " in done.err
     (root / "images" / "0.jpg").write_bytes(b"")
     assert atonce("doctor", root, "--fix-masks", tmp_path / "again").code == 0, "it was not opened, so nobody knows"
     (tmp_path / "again" / "classes.yaml").rename(root / "classes.yaml")
     done = atonce("doctor", root, "--fix-masks", tmp_path / "once more")
     assert done.code == 2 and "0.jpg is empty" in done.out
+    assert done.out.splitlines()[-1].startswith("Training would be wrong: ")
 
 
 def test_fix_masks_says_which_masks_it_could_not_correct(atonce: Command, tmp_path: Path) -> None:
@@ -118,3 +125,15 @@ def test_fix_masks_says_which_masks_it_could_not_correct(atonce: Command, tmp_pa
     done = atonce("doctor", root, "--fix-masks", tmp_path / "out")
     assert done.code == 2 and "7 masks, 7 of them corrected" in done.err
     assert re.search(r"atonce: not corrected: .*3\.png holds \(99, 99, 99\)", done.err)
+
+
+@pytest.mark.parametrize("classes", [None, "classes: [sky, road, car]\n"])
+def test_what_a_refused_training_says_can_be_typed(atonce: Command, tmp_path: Path, classes: str | None) -> None:
+    root = trees.folder_rgb(tmp_path / "my data", classes=classes)
+    told = atonce("train", root, "--out", tmp_path / "run").mistake
+    words = shlex.split(told.rpartition("; atonce ")[2].removesuffix(" writes it"))
+    assert words[:2] == ["doctor", str(root)]
+    atonce(*words)
+    written = yaml.safe_load(Path(words[-1]).read_text())
+    colours = {tuple(entry["colour"]) for entry in written["classes"]}
+    assert colours == set(trees.COLOURS.values())

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from atonce.streets import write_streets
@@ -33,3 +34,15 @@ def test_int8_wants_pictures_to_calibrate_on(atonce: Command, tmp_path: Path) ->
     small_model_file().save(tmp_path / "model.safetensors")
     outcome = atonce("export", tmp_path / "model.safetensors", "--to", "onnx", "--int8")
     assert outcome.mistake.startswith("atonce: --int8 without --calibration; ")
+
+
+def test_on_a_terminal_no_line_is_longer_than_it(
+    atonce: Command, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("atonce.progress.terminal_columns", lambda console: 80)
+    done = atonce("export", tiny_model, "--to", "onnx", "--out", "model.onnx")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert len(lines) > 2 and max(map(len, lines)) <= 80
+    assert " ".join(" ".join(lines).split()).endswith(" MB)")

@@ -13,7 +13,10 @@ from pathlib import Path
 import av
 import pytest
 
+from atonce.cli.predict import summary_line
 from atonce.extras import how_to_install
+from atonce.inference.folders import Summary
+from atonce.inference.inputs import Job
 from tests.commands import Command
 from tests.data import trees
 from tests.inference.video import videos
@@ -148,3 +151,10 @@ def test_a_broken_picture_is_told_and_the_rest_is_segmented(atonce: Command, tin
     assert "bad.png is not a picture" in outcome.mistake
     assert "1 of 2 pictures segmented" in outcome.out
     assert [path.name for path in (tmp_path / "out" / "labels").iterdir()] == ["good.png"]
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(1.0, "1,230"), (1230 / 999.7, "1,000"), (100, "12.3"), (1e5, "0.0123")])
+def test_the_rate_is_written_as_people_write_numbers(seconds: float, rate: str) -> None:
+    summary = Summary(out=Path("out"), jobs=[Job(Path(f"{n}.png"), Path(str(n))) for n in range(1230)])
+    summary.done, summary.seconds = 1230, seconds
+    assert summary_line(summary) == f"1230 of 1230 pictures segmented, {rate} pictures/s: out"

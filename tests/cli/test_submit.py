@@ -30,6 +30,7 @@ def test_a_submission(atonce: Command, data: Path, tmp_path: Path, given: str) -
     model = save_model(tmp_path / "model.safetensors")
     done = atonce("submit", model, data / given, "--out", tmp_path / "zips/out.zip")
     assert (done.code, done.out) == (0, f"3 views from above (road): {tmp_path / 'zips/out.zip'}\n"), done.err
+    assert done.err.endswith("incomplete: 287 of the benchmark's 290 testing pictures for road are not in it\n")
     assert names_in(tmp_path / "zips/out.zip") == ["um_road_000000.png", "umm_road_000003.png", "uu_road_000002.png"]
 
 
@@ -45,6 +46,7 @@ def test_a_model_of_lanes_submits_lanes(atonce: Command, data: Path, tmp_path: P
     assert done.code == 0, done.err
     assert names_in(tmp_path / "a.zip") == ["um_lane_000000.png"]
     assert "not part of um_lane, left out: 2 (umm_000003, uu_000002)" in done.out
+    assert "incomplete: 95 of the benchmark's 96 testing pictures for lane" in done.err
     assert atonce("submit", model, data, "--ground-truth", "road", "--out", tmp_path / "b.zip").code == 0
     assert len(names_in(tmp_path / "b.zip")) == 3
 

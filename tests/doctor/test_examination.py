@@ -241,13 +241,11 @@ def test_no_such_folder_is_an_error_of_the_user(tmp_path: Path) -> None:
 def test_options_are_named_in_the_language_of_the_reader(tmp_path: Path) -> None:
     trees.folder_rgb(tmp_path, classes=None)
     finding = _finding(examine(tmp_path), "classes")
-    assert finding.remedy.endswith(
-        "; atonce doctor DATA atonce.doctor.write_classes_file(..., 'DATA/classes.yaml') writes it"
-    )
-    assert finding.for_command_line()[1].endswith("; atonce doctor DATA --fix-classes DATA/classes.yaml writes it")
-    assert finding.to_json(tmp_path)["remedy"].endswith(
-        "; atonce doctor DATA --fix-classes DATA/classes.yaml writes it"
-    )
+    target = tmp_path / "classes.yaml"
+    assert finding.remedy.endswith(f"`; atonce.doctor.write_classes_file(..., '{target}') writes it")
+    typed = f"`; atonce doctor {tmp_path} --fix-classes {target} writes it"
+    assert finding.for_command_line()[1].endswith(typed)
+    assert finding.to_json(tmp_path)["remedy"].endswith(typed)
     (tmp_path / "images").rename(tmp_path / "pictures")
     finding = _finding(examine(tmp_path, "camvid"), "layout")
     assert "format='camvid'" in finding.found and "--format camvid" in finding.for_command_line()[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import atonce
-from atonce.errors import DataError
+from atonce.errors import DataError, StorageError
 from atonce.evaluation.kitti_scores import RoadSegmenter
 from atonce.inference import NetworkPredictor, Predictor, load, picture_pipeline
+from atonce.inference.folders import predict_files
+from atonce.inference.inputs import find_jobs
 from atonce.inference.picture_pipeline import segment_pictures
 from atonce.inference.result import Result
 from atonce.labels import CAMVID
@@ -151,8 +155,30 @@ def test_no_more_is_read_than_is_soon_needed_and_nothing_after_the_caller_has_st
     segmented.close()
     read = len(work.loaded)
     assert read < 60
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pictures")]
+    assert workers() == []
     assert len(work.loaded) == read
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_full_disk_is_told_when_the_workers_have_ended(predictor: NetworkPredictor, tmp_path: Path) -> None:
+    for number in range(12):
+        trees.save(tmp_path / "in" / f"{number:02}.png", trees.picture(number, (60, 40)))
+    jobs = find_jobs([tmp_path / "in"], out=tmp_path / "out")
+
+    def fill_up(files: list[Path]) -> None:
+        if files[-1].stem == "00":
+            raise StorageError("the disk is full")
+        # Where the caller is gone, the collector meets what it has left in this thread.
+        time.sleep(0.3)
+        gc.collect()
+
+    with pytest.raises(StorageError):
+        predict_files(predictor, jobs, tmp_path / "out", on_files=fill_up)
+    assert workers() == []
+
+
+def workers() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("pictures")]
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -14,7 +15,7 @@ from PIL import Image
 
 import atonce as package
 from atonce.data.input_size import InputSize
-from atonce.errors import UserError
+from atonce.errors import UserError, as_python
 from atonce.inference import load
 from atonce.labels import KITTI_ROAD
 from atonce.model import FCN
@@ -45,13 +46,15 @@ def save_kitti(
 
 NOTE = (
     "620x188 pixels, much smaller than the pictures that the model was trained on (1242x375): if the same scene is "
-    "shown, the option `scale` at 1 lets the network see it as in training"
+    "shown, scale='1' lets the network see it as in training"
 )
+
+TYPED = NOTE.replace("scale='1'", "--scale 1")
 
 
 def test_half_size_pictures_are_told(tmp_path: Path) -> None:
     predictor = load(save_kitti(tmp_path / "model.safetensors"))
-    assert predictor.size_note((188, 620)) == NOTE
+    assert as_python(str(predictor.size_note((188, 620)))) == NOTE
     assert predictor.size_note((375, 1242)) is None
     assert predictor.size_note((320, 1000)) is None
     assert "much larger" in str(predictor.size_note((1080, 3840)))
@@ -159,7 +162,7 @@ def test_what_has_its_size_built_in_says_so(tmp_path: Path) -> None:
         load(tmp_path / "model.onnx", scale=1)
     with pytest.raises(UserError, match="for a model that is loaded already"):
         load(load(path), size=640)
-    assert load(tmp_path / "model.onnx").size_note((188, 620)) == NOTE
+    assert as_python(str(load(tmp_path / "model.onnx").size_note((188, 620)))) == NOTE
 
 
 def test_predict_tells_it_once_for_all_pictures_and_takes_a_scale(atonce: Command, tmp_path: Path) -> None:
@@ -168,7 +171,7 @@ def test_predict_tells_it_once_for_all_pictures_and_takes_a_scale(atonce: Comman
         trees.save(tmp_path / "in" / f"{index}.png", trees.picture(index, (620, 188)))
     done = atonce("predict", path, tmp_path / "in", "--out", tmp_path / "out")
     assert done.code == 0
-    assert done.err.splitlines() == [f"3 pictures of {NOTE}"]
+    assert done.err.splitlines() == [f"3 pictures of {TYPED}"]
     told = atonce("predict", path, tmp_path / "in", "--out", tmp_path / "out", "--scale", 1).mistake
     assert "was made by another model or with other options" in told
     scaled = atonce("predict", path, tmp_path / "in", "--out", tmp_path / "scaled", "--scale", 1)
@@ -182,3 +185,15 @@ def test_videos_tell_it_too(tmp_path: Path) -> None:
     predictor = load(save_kitti(tmp_path / "model.safetensors"))
     source = videos.make(tmp_path / "a.mp4", videos.constant(2), (620, 188))
     assert predictor.video(source, tmp_path / "out.mp4").notes == (f"{source}: {NOTE}",)
+
+
+def test_the_command_names_the_flag_for_videos_too(tmp_path: Path, atonce: Command) -> None:
+    from tests.inference.video import videos
+
+    path = save_kitti(tmp_path / "model.safetensors")
+    source = videos.make(tmp_path / "a.mp4", videos.constant(2), (620, 188))
+    done = atonce("predict", path, source, "--out", tmp_path / "out", "--json")
+    assert done.err.splitlines() == [f"{source}: {TYPED}"]
+    (report,) = json.loads(done.out)["videos"]
+    assert report["notes"] == [f"{source}: {TYPED}"]
+    assert report.keys() == {"frames", "seconds", "notes", "frames_per_second"}

@@ -132,7 +132,9 @@ def test_evaluate_averages_and_says_so(atonce: Command, tiny_model: Path, street
     by_hand = package.evaluate(augmented, street_data, quick=True)
     assert (scores.confusion.matrix == by_hand.confusion.matrix).all()
     assert (scores.confusion.matrix != package.evaluate(tiny_model, street_data, quick=True).confusion.matrix).any()
-    assert json.loads((tmp_path / "scores" / "run.json").read_text("utf-8"))["tta"] == "flip,0.8"
+    package.evaluate(augmented, street_data, quick=True, out=tmp_path / "loaded", progress=False)
+    for folder in ("scores", "loaded"):
+        assert json.loads((tmp_path / folder / "run.json").read_text("utf-8"))["tta"] == "flip,0.8"
     assert "flip,0.8" in (tmp_path / "scores" / "report.html").read_text("utf-8")
     done = atonce("evaluate", tiny_model, street_data, "--tta", "flip,0.8", "--quick", "--json")
     assert json.loads(done.out)["mean_iou"] == pytest.approx(scores.mean_iou)

@@ -54,6 +54,7 @@ def test_the_recipe_of_a_run_explains_every_section_and_knob() -> None:
             assert found.pop(section.name) == section.meaning
     assert not found
     assert max(map(len, text.splitlines())) <= 120
+    assert max(len(line) for line in text.splitlines() if line.lstrip().startswith("#")) <= 80
 
 
 def test_the_recipe_of_a_run_is_always_the_same_text() -> None:

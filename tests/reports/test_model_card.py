@@ -70,10 +70,12 @@ def test_a_card_tells_nothing_of_the_machine(tiny_run: Path, tmp_path: Path) -> 
     (run / "run.json").write_text(json.dumps(about))
     file = load_model_file(run / "model.safetensors")
     file.recipe["weights"] = "/home/me/vgg.pth"
+    file.training_data["notes"] = ["classes from the labels; /home/me/a b/classes.yaml can rename them"]
     file.save(run / "model.safetensors")
     card = package.card(run)
     assert "atonce train data --weights vgg.pth --set distill.teacher=teacher.safetensors" in card
     assert "weights: vgg.pth" in card
+    assert "- classes from the labels; classes.yaml can rename them" in card
     assert "/home" not in card and "/srv" not in card and str(tmp_path) not in card
 
 

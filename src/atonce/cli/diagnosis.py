@@ -21,7 +21,7 @@ _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "dim"}
 
 
 def print_examination(examination: Examination, *, class_weights: bool) -> None:
-    """Print tables, findings, class weights where they are asked for, and the verdict."""
+    """Print tables, findings, and class weights where they are asked for."""
     results.print(_heading(examination), soft_wrap=True)
     if examination.dataset is not None:
         results.print("", _splits(examination), "", _classes(examination), "", sep="\n")
@@ -32,7 +32,15 @@ def print_examination(examination: Examination, *, class_weights: bool) -> None:
     for rule, weights in examination.class_weights().items() if class_weights else ():
         text = f"{rule}:\n  {class_weights_override(weights)}"
         results.print(text, markup=False, highlight=False, soft_wrap=True)
-    results.print(_verdict(examination), soft_wrap=True)
+
+
+def print_verdict(examination: Examination, *, corrected: bool = False) -> None:
+    """Print whether training can start.
+
+    Args:
+        corrected: all masks were corrected, and nothing else is wrong.
+    """
+    results.print(_verdict(examination, corrected=corrected), soft_wrap=True)
 
 
 def _heading(examination: Examination) -> Text:
@@ -104,9 +112,12 @@ def _finding(finding: Finding, root: Path) -> Text:
     return text
 
 
-def _verdict(examination: Examination) -> Text:
+def _verdict(examination: Examination, *, corrected: bool) -> Text:
     counts = {s: examination.count(s) for s in SEVERITIES}
     summary = ", ".join(count_of(n, severity) for severity, n in counts.items())
+    if corrected and examination.wrong:
+        told = f"Training would be wrong with the masks as they were: {summary}. The copies are mended."
+        return Text(f"\n{told}", "bold green")
     if examination.wrong:
         return Text(f"\nTraining would be wrong: {summary}.", "bold red")
     verdict = "Training can start, but look at the warnings" if counts["warning"] else "Nothing is wrong"

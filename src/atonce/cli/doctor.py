@@ -75,7 +75,7 @@ def doctor(
     quiet: Quiet = False,
 ) -> None:
     """Examine a folder of data: what is in it, what is wrong, what to do. Exit code 2 when training would be wrong."""
-    from atonce.cli.diagnosis import print_examination
+    from atonce.cli.diagnosis import print_examination, print_verdict
     from atonce.cli.show import print_json, print_note
     from atonce.doctor import examine, write_classes_file, write_fixed_masks
     from atonce.doctor import write_masks as write_masks_of
@@ -109,7 +109,7 @@ def doctor(
         print_json(examination.to_json())
     else:
         print_examination(examination, class_weights=class_weights)
-    wrong = examination.wrong
+    wrong, fixed = examination.wrong, None
     if fix_masks is not None:
         with progress_bar("correcting the masks") as progress:
             fixed = write_fixed_masks(
@@ -124,6 +124,8 @@ def doctor(
             )
         _print_fixed(fixed, examination.root)
         wrong = examination.wrong_beside_masks or bool(fixed.broken)
+    if not json_:
+        print_verdict(examination, corrected=fixed is not None and not wrong)
     if write_masks is not None:
         with progress_bar("writing masks") as progress:
             written = write_masks_of(examination, write_masks, workers=workers, progress=progress)

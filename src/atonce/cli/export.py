@@ -31,13 +31,14 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Export a network as one graph from picture to labels, and check that it is the same network."""
-    from atonce.cli.show import print_json, print_note
+    from atonce.cli.show import print_json, print_lines, print_note, results
     from atonce.model_location import require_model_file
 
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_file(model)
     from atonce.exporting import export as export_model
-    from atonce.progress import progress_bar
+    from atonce.progress import progress_bar, terminal_columns
+    from atonce.text import wrapped
 
     with progress_bar("exporting") as progress:
         done = export_model(
@@ -55,5 +56,5 @@ def export(
     if json_:
         print_json(done.to_json())
         return
-    typer.echo(done.parity.summary())
-    typer.echo(f"{done.path} ({done.megabytes:.1f} MB)")
+    columns = terminal_columns(results)
+    print_lines(*(wrapped(line, columns) for line in (done.parity.summary(), f"{done.path} ({done.megabytes:.1f} MB)")))

@@ -188,7 +188,7 @@ def _print(summary: Summary, *, as_json: bool) -> None:
     if as_json:
         print_json(summary.to_json())
     else:
-        typer.echo(_summary_line(summary))
+        typer.echo(summary_line(summary))
 
 
 def _colour(text: str) -> tuple[str, str]:
@@ -209,7 +209,8 @@ def _size(text: str | None) -> int | tuple[int, int] | None:
     return int(sides[0]) if len(sides) == 1 else (int(sides[1]), int(sides[0]))
 
 
-def _summary_line(summary: Summary) -> str:
+def summary_line(summary: Summary) -> str:
+    """Say in a line what was segmented, how fast, and where it is."""
     jobs = summary.jobs
     videos = sum(job.is_video for job in jobs)
     what = "videos" if videos == len(jobs) else "pictures and videos" if videos else "pictures"
@@ -217,7 +218,8 @@ def _summary_line(summary: Summary) -> str:
     if summary.skipped:
         line += f", {summary.skipped} skipped that were done already"
     if summary.done > len(summary.videos) and summary.seconds > 0:
-        line += f", {(summary.done - len(summary.videos)) / summary.seconds:.3g} pictures/s"
+        rate = (summary.done - len(summary.videos)) / summary.seconds
+        line += f", {f'{rate:,.0f}' if rate >= 100 else f'{rate:.3g}'} pictures/s"
     if summary.videos:
         frames, seconds = (sum(getattr(v, name) for v in summary.videos) for name in ("frames", "seconds"))
         line += f", {frames} frames at {frames / seconds:.1f} frames/s"
@@ -242,4 +244,4 @@ def _play(model: Path, source: Path, loading: dict[str, Any], **shown: Any) -> N
 
     report = play_video(load(model, **loading), source, **shown)
     speed = f"{report.frames} frames at {report.frames_per_second:.1f} frames/s"
-    print_note("\n".join([*report.notes, speed]))
+    print_note("\n".join([*report.marked, speed]))

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from atonce.progress import PrintableConsole
+from atonce.remote import address_of
 from atonce.reports.single_prediction import single_prediction
 from atonce.storage import nan_to_none
 from atonce.text import count_of, listing, wrapped
@@ -47,10 +48,15 @@ def print_note(text: str) -> None:
     console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
-def print_run(run: TrainedRun, data: Path) -> None:
-    """Print a trained run: the best model's scores, how long it took, where its files are."""
+def print_run(run: TrainedRun, data: Path, out: str | None = None) -> None:
+    """Print a trained run: the best model's scores, how long it took, where its files are.
+
+    Args:
+        out: the address that they were brought to, if any.
+    """
     assert run.evaluation is not None
-    print_scores(run.scores, f"{data if data.name else data.resolve()} (val)")
+    print_scores(run.scores, f"{address_of(data) or (data if data.name else data.resolve())} (val)")
+    folder = out or str(run.folder)
     lines = [f"{count_of(run.steps, 'step')} in {run.minutes:.1f} minutes, best at step {run.best_step}"]
     if run.stop_reason is not None:
         lines.append(f"stopped: {run.stop_reason}")
@@ -58,7 +64,7 @@ def print_run(run: TrainedRun, data: Path) -> None:
         remedy = "; more threads (data.workers) or a larger cache (data.cache_mib) may help"
         lines.append(f"waited for data: {100 * run.waited:.1f} %{remedy if run.waited > 0.05 else ''}")
     scores = f"mean IoU {run.evaluation.mean_iou:.4f}, pixel accuracy {run.evaluation.pixel_accuracy:.4f}"
-    print_lines(*lines, scores, f"model    {run.model}", f"report   {run.folder / 'report.html'}")
+    print_lines(*lines, scores, f"model    {folder}/{run.model.name}", f"report   {folder}/report.html")
 
 
 def print_plan(plan: TrainingPlan) -> None:

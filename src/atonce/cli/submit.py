@@ -27,12 +27,16 @@ def submit(
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_first(model, [data], "submit")
     require_model_file(model)
-    from atonce.cli.show import print_json
+    from atonce.cli.show import print_json, print_note
     from atonce.evaluation import submit as write_submission
     from atonce.text import count_of, listing
 
     truth: Literal["road", "lane"] | None = ground_truth.value if ground_truth else None
     done = write_submission(model, data, out=out, ground_truth=truth, device=device)
+    if done.missing:
+        print_note(
+            f"incomplete: {done.missing} of the benchmark's {done.all} testing pictures for {done.kind} are not in it"
+        )
     if json_:
         print_json({"path": str(out), **done.to_json()})
         return

@@ -25,6 +25,7 @@ from atonce.cli.options import (
     set_option,
     weights_option,
 )
+from atonce.remote import address_of
 from atonce.signals import exit_code_of
 from atonce.text import with_command
 
@@ -101,14 +102,16 @@ def train(
         return
     from atonce.training import train as train_network
 
-    train_and_print(data, partial(train_network, data, device=device, **options), as_json=json_)
+    start = partial(train_network, data, device=device, **options)
+    train_and_print(data, start, address=None if out is None else address_of(out), as_json=json_)
 
 
-def train_and_print(data: Path, start: Callable[..., TrainedRun], *, as_json: bool) -> None:
+def train_and_print(data: Path, start: Callable[..., TrainedRun], *, address: str | None = None, as_json: bool) -> None:
     """Train, then print the scores and where the files are; after Ctrl-C or SIGTERM, print how to go on.
 
     Args:
         start: `atonce.train` with everything but `callbacks`.
+        address: that of the run folder, where it is one.
         as_json: print one JSON document instead.
     """
     from atonce.cli.show import print_json, print_run
@@ -126,7 +129,7 @@ def train_and_print(data: Path, start: Callable[..., TrainedRun], *, as_json: bo
     try:
         run = start(callbacks=[remembered])
     except KeyboardInterrupt as error:
-        said = _stopped(data, remembered.run, terminal_columns(console))
+        said = _stopped(data, remembered.run, address, terminal_columns(console))
         console.print(said, highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(exit_code_of(error)) from None
     if run.evaluation is None:
@@ -134,14 +137,15 @@ def train_and_print(data: Path, start: Callable[..., TrainedRun], *, as_json: bo
     if as_json:
         print_json({"data": str(data), **run.to_json()})
     else:
-        print_run(run, data)
+        print_run(run, data, address)
 
 
-def _stopped(data: Path, run: TrainingRun | None, columns: int) -> str:
+def _stopped(data: Path, run: TrainingRun | None, address: str | None, columns: int) -> str:
     """Say what is left of a training that was stopped, and how to go on."""
     if run is None:
         return "stopped before the first step; nothing was trained"
-    again = ["atonce", "train", str(data), "--out", str(run.folder.path), "--resume"]
+    where = address_of(data) or str(data), address or str(run.folder.path)
+    again = ["atonce", "train", where[0], "--out", where[1], "--resume"]
     if not run.folder.state.is_file():
         return with_command("stopped before the first state was saved; begin again with:", again, columns)
     return with_command("stopped; the state is kept, go on with:", again, columns)

@@ -107,7 +107,7 @@ def _from_labels(
     backgrounds = [label.name for label in labels if label.name.strip().lower() in BACKGROUND_NAMES]
     named = [label.name for label in labels if label.name not in (*void, *backgrounds)]
     names = list(dict.fromkeys(name.strip() for name in named))
-    notes = [f"classes from the labels; {root / 'classes.yaml'} can rename, merge and drop them"]
+    notes = ["classes from the labels; a classes.yaml beside them can rename, merge and drop them"]
     spaced = [f"'{label.name}'" for label in labels if label.name != label.name.strip()]
     notes += [f"spaces around labels are not looked at: {listing(spaced)}"] if spaced else []
     notes += [f"the label '{listing(void)}' counts as void"] if void else []

@@ -27,7 +27,7 @@ from atonce.data.mask_probe import (
 from atonce.data.masks import EXPORT_AGAIN, ClassMask, MaskValue, percent
 from atonce.data.sampling import evenly_spaced
 from atonce.data.soft_borders import DEFAULT_WIDTH, BorderRule
-from atonce.errors import DataError, option
+from atonce.errors import DataError, command, option
 from atonce.labels import IGNORE_INDEX, Colour, LabelSpec
 from atonce.text import count_of, listing
 
@@ -53,19 +53,25 @@ _LABEL_IDS = "if they are Cityscapes' labelIds, keep its folders (leftImg8bit/ g
 class ClassesNeeded(DataError):
     """An error where the masks do not say which class their values stand for.
 
+    Args:
+        target: where a classes.yaml is to be written, in the folder of the data.
+
     Attributes:
         proposal: a classes.yaml to begin with; empty where the masks are to be mended, not named.
     """
 
-    def __init__(self, found: str, expected: str, remedy: str, proposal: str) -> None:
-        if proposal:
-            remedy = f"{remedy}; atonce doctor DATA {option('fix_classes', 'DATA/classes.yaml')} writes it"
+    def __init__(
+        self, found: str, expected: str, remedy: str, *, proposal: str = "", target: Path | None = None
+    ) -> None:
+        if proposal and target is not None:
+            doctor = command("atonce", "doctor", target.parent)
+            remedy = f"{remedy}; {doctor}{option('fix_classes', target)} writes it"
         super().__init__(found, expected, remedy)
         self.proposal = proposal
 
-    def __reduce__(self) -> tuple[type[ClassesNeeded], tuple[str, str, str, str], dict[str, object]]:
-        # The remedy is whole already; what is made of an empty proposal leaves it alone.
-        return type(self), (*self.parts, ""), {"proposal": self.proposal}
+    def __reduce__(self) -> tuple[type[ClassesNeeded], tuple[str, str, str], dict[str, object]]:
+        # The remedy is whole already; without a proposal it is left alone.
+        return type(self), self.parts, {"proposal": self.proposal}
 
 
 def resolve_classes(
@@ -85,7 +91,7 @@ def resolve_classes(
         return _classes_from_values(root, probe_masks(masks, PROBE_LIMIT, uses=True))
     probe = probe_masks(masks, PROBE_LIMIT_NAMED)
     table, rule = read_classes(path), read_border_rule(path)
-    _require_colours(path, table, probe, masks)
+    _require_colours(root, path, table, probe, masks=masks)
     by_colour = _palette_holds_colours(table, probe, soft=rule is not None)
     notes = [f"classes from {path.name}", *table.notes]
     notes += ["palette masks are read by their colours, which are those of the classes"] if by_colour else []
@@ -105,7 +111,7 @@ def resolve_classes(
     return table.labels, reader, notes
 
 
-def _require_colours(path: Path, table: ClassTable, probe: MaskProbe, masks: list[Path]) -> None:
+def _require_colours(root: Path, path: Path, table: ClassTable, probe: MaskProbe, *, masks: list[Path]) -> None:
     grey = all(r == g == b for r, g, b in probe.colours)
     if probe.kinds["rgb"] and not table.colours and not grey:
         raise ClassesNeeded(
@@ -113,7 +119,9 @@ def _require_colours(path: Path, table: ClassTable, probe: MaskProbe, masks: lis
             f"({_colours(probe.colours)})",
             "a colour for each class",
             "add `colour: [r, g, b]` to the classes",
-            propose_by_colour(_meant_colours(probe_masks(masks, PROBE_LIMIT, uses=True))),
+            proposal=propose_by_colour(_meant_colours(probe_masks(masks, PROBE_LIMIT, uses=True))),
+            # Beside the file that lacks them, which keeps its names.
+            target=root / "classes-with-colours.yaml",
         )
 
 
@@ -166,7 +174,8 @@ def _refuse_colours(root: Path, target: Path, probe: MaskProbe) -> None:
             f"palette masks disagree: index {index} has one colour in {one} and another in {other}",
             "one palette for all masks, or a classes.yaml with the colours of the classes",
             f"write {target} with names and colours",
-            propose_by_colour(probe.palette_pixels),
+            proposal=propose_by_colour(probe.palette_pixels),
+            target=target,
         )
 
 
@@ -180,7 +189,6 @@ def _refuse_rgb(root: Path, target: Path, probe: MaskProbe) -> None:
             "interpolated or compressed masks whose classes cannot be made out",
             "one colour for each class",
             f"look whether pictures and masks were swapped, or {EXPORT_AGAIN}",
-            "",
         )
     if found.mixed:
         proposal = propose_by_colour(colours, _border_rule(probe, lambda rule: propose_by_colour(colours, rule)))
@@ -189,14 +197,16 @@ def _refuse_rgb(root: Path, target: Path, probe: MaskProbe) -> None:
             f"lie along borders only: {_SOFT}",
             "a classes.yaml that says which colour is which class, and what becomes of the others",
             f"write {target}: {_snippet(proposal)}",
-            proposal,
+            proposal=proposal,
+            target=target,
         )
     proposal = propose_by_colour(colours)
     raise ClassesNeeded(
         f"{masks_are}, with the colours {_colours(colours)}",
         "a classes.yaml (or classes.csv) that says which colour is which class",
         f"write {target}: {_snippet(proposal)}",
-        proposal,
+        proposal=proposal,
+        target=target,
     )
 
 
@@ -215,7 +225,8 @@ def _refuse_values(root: Path, target: Path, probe: MaskProbe) -> None:
             f"the masks in {root} hold {both} only: a background and a foreground, it seems, but 255 means void",
             "a classes.yaml that says what the values mean",
             f"write {target}: {_snippet(proposal)}",
-            proposal,
+            proposal=proposal,
+            target=target,
         )
     if len(ids) == 1:
         found = f"the masks in {root} hold nothing but {ids[0]}"
@@ -226,7 +237,6 @@ def _refuse_values(root: Path, target: Path, probe: MaskProbe) -> None:
             f"the masks in {root} hold {len(ids)} different values: interpolated or compressed masks, or no masks",
             f"class ids, or a classes.yaml for more than {_MOST_UNNAMED} classes",
             EXPORT_AGAIN,
-            "",
         )
     outside = [value for value in ids if not 0 <= value <= LARGEST_CLASS_VALUE]
     if outside:
@@ -235,7 +245,8 @@ def _refuse_values(root: Path, target: Path, probe: MaskProbe) -> None:
             "without data, it seems",
             f"class ids of 0..{LARGEST_CLASS_VALUE}, or a classes.yaml that marks such values as void",
             f"write {target}: {_snippet(proposal, _MOST_UNNAMED)}",
-            proposal,
+            proposal=proposal,
+            target=target,
         )
     if ids and _sparse(ids):
         shown = ", ".join(map(str, ids if len(ids) < 12 else [*ids[:10], "...", ids[-1]]))
@@ -246,7 +257,8 @@ def _refuse_values(root: Path, target: Path, probe: MaskProbe) -> None:
             "a stray value, or grey levels instead of class ids",
             "ids 0, 1, 2, ..., or a classes.yaml that says what the values mean",
             f"{remedy}, or write {target}: {_snippet(proposal)}",
-            proposal,
+            proposal=proposal,
+            target=target,
         )
 
 
@@ -271,7 +283,8 @@ def _refuse_soft_values(root: Path, target: Path, probe: MaskProbe, *, doubtful:
         f"{len(values)} values that fill regions ({listing(values, 12)}) and {found.mixed} that lie along borders only",
         "class ids, or a classes.yaml that says what the values mean, and what becomes of the others",
         f"write {target}: {_snippet(proposal)}, or {EXPORT_AGAIN}",
-        proposal,
+        proposal=proposal,
+        target=target,
     )
 
 

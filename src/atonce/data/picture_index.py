@@ -60,6 +60,12 @@ def holds_all(path: Path, words: Iterable[bytes]) -> bool:
         return False
 
 
+def reason_of(error: Exception) -> str:
+    """Say why a file cannot be understood: in the words of who refused a value, or else with Python's name for it."""
+    said = " ".join(str(error).split())
+    return said if isinstance(error, ValueError) and said else f"{type(error).__name__}: {said}"
+
+
 def read_json(path: Path, expected: str) -> Any:
     """Read a JSON file. Raises DataError: it cannot be read, or is no JSON."""
     try:

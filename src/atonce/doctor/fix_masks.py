@@ -24,6 +24,7 @@ from atonce.doctor.findings import relative_path
 from atonce.errors import DataError, option
 from atonce.labels import IGNORE_INDEX
 from atonce.progress import ProgressCallback
+from atonce.remote import require_local
 from atonce.storage import make_folder, refuse_existing, storage_errors, write_atomically, write_text
 from atonce.threads import at_most
 
@@ -83,7 +84,7 @@ def write_fixed_masks(
             file that would be written is there already.
         StorageError: `out` cannot be written.
     """
-    root, out = Path(root), Path(out)
+    root, out = Path(root), require_local(out, "fix_masks")
     if border_width is not None and not 1 <= border_width <= MAX_WIDTH:
         raise DataError(f"{option('border_width', border_width)}", f"a number of pixels from 1 to {MAX_WIDTH}")
     open_here = partial(open_dataset, root, format, ground_truth=ground_truth, images=images, masks=masks)

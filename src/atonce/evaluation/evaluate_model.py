@@ -25,7 +25,7 @@ from atonce.evaluation.scoring import Evaluation, ExtraMetric, score_items
 from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.inference.segmenter import Segmenter
-from atonce.inference.tta import TTA, TTAName
+from atonce.inference.tta import AugmentedPredictor, TTAName
 from atonce.model_file import ModelFile
 from atonce.model_location import name_of_model, require_model_first
 from atonce.process_group import ProcessGroup
@@ -106,7 +106,8 @@ def evaluate(
     require_model_first(model, [data], "evaluate")
     session = provenance.begin_session()
     group = ProcessGroup() if alone else ProcessGroup.of_launcher()
-    predictor, views = load(model, device=device, engine=engine, tta=tta), str(TTA.parse(tta))
+    predictor = load(model, device=device, engine=engine, tta=tta)
+    views = str(predictor.tta) if isinstance(predictor, AugmentedPredictor) else ""
     dataset = open_as_trained(
         predictor.model_file, data, format=format, ground_truth=ground_truth, images=images, masks=masks
     )

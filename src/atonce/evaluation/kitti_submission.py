@@ -29,12 +29,16 @@ from atonce.metrics.kitti_road.birds_eye import BirdsEye
 from atonce.metrics.kitti_road.road_evaluator import confidence_bytes
 from atonce.model_location import require_model_first
 from atonce.progress import ProgressCallback, shown_as
+from atonce.remote import local_copy, require_local
 from atonce.storage import make_folder, refuse_foreign, write_atomically
 from atonce.text import listing
 
 _NAME = re.compile(r"(um|umm|uu)_(\d{6})")
 _ENTRY = re.compile(r"(um|umm|uu)_(road|lane)_\d{6}\.png")
 _CATEGORIES = {"road": ("um", "umm", "uu"), "lane": ("um",)}
+
+_TESTING = {"um": 96, "umm": 94, "uu": 100}
+"""Pictures of each category in the benchmark's data_road/testing."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,21 @@ class TestingPictures:
     left_out: tuple[str, ...]
     kind: str
 
+    @property
+    def all(self) -> int:
+        """The number of pictures that a whole submission of this ground truth has."""
+        return sum(_TESTING[category] for category in _CATEGORIES[self.kind])
+
+    @property
+    def missing(self) -> int:
+        """The number of pictures that a whole submission has beside these."""
+        return max(0, self.all - len(self.entries))
+
     def to_json(self) -> dict[str, Any]:
         """Return what `atonce submit` prints as JSON; docs/commands.md explains the keys, and they stay."""
         entries = [{"name": name, "picture": str(picture)} for name, picture in self.entries]
-        return {"ground_truth": self.kind, "entries": entries, "left_out": list(self.left_out)}
+        left_out = list(self.left_out)
+        return {"ground_truth": self.kind, "entries": entries, "left_out": left_out, "missing": self.missing}
 
 
 def find_testing(root: Path, kind: str) -> TestingPictures:
@@ -111,11 +126,12 @@ def submit(
         UserError: as `find_testing` and `write_submission`.
     """
     require_model_first(model, [data], "submit")
+    out = require_local(out)
     predictor = load(model, device=device)
     trained_on = predictor.model_file.recipe.get("data", {}).get("ground_truth")
-    pictures = find_testing(Path(data), ground_truth or trained_on or "road")
+    pictures = find_testing(local_copy(data), ground_truth or trained_on or "road")
     with shown_as("predicting", progress=progress) as bar:
-        write_submission(predictor, pictures.entries, Path(out), progress=bar)
+        write_submission(predictor, pictures.entries, out, progress=bar)
     return pictures
 
 

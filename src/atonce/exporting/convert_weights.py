@@ -12,6 +12,7 @@ from atonce.errors import WeightsError, as_command_line, option
 from atonce.labels import LabelSpec
 from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback
+from atonce.remote import require_local
 from atonce.storage import make_folder, sha256_of
 from atonce.weights import ImportedWeights, build_network, find_weights, read_weights, trained_at_once, write_trunk
 from atonce.weights.layouts.pytorch_fcn import FILE_NAME
@@ -64,7 +65,7 @@ def convert_weights(
         DataError: the file of classes cannot be read.
         StorageError: `out` cannot be written.
     """
-    out = Path(out)
+    out = require_local(out)
     if out.suffix != ".safetensors":
         raise WeightsError(option("out", out), "a name that ends in .safetensors")
     path = find_weights(source, progress)

@@ -22,6 +22,7 @@ from atonce.inference.engines import is_cpu
 from atonce.model_file import ModelFile, load_model_file
 from atonce.model_location import find_model_file, is_named_model
 from atonce.progress import ProgressCallback
+from atonce.remote import address_of, local_copy, require_local
 from atonce.storage import make_folder, temporary_folder
 from atonce.text import count_of
 
@@ -67,7 +68,8 @@ def export(
         model: a model file, a run folder (its model.safetensors), or what has been loaded from one.
         to: "onnx", one .onnx file; or "openvino", an .xml file and a .bin beside it.
         out: the file to write. By default it lies beside the model file and is called as that is, with -int8 where the
-            export is; of a packaged model, or one of a hub, it lies in the working folder. A loaded model needs it.
+            export is; of a packaged model, of one of a hub or one at an address it lies in the working folder. A loaded
+            model needs it.
         probabilities: give float32 probabilities (N, C, H, W) as well as labels.
         int8: quantize to eight bits; needs `calibration`.
         calibration: a data set, a folder of pictures or a picture: INT8 calibration takes the ranges of the activations
@@ -100,6 +102,7 @@ def export(
             f"{option('int8', value=True)} without {option('calibration')}",
             "a data set or a folder of typical pictures",
         )
+    out = None if out is None else require_local(out)
     if isinstance(model, (ModelFile, Predictor)):
         if out is None:
             raise UserError(f"a model without a file, and no {option('out')}", "the file to write")
@@ -107,14 +110,15 @@ def export(
     else:
         path = find_model_file(model)
         model_file = load_model_file(path)
-        # What a name stands for lies in a package or a cache: nothing is written there.
-        beside = Path(Path(model).name) if is_named_model(model) else path.with_suffix("")
+        # What a name or an address stands for lies in a package or a cache: nothing is written there.
+        elsewhere = is_named_model(model) or address_of(model) is not None
+        beside = Path(Path(model).name.removesuffix(path.suffix)) if elsewhere else path.with_suffix("")
         out = out or beside.with_name(f"{beside.name}{'-int8' if int8 else ''}{target.suffix}")
-    images = find_check_images(None if calibration is None else Path(calibration), model_file, format=format)
+    images = find_check_images(None if calibration is None else local_copy(calibration), model_file, format=format)
     return export_checked(
         model_file,
         target,
-        Path(out),
+        out,
         images,
         probabilities=probabilities,
         int8=int8,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +10,8 @@ from atonce.errors import UserError, WeightsError, option
 from atonce.hub_models import HubAddress, hub_api, hub_errors, parse_address
 from atonce.model_file import load_model_file
 from atonce.model_location import FILE_NAME, require_model_file
-from atonce.reports.model_card import card, without_folders
+from atonce.reports.folder_names import without_folders
+from atonce.reports.model_card import card
 
 
 def push(
@@ -25,8 +25,8 @@ def push(
 ) -> str:
     """Upload a model with its card to a hub: model.safetensors and README.md, in one commit.
 
-    The paths in its recipe are reduced to their last part first: they tell of the machine. The right to write is that
-    of `hf auth login`, or of HF_TOKEN; the hub is Hugging Face's, or that of HF_ENDPOINT.
+    Paths in what it says of itself are reduced to their last part first: they tell of the machine. The right to write
+    is that of `hf auth login`, or of HF_TOKEN; the hub is Hugging Face's, or that of HF_ENDPOINT.
 
     Args:
         model: a run folder, a model file, or a packaged model.
@@ -52,7 +52,7 @@ def push(
     model_file = load_model_file(path)
     with TemporaryDirectory() as folder:
         clean = Path(folder) / FILE_NAME
-        replace(model_file, recipe=without_folders(model_file.recipe)).save(clean)
+        without_folders(model_file).save(clean)
         text = card(clean, name=str(address), licence=licence)
         _upload(address, clean, text, private=private, overwrite=overwrite, message=message)
     return str(address)

@@ -9,7 +9,8 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from os import PathLike
@@ -174,7 +175,7 @@ class Summary:
             "inputs": [{"source": str(j.source), "name": j.name, "video": j.is_video} for j in self.jobs],
             "segmented": self.done,
             "skipped": self.skipped,
-            "videos": [{**asdict(v), "frames_per_second": v.frames_per_second} for v in self.videos],
+            "videos": [report.to_json() for report in self.videos],
             "broken": [error.for_command_line() for error in self.broken],
         }
 
@@ -454,7 +455,7 @@ def _do_share(
                 report = _error_or(partial(pictures.segment_video, progress=steps.within))(job)
                 found.append((index, report))
                 if on_note and isinstance(report, VideoReport):
-                    for line in report.notes:
+                    for line in report.marked:
                         on_note(line)
                 steps.end()
             continue
@@ -465,9 +466,10 @@ def _do_share(
             total=total,
             progress=steps.within if tiles else None,
         )
-        for (index, _), (_, outcome) in zip(mine, segmented, strict=True):
-            found.append((index, outcome.error if isinstance(outcome.error, DataError) else outcome.get()))
-            steps.end()
+        with closing(segmented):
+            for (index, _), (_, outcome) in zip(mine, segmented, strict=True):
+                found.append((index, outcome.error if isinstance(outcome.error, DataError) else outcome.get()))
+                steps.end()
     return found
 
 

@@ -98,7 +98,10 @@ def segment_pictures(
 ) -> Generator[tuple[SourceT, Outcome[DoneT]], None, None]:
     """Segment pictures, and yield each with its outcome, in their order.
 
-    When the caller stops asking (an error, Ctrl-C), what is being finished is finished, and nothing else is begun.
+    When the caller stops asking (an error, Ctrl-C), what is being finished is finished, and nothing else is begun. A
+    caller that keeps the generator under a name closes it (`contextlib.closing`): with an error that name lives on in
+    the traceback, and so do the workers, until the garbage collector comes by; if that is in one of them, it cannot
+    wait for its own end.
 
     Args:
         segmenter: a `Predictor`, or something around one, which it has as its attribute `network`; any other network is

@@ -126,13 +126,14 @@ class Predictor(ABC):
         """Put into a result where its picture came from, and what its reader should know."""
         note = self.size_note(result.image.shape[:2])
         result.source, result.problems = source, tuple(problems)
-        result.notes = (*((note,) if note else ()), *map(as_python, problem_notes(result.problems)))
+        result.notes = tuple(map(as_python, (*((note,) if note else ()), *problem_notes(result.problems))))
         return result
 
     def size_note(self, size: tuple[int, ...]) -> str | None:
         """Say if pictures of (height, width) are much smaller or larger than those that the network was trained on.
 
-        None where they are not, or where the model file does not say on which it was trained.
+        None where they are not, or where the model file does not say on which it was trained. The option that mends it
+        is marked, see `atonce.errors.option`.
         """
         return size_note(self.model_file, size)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from atonce.data.input_size import InputSize
+from atonce.errors import option
 from atonce.model_file import ModelFile
 
 _FAR = 1.5
@@ -14,7 +15,8 @@ _FAR = 1.5
 def size_note(model_file: ModelFile, size: tuple[int, ...]) -> str | None:
     """Say if the network sees pictures of (height, width) much smaller or larger than those that it was trained on.
 
-    None where it does not, or where the model file does not say on which it was trained.
+    None where it does not, or where the model file does not say on which it was trained. The option that mends it is
+    marked, see `option`.
     """
     try:
         sizes = model_file.training_data["picture_sizes"]
@@ -40,7 +42,7 @@ def size_note(model_file: ModelFile, size: tuple[int, ...]) -> str | None:
         compared = f"which the network sees at {shape[1]}x{shape[0]}, much {than} than the pictures in training"
     return (
         f"{width}x{height} pixels, {compared} ({wide}x{high}): if the same scene is shown, "
-        f"the option `scale` at {scale:.2g} lets the network see it as in training"
+        f"{option('scale', f'{scale:.2g}')} lets the network see it as in training"
     )
 
 

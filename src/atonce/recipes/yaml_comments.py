@@ -10,7 +10,7 @@ from atonce.recipes.schema import Recipe
 OWN_COMMENT = "# Here: "
 """The beginning of a comment of the recipe's author on a choice; `annotate` writes all other comments anew."""
 
-_COLUMNS = 100
+_COLUMNS = 80
 
 _HEADER = "The full recipe: every knob with its meaning, and in brackets its type and range and its default."
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.model_file import ModelFile
 from atonce.model_location import FILE_NAME, find_model_file, is_named_model, name_of_model
+from atonce.remote import require_local
+from atonce.reports.folder_names import shorten_command, without_folders
 from atonce.reports.number_format import percent, score
 from atonce.storage import refuse_existing, sha256_of, write_text
 from atonce.text import count_of, listing, printable
@@ -59,7 +61,7 @@ def card(
         StorageError: `out` cannot be written.
     """
     if out is not None:
-        refuse_existing(Path(out))
+        refuse_existing(require_local(out))
     path = None if isinstance(model, Predictor) else find_model_file(model)
     if name is None and not isinstance(model, Predictor):
         name = name_of_model(model) if is_named_model(model) else None
@@ -95,6 +97,7 @@ def render_card(
         file: the file that its size and sha256 are of; None leaves them out.
         run: what run.json of its training says.
     """
+    model_file = without_folders(model_file)
     described = model_file.describe()
     sections = [
         _front_matter(model_file, licence),
@@ -249,13 +252,13 @@ def _network(model_file: ModelFile, described: Mapping[str, Any]) -> str:
 
 
 def _training(model_file: ModelFile, run: Mapping[str, Any]) -> str:
-    recipe = without_folders(model_file.recipe)
+    recipe = model_file.recipe
     rows = [(key, run.get(key)) for key in ("commit", "started", "device", "torch") if run.get(key)]
     if isinstance(run.get("minutes"), (int, float)):
         rows.append(("minutes", f"{run['minutes']:g}"))
     parts = ["## Training"]
     if command := run.get("command"):
-        parts.append(f"```\n{_without_folders(str(command))}\n```")
+        parts.append(f"```\n{shorten_command(str(command)).replace('```', '')}\n```")
     parts += [_table(rows)] if rows else []
     if not recipe:
         return "\n\n".join([*parts, "The file holds no recipe: it was not trained by atonce."])
@@ -272,37 +275,8 @@ def _licence(licence: str | None) -> str:
 def _file(file: Path | None) -> str:
     if file is None:
         return ""
-    rows = [("bytes", f"{file.stat().st_size}"), ("sha256", sha256_of(file)), ("written by", f"atonce {__version__}")]
-    return f"## File\n\n{_table(rows[:2])}\n\nCard by atonce {__version__}."
-
-
-def without_folders(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe whose paths are reduced to their last part, so that it tells nothing of the machine."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: plain(part) for key, part in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [plain(part) for part in value]
-        return _last_part(value) if isinstance(value, str) else value
-
-    return {key: plain(value) for key, value in recipe.items()}
-
-
-def _without_folders(command: str) -> str:
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return ""
-    return printable(shlex.join(_last_part(word) for word in words)).replace("```", "")
-
-
-def _last_part(text: str) -> str:
-    """Return the last part of an absolute path; what is none stays."""
-    before, equals, path = text.rpartition("=")
-    if Path(path).is_absolute() or path.startswith("~"):
-        return f"{before}{equals}{Path(path).name}"
-    return text
+    rows = [("bytes", file.stat().st_size), ("sha256", sha256_of(file))]
+    return f"## File\n\n{_table(rows)}\n\nCard by atonce {__version__}."
 
 
 def _run_of(path: Path) -> dict[str, Any]:
@@ -340,9 +314,9 @@ def _list(values: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
 
 
-def _row(cells: Any) -> str:
+def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _table(rows: Sequence[tuple[str, object]]) -> str:
+def _table(rows: Iterable[tuple[str, object]]) -> str:
     return "\n".join(["| | |", "|---|---|", *(_row([key, _text(value)]) for key, value in rows)])

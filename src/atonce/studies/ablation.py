@@ -14,7 +14,7 @@ import torch
 from atonce.errors import TrainingError, option
 from atonce.provenance import begin_session
 from atonce.recipes import Recipe
-from atonce.remote import local_copy
+from atonce.remote import local_copy, require_local
 from atonce.studies.parallel_runs import parse_devices, run_in_parallel
 from atonce.studies.reuse import reuse_runs
 from atonce.studies.shipped_studies import Study, load_study
@@ -97,7 +97,7 @@ def ablate(
     names = parse_devices(devices if isinstance(devices, str) else ",".join(devices)) if devices is not None else []
     if seeds < 1:
         raise TrainingError(option("seeds", seeds), "1 or more")
-    folder = Path(out) if out is not None else Path("runs") / f"{data.resolve().name}-{chosen.name}"
+    folder = require_local(out) if out is not None else Path("runs") / f"{data.resolve().name}-{chosen.name}"
     base = choose_recipe(data, recipe=recipe, overrides=overrides, weights=weights, format=format)
     planned = plan_runs(chosen, base, seeds, folder)
     session = _describe_session()

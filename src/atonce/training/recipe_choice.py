@@ -17,6 +17,7 @@ from atonce.extras import require_extra
 from atonce.model_location import require_model_file
 from atonce.recipes import Recipe, load_recipe
 from atonce.recipes.recipe_files import given_keys
+from atonce.remote import copy_of_results, local_copy
 from atonce.training.fine_tuning import with_shape_of_weights
 from atonce.weights.registry import require_weights
 
@@ -40,9 +41,9 @@ def choose_run(
     """Return the run folder and the recipe of a run; one that is resumed keeps its own recipe, with the changes.
 
     Args:
-        data: the folder of the data set.
+        data: the folder of the data set, or its address; what lies at an address is copied.
         recipe: a shipped recipe's name, a YAML file, or a `Recipe`; None takes the one for the data's format.
-        out: the run folder; None for runs/<data>-<recipe>.
+        out: the run folder; None for runs/<data>-<recipe>; at an address, the copy of what is there is returned.
         images, masks: the folders of pictures and of masks, where the layout is none that is known.
         resume: go on with the run in `out`.
         changes: what `recipe_changes` takes.
@@ -51,9 +52,9 @@ def choose_run(
         TrainingError: resumed with a recipe that is not the run's, or where there is no run.
         RecipeError, DataError, WeightsError: no such recipe, data, weights or teacher.
     """
-    path = Path(data)
+    path = local_copy(data)
     overrides = [*_folder_overrides(path, images, masks), *recipe_changes(**changes)]
-    folder = Path(out) if out is not None else None
+    folder = copy_of_results(out) if out is not None else None
     if resume and folder and (folder / "recipe.yaml").is_file():
         chosen = load_recipe(folder / "recipe.yaml", overrides)
         # The same command once more, with `resume` behind it, is no mistake.
@@ -86,7 +87,7 @@ def choose_recipe(
     Raises:
         RecipeError, DataError, WeightsError: no such recipe, data, weights or teacher.
     """
-    path = Path(data)
+    path = local_copy(data)
     chosen = _named_recipe(path, recipe, recipe_changes(**changes))[1]
     _require_inputs(path, chosen, begun=False)
     return chosen

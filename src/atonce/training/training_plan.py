@@ -17,6 +17,7 @@ from atonce.data.sampling import evenly_spaced
 from atonce.evaluation.scoring import score_items
 from atonce.inference import NetworkPredictor
 from atonce.recipes import Recipe
+from atonce.remote import local_copy
 from atonce.training.callbacks import Callback, CallbackList
 from atonce.training.hardware import describe_hardware
 from atonce.training.loop import share_of, stage_learning_rate, update
@@ -110,7 +111,7 @@ def plan(
     >>> plan.seconds / 3600, plan.memory_bytes / 1e9                          # doctest: +SKIP
 
     Args:
-        data: the folder of the data set.
+        data: the folder of the data set, or its address: what lies there is copied.
         device, progress: as in `atonce.train`.
         options: its other ones: recipe, out, weights, overrides, resume, ...
 
@@ -129,7 +130,7 @@ def plan(
     _forget_peak_memory()
     with progress_display() if progress else nullcontext(Callback()) as display:
         callback = CallbackList([notes, display])
-        run = set_up(recipe, Path(data), folder, resume=resume, device=device, callback=callback, dry_run=True)
+        run = set_up(recipe, local_copy(data), folder, resume=resume, device=device, callback=callback, dry_run=True)
     return _plan_of(run, notes.lines, run.recipe.model_copy(update={"weights": weights}))
 
 

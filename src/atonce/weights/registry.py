@@ -16,9 +16,10 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO
 
-from atonce.errors import StorageError, WeightsError, option
+from atonce.errors import DataError, StorageError, WeightsError, option
 from atonce.model_location import FILE_NAME, find_model_file, is_named_model
 from atonce.progress import ProgressCallback
+from atonce.remote import address_of, local_copy
 from atonce.storage import make_folder, sha256_of, storage_errors, wait_for_others
 from atonce.text import did_you_mean, similar_file
 from atonce.weights.checkpoint_files import checkpoint_prefix
@@ -97,6 +98,8 @@ def cache_folder() -> Path:
 def find_weights(source: str | Path, progress: ProgressCallback | None = None) -> Path:
     """Find the file of a registry name, downloaded where need be, or of a path; of a run folder its model.
 
+    What lies at an address is copied.
+
     Args:
         progress: called with the bytes downloaded and all bytes.
 
@@ -108,6 +111,8 @@ def find_weights(source: str | Path, progress: ProgressCallback | None = None) -
         return fetch(entry, progress)
     if is_named_model(source):
         return find_model_file(source)
+    if address_of(source) is not None:
+        return _copy_of_weights(source)
     path = Path(source)
     if any((path / name).is_file() for name in (FILE_NAME, "recipe.yaml")):
         return find_model_file(path)  # other folders may hold a checkpoint of TensorFlow
@@ -117,11 +122,14 @@ def find_weights(source: str | Path, progress: ProgressCallback | None = None) -
 
 
 def require_weights(source: str | Path) -> None:
-    """Refuse a name or a path that cannot be weights, without reading or downloading any.
+    """Refuse a name or a path that cannot be weights, without reading any; those at an address are copied.
 
     Raises:
         WeightsError: neither a registry name nor a path where something lies, nor the prefix of a checkpoint.
     """
+    if address_of(source) is not None and not is_named_model(source):
+        _copy_of_weights(source)
+        return
     path = Path(source)
     if str(source) in REGISTRY or path.exists() or checkpoint_prefix(path) is not None or is_named_model(source):
         return
@@ -129,6 +137,17 @@ def require_weights(source: str | Path) -> None:
         raise WeightsError(f"{path} does not exist", EXPECTED, similar_file(path))
     hint = did_you_mean(str(source), REGISTRY)
     raise WeightsError(f"no weights '{source}'", f"a file or one of {', '.join(REGISTRY)}", hint)
+
+
+def _copy_of_weights(address: str | Path) -> Path:
+    """Copy a weights file from its address; of a run folder there its model alone, and any other folder as it is."""
+    try:
+        return find_model_file(address)
+    except WeightsError:
+        try:
+            return local_copy(address)
+        except DataError as error:
+            raise WeightsError(error.parts[0], EXPECTED, error.parts[2]) from None
 
 
 def fetch(entry: PretrainedWeights, progress: ProgressCallback | None = None) -> Path:

@@ -449,6 +449,40 @@ class TestLabelStudioJson:
         self._with(tmp_path, tools.label_studio_region("bitmask", "road", imageDataURL=address))
         assert np.array_equal(self._mask(tmp_path) != 0, pixels[..., 3] > 0)
 
+    def test_of_annotations_without_numbers_the_last_counts(self, tmp_path: Path) -> None:
+        first, last = (
+            {"result": [tools.label_studio_region("polygon", label, points=[[10, 10], [60, 10], [60, 60]])]}
+            for label in ("road", "sky")
+        )
+        tools.label_studio_json(tmp_path, 2)
+        _edit_json(next(tmp_path.glob("*.json")), lambda tasks: tasks[0].update(annotations=[first, last]))
+        dataset = open_dataset(tmp_path)
+        found = trees.mask_of(dataset, _item(dataset, "00000000-street0"))
+        assert {dataset.labels.names[i] for i in np.unique(found)} == {"background", "sky"}
+
+    @pytest.mark.parametrize("number", [[1], {}, None, 1.5])
+    def test_regions_whose_number_is_none_are_each_their_own(self, tmp_path: Path, number: object) -> None:
+        regions = [
+            {**tools.label_studio_region("polygon", "road", points=[[0, y], [40, y], [40, y + 40]]), "id": number}
+            for y in (0, 50)
+        ]
+        self._with(tmp_path, *regions)
+        found = self._mask(tmp_path) != 0
+        assert found[: HEIGHT // 2].any() and found[HEIGHT // 2 :].any()
+
+    @pytest.mark.parametrize("change", [{"annotations": 5}, {"annotations": [{"id": 1, "result": 5}]}])
+    def test_annotations_and_results_that_are_no_lists_are_none(self, tmp_path: Path, change: dict[str, Any]) -> None:
+        tools.label_studio_json(tmp_path)
+        _edit_json(next(tmp_path.glob("*.json")), lambda tasks: tasks[0].update(change))
+        found = [item.name for item in _items(open_dataset(tmp_path)) if item.mask is not None]
+        assert len(found) == 5 - ("annotations" in change and change["annotations"] == 5)
+
+    def test_a_value_that_is_refused_is_told_in_words(self, tmp_path: Path) -> None:
+        """As labelme's and COCO's are: no reader knows Python's exceptions."""
+        self._with(tmp_path, tools.label_studio_region("polygon", "road", points=[["x", 1], [2, 3], [4, 5]]))
+        (told,) = [problem for problem in _errors(tmp_path) if "cannot be read" in problem]
+        assert "has 1 region that cannot be read (could not convert string to float: 'x') in task 11" in told
+
     def test_ellipses(self, tmp_path: Path) -> None:
         """A turned one, against the formula at the pixels' centres."""
         x, y, a, b, degrees = 18.0, 12.0, 9.0, 4.0, 30.0
@@ -520,7 +554,11 @@ class TestLabelStudioJson:
             ("polygon", {"points": [[1, 1], [2, 2]]}, "1 polygon of 2 points in task 11"),
             ("polygon", {"points": [[1, 1], 3]}, "1 region that cannot be read (TypeError"),
             ("keypoint", {"x": 1, "y": 1}, "1 region of type keypointlabels in task 11"),
-            ("brush", {"format": "rle", "rle": [0, 256]}, "1 region that cannot be read (ValueError"),
+            (
+                "brush",
+                {"format": "rle", "rle": [0, 256]},
+                "1 region that cannot be read (bytes must be in range(0, 256)) in task 11",
+            ),
             ("brush", {"format": "rle", "rle": [0, 1, 2]}, "holds a shape of 'a' that cannot be read (a brush code"),
             ("bitmask", {"imageDataURL": "data:image/png;base64,AAAA"}, "holds a shape of 'a' that cannot be read"),
         ],

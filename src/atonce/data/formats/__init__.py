@@ -147,13 +147,15 @@ def open_dataset(
 def require_format(root: Path | str, format: str | None = None) -> str:
     """Return the name of the format that a folder is opened as; nothing but the names of some files is read for it.
 
+    What lies at an address is copied first, as it is to be opened.
+
     Args:
         format: one of `FORMATS`; None: recognised from the folder.
 
     Raises:
         DataError: no such folder, an empty one, no such format, or no layout recognised.
     """
-    root = Path(root).expanduser()
+    root = local_copy(root).expanduser()
     require_folder(root)
     name = _known(format) if format is not None else recognise(root)
     if name is None:

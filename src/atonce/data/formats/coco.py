@@ -24,6 +24,7 @@ from atonce.data.picture_index import (
     holds_all,
     item_name,
     read_json,
+    reason_of,
     split_in_name,
     split_of,
     usual_files,
@@ -120,7 +121,7 @@ class _Reading:
             for annotation in data["annotations"]:
                 by_image.setdefault(annotation["image_id"], []).append(annotation)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            found = f"{path} is no COCO file ({type(error).__name__}: {error})"
+            found = f"{path} is no COCO file ({reason_of(error)})"
             raise DataError(found, _EXPECTED, "export it again") from None
         self._add_categories(path, names)
         for key in by_image.keys() - images.keys():

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -28,6 +28,7 @@ from atonce.data.picture_index import (
     entries_in,
     holds_all,
     read_json,
+    reason_of,
     split_of,
     usual_files,
 )
@@ -215,19 +216,29 @@ def _read_exports(root: Path) -> _Exports:
             named = [result.get("from_name") for _, results in found for result in results]
             exports.controls |= {name for name in named if isinstance(name, str)}
             if found:
-                shapes, problems = _shapes(path, number, max(found, key=lambda one: one[0])[1])
+                shapes, problems = _shapes(path, number, _last(found))
                 exports.tasks[number] = _Task(path, len(found), shapes, problems)
     return exports
+
+
+def _regions(results: object) -> list[dict[str, Any]]:
+    return [one for one in results if isinstance(one, dict)] if isinstance(results, list) else []
+
+
+def _last(annotations: Sequence[tuple[int, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+    """Return the results of the annotation with the largest number; of several with one number, of the last."""
+    return max(enumerate(annotations), key=lambda one: (one[1][0], one[0]))[1][1]
 
 
 def _annotations(task: Mapping[str, Any]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Yield the annotations of a task, each as its number and its results; skipped ones are none."""
     if "annotations" in task:
-        for annotation in task["annotations"] or ():
+        there = task["annotations"]
+        for annotation in there if isinstance(there, list) else ():
             if isinstance(annotation, dict) and not annotation.get("was_cancelled"):
-                results = annotation.get("result") or []
+                results = annotation.get("result")
                 number = annotation.get("id")
-                yield number if isinstance(number, int) else 0, [one for one in results if isinstance(one, dict)]
+                yield number if isinstance(number, int) else 0, _regions(results)
     elif "annotation_id" in task or "annotator" in task:
         # JSON-MIN: a list for each control, whose entries are the values themselves.
         entries = [one for value in task.values() if isinstance(value, list) for one in value if isinstance(one, dict)]
@@ -244,9 +255,10 @@ def _shapes(path: Path, task: int, results: list[dict[str, Any]]) -> tuple[tuple
         if "original_width" not in result or not isinstance(value, dict):
             continue  # choices, texts, ratings: nothing of the picture's pixels
         # A region and its labels may be two results of one id.
-        key = result.get("id", i)
-        for name, found in value.items():
-            if name.endswith("labels") and isinstance(found, list):
+        number = result.get("id")
+        key = number if isinstance(number, (str, int)) else (i,)
+        for control, found in value.items():
+            if control.endswith("labels") and isinstance(found, list):
                 named.setdefault(key, []).extend(name for name in map(str, found) if name not in named.get(key, ()))
         if key not in regions or not _KNOWN.isdisjoint(value):
             regions[key] = result
@@ -261,7 +273,7 @@ def _shapes(path: Path, task: int, results: list[dict[str, Any]]) -> tuple[tuple
         except _NoShapeError as error:
             wrong[error.noun, error.about] += 1
         except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-            wrong["region", f" that cannot be read ({type(error).__name__}: {error})"] += 1
+            wrong["region", f" that cannot be read ({reason_of(error)})"] += 1
     problems = []
     for (noun, about), count in wrong.items():
         found = f"has {count_of(count, noun)}{about} in task {task}"

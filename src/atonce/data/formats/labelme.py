@@ -25,6 +25,7 @@ from atonce.data.picture_index import (
     holds_all,
     item_name,
     read_json,
+    reason_of,
     split_of,
     usual_files,
 )
@@ -106,8 +107,8 @@ def _item(path: Path, root: Path, index: PictureIndex) -> Item | Problem:
         listed, name = data["shapes"], str(data["imagePath"])
         shapes = tuple(_shape(i, shape) for i, shape in enumerate(listed))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        return Problem("unreadable", path, f"cannot be understood ({reason})", _EXPECTED, remedy="save it again")
+        found = f"cannot be understood ({reason_of(error)})"
+        return Problem("unreadable", path, found, _EXPECTED, remedy="save it again")
     picture = index.find(name, [path.parent])
     if picture is None:
         picture = next((p for p in index.paths if p.parent == path.parent and p.stem == path.stem), None)

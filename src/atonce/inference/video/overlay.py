@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atonce.errors import DataError
+from atonce.errors import DataError, as_command_line, as_python
 from atonce.extras import require_extra
 from atonce.inference.result import OverlayBlender, require_one_for_threshold, selection_table
 from atonce.inference.segmenter import BatchSegmenter
@@ -34,12 +35,31 @@ class VideoReport:
     Attributes:
         frames: how many were segmented.
         seconds: the time that it took, from the file read to the file written.
-        notes: what differs from the video that came in, a line for each.
+        notes: what differs from the video that came in, a line for each; options are named as in Python.
     """
 
     frames: int
     seconds: float
     notes: tuple[str, ...] = ()
+    _marked: tuple[str, ...] = field(default=(), init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_marked", self.notes)
+        object.__setattr__(self, "notes", tuple(map(as_python, self.notes)))
+
+    @property
+    def marked(self) -> tuple[str, ...]:
+        """The notes with their options marked as `option` marks them."""
+        return self._marked
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report for JSON, options as on the command line."""
+        return {
+            "frames": self.frames,
+            "seconds": self.seconds,
+            "notes": list(map(as_command_line, self._marked)),
+            "frames_per_second": self.frames_per_second,
+        }
 
     @property
     def frames_per_second(self) -> float:
