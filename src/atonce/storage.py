@@ -44,6 +44,14 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageError(f"cannot write {path}: {error}", remedy="free some space or check the folder") from error
 
 
+def user_cache() -> Path:
+    """Return the folder for what can be fetched or measured again: ATONCE_CACHE, or atonce in the user's cache."""
+    chosen = os.environ.get("ATONCE_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "atonce"
+
+
 def make_folder(path: Path) -> Path:
     """Create a folder and its parents. Raises StorageError."""
     with storage_errors(path):
