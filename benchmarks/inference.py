@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from atonce.devices import has_bf16
 from atonce.exporting.graph_files import Target, write_graph
 from atonce.inference import NetworkPredictor
 from atonce.inference.engines import open_session
@@ -21,7 +22,6 @@ from atonce.model import FCN, initialise
 from atonce.model_file import ModelFile
 from atonce.recipes import FCNConfig
 from atonce.streets import render_scene
-from atonce.training.hardware import has_bf16
 from benchmarks.operations import Cell
 from benchmarks.peers import MEAN_BGR, randomise, torchfcn_network
 from benchmarks.workers import Job, in_process

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from atonce.errors import DataError, StorageError, UserError, option
 from atonce.process_group import is_first_process
-from atonce.storage import make_folder, wait_for_others, write_atomically, write_text
+from atonce.storage import make_folder, user_cache, wait_for_others, write_atomically, write_text
 
 T = TypeVar("T")
 
@@ -258,11 +258,8 @@ class RemoteFiles:
 
 
 def cache_folder() -> Path:
-    """Return the folder of the copies: ATONCE_CACHE, or atonce/remote in the user's cache."""
-    chosen = os.environ.get("ATONCE_CACHE")
-    if chosen:
-        return Path(chosen).expanduser() / "remote"
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "atonce" / "remote"
+    """Return the folder of the copies, in `storage.user_cache`."""
+    return user_cache() / "remote"
 
 
 def _state(path: Path) -> tuple[int, int]:

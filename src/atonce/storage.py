@@ -57,6 +57,14 @@ def wait_for_others(file: IO[Any]) -> None:
             fcntl.flock(file, fcntl.LOCK_EX)
 
 
+def user_cache() -> Path:
+    """Return the folder for what can be fetched or measured again: ATONCE_CACHE, or atonce in the user's cache."""
+    chosen = os.environ.get("ATONCE_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "atonce"
+
+
 def make_folder(path: Path) -> Path:
     """Create a folder and its parents. Raises StorageError."""
     with storage_errors(path):

@@ -7,7 +7,9 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
+from atonce.devices import has_bf16
 from atonce.errors import UserError
 from atonce.extras import how_to_install
 from atonce.inference import NetworkPredictor, engines
@@ -40,31 +42,45 @@ def test_results_do_not_share_memory() -> None:
     assert (first.logits == kept).all()
 
 
-def test_auto_takes_the_fastest_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_allows_what_is_installed_and_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     installed = {"onnx", "onnxruntime", "openvino"}
     monkeypatch.setattr(engines, "find_spec", lambda name: name if name in installed else None)
-    assert engines.choose_engine("auto", "cpu") == "openvino"
-    assert engines.choose_engine("auto", "cuda") == "torch"
+    assert engines.engines_for("auto", "cpu") == ("torch", "openvino", "onnxruntime")
+    assert engines.engines_for("auto", "cuda") == ("torch",)
     installed.remove("openvino")
-    assert engines.choose_engine("auto", "cpu") == "onnxruntime"
+    assert engines.engines_for("auto", "cpu") == ("torch", "onnxruntime")
     installed.remove("onnx")
-    assert engines.choose_engine("auto", "cpu") == "torch"
-    assert engines.choose_engine(None, "cpu") == "torch"
+    assert engines.engines_for("auto", "cpu") == ("torch",)
+    assert engines.engines_for(None, "cpu") == ("torch",)
 
 
 def test_mistakes() -> None:
     with pytest.raises(UserError, match="no engine 'tensorrt'; expected one of torch, torch-bf16, onnxruntime"):
-        engines.choose_engine("tensorrt")
+        engines.engines_for("tensorrt")
     with pytest.raises(UserError, match="engine='openvino' with device='cuda"):
-        engines.choose_engine("openvino", "cuda")
+        engines.engines_for("openvino", "cuda")
 
 
-def test_bf16_is_nearly_the_same() -> None:
+@pytest.mark.parametrize("engine", ["torch-bf16", "openvino-bf16"])
+def test_bf16_is_nearly_the_same(engine: str) -> None:
+    if engine == "openvino-bf16":
+        pytest.importorskip("onnx", reason="the extra `export` is not installed")
+        pytest.importorskip("openvino", reason="the extra `export` is not installed")
+        if not has_bf16(torch.device("cpu")):
+            pytest.skip("this processor has no bf16 products")
     image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
     one = small_model_file()
-    exact, rounded = (NetworkPredictor(one, device="cpu", engine=engine)(image) for engine in ("torch", "torch-bf16"))
+    exact, rounded = (NetworkPredictor(one, device="cpu", engine=name)(image) for name in ("torch", engine))
     scale = float(exact.logits.std())
     assert 0 < float((exact.logits - rounded.logits).abs().mean()) < 0.02 * scale
+
+
+def test_bf16_that_the_processor_does_not_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnx", reason="the extra `export` is not installed")
+    pytest.importorskip("openvino", reason="the extra `export` is not installed")
+    monkeypatch.setattr(engines, "has_bf16", lambda device: False)
+    with pytest.raises(UserError, match=r"engine='openvino-bf16' on a processor without bf16.*engine='openvino'"):
+        NetworkPredictor(small_model_file(), device="cpu", engine="openvino-bf16")
 
 
 @pytest.mark.parametrize("package", ["onnx", "openvino"])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 Completions = list[tuple[str, str]]
 """Values, and a line about each; empty where there is none. Without any, the shell completes names of files."""
 
-ENGINES = ("torch", "torch-bf16", "onnxruntime", "openvino", "auto")
+ENGINES = ("torch", "torch-bf16", "onnxruntime", "openvino", "openvino-bf16", "auto")
 DEVICES = ("cpu", "cuda", "cuda:0", "cuda:1")
 SPLITS = ("val", "train", "test", "all")
 _ABOUT = 60

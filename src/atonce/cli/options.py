@@ -88,7 +88,8 @@ Truth = Annotated[GroundTruth | None, typer.Option(help="KITTI road: road or lan
 Engine = Annotated[
     str | None,
     typer.Option(
-        help="torch, torch-bf16, onnxruntime, openvino, or auto for the fastest in fp32; torch by default.",
+        help="torch, torch-bf16, onnxruntime, openvino, openvino-bf16, or auto for the fastest in fp32, measured once; "
+        "torch by default.",
         autocompletion=complete_engine,
     ),
 ]

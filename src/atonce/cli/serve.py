@@ -33,7 +33,8 @@ def serve(
         str | None,
         typer.Option(
             envvar="ATONCE_ENGINE",
-            help="torch, torch-bf16, onnxruntime, openvino, or auto for the fastest in fp32; torch by default.",
+            help="torch, torch-bf16, onnxruntime, openvino, openvino-bf16, or auto for the fastest in fp32, measured "
+            "once; torch by default.",
             autocompletion=complete_engine,
         ),
     ] = None,

@@ -1,7 +1,7 @@
 """Engines: torch, or one of those of the extra `export`; the same results, in another time.
 
-torch-bf16 alone multiplies in bf16: faster where the hardware has such products, and labels change where two classes
-are nearly as likely.
+Those that end in -bf16 multiply in bf16: faster where the hardware has such products, and labels change where two
+classes are nearly as likely. ONNX Runtime has no such convolutions on x86.
 """
 
 from __future__ import annotations
@@ -17,25 +17,30 @@ import torch
 from numpy.typing import NDArray
 
 from atonce.adaptive_threads import compute_threads
-from atonce.devices import default_device
+from atonce.devices import default_device, has_bf16
 from atonce.errors import UserError, WeightsError, option
 from atonce.extras import require_extra
 from atonce.model import FCN
 from atonce.model_file import FORMAT_VERSION
 from atonce.onnx_graph import METADATA_KEY
 
-EngineName = Literal["torch", "torch-bf16", "onnxruntime", "openvino"]
+EngineName = Literal["torch", "torch-bf16", "onnxruntime", "openvino", "openvino-bf16"]
 ENGINES: tuple[str, ...] = (*get_args(EngineName), "auto")
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 """A function from (N, 3, h, w) RGB 0..255 to logits (N, C, h, w)."""
 
-# Fastest first on CPUs (docs/performance.md). Converting the network needs onnx for either.
-BY_SPEED: tuple[EngineName, ...] = ("openvino", "onnxruntime")
+IN_TORCH: tuple[EngineName, ...] = ("torch", "torch-bf16")
+"""Those that run the network as it is; the others run a graph that is made of it."""
+
+EXACT_GRAPHS: tuple[EngineName, ...] = ("openvino", "onnxruntime")
+"""Those that run a graph in float32, on CPUs. Converting a network needs onnx for either."""
 
 
-def choose_engine(engine: str | None, device: str | torch.device | None = None) -> EngineName:
-    """Choose the engine for a model file; "auto" is the fastest that is installed, None is torch.
+def engines_for(engine: str | None, device: str | torch.device | None = None) -> tuple[EngineName, ...]:
+    """Return the engines that a user's word allows for a model file: one by its name, torch for None.
+
+    "auto" allows all that are installed and keep to float32, torch first; `fastest_engine` chooses among them.
 
     Raises:
         UserError: an unknown name, or one that cannot run on `device`.
@@ -45,11 +50,12 @@ def choose_engine(engine: str | None, device: str | torch.device | None = None) 
     on_cpu = is_cpu(default_device() if device is None else device)
     if engine == "auto":
         if not on_cpu or find_spec("onnx") is None:
-            return "torch"
-        return next((name for name in BY_SPEED if find_spec(name)), "torch")
-    if engine in BY_SPEED and device is not None and not on_cpu:
-        raise UserError(f"{option('engine', engine)} with {option('device', device)}", "the engine torch, or the CPU")
-    return cast("EngineName", engine or "torch")
+            return ("torch",)
+        return ("torch", *(name for name in EXACT_GRAPHS if find_spec(name)))
+    chosen = cast("EngineName", engine or "torch")
+    if chosen not in IN_TORCH and device is not None and not on_cpu:
+        raise UserError(f"{option('engine', chosen)} with {option('device', device)}", "the engine torch, or the CPU")
+    return (chosen,)
 
 
 def is_cpu(device: str | torch.device) -> bool:
@@ -93,13 +99,17 @@ def open_session(engine: EngineName, source: bytes | Path, extra_outputs: tuple[
         extra_outputs: values inside the graph to be given out as well, for checks.
 
     Raises:
-        UserError: the engine is not installed.
+        UserError: the engine is not installed, or the processor does not have its products.
         WeightsError: a file that is no graph.
     """
-    kind = OnnxRuntimeSession if engine == "onnxruntime" else OpenVinoSession
-    library = require_extra(engine, option("engine", engine), "export")
+    library = require_extra(engine.removesuffix("-bf16"), option("engine", engine), "export")
+    if engine == "openvino-bf16" and not has_bf16(torch.device("cpu")):
+        found = f"{option('engine', engine)} on a processor without bf16 products"
+        raise UserError(found, option("engine", "openvino"), "it needs AVX512-BF16 or AMX")
     try:
-        return kind(library, source, extra_outputs)
+        if engine == "onnxruntime":
+            return OnnxRuntimeSession(library, source, extra_outputs)
+        return OpenVinoSession(library, source, extra_outputs, precision="bf16" if "bf16" in engine else "f32")
     except Exception as error:
         # Each engine has exceptions of its own, most of them plain RuntimeErrors; a graph of ours in memory is sound.
         if isinstance(source, bytes):
@@ -138,14 +148,14 @@ def _with_outputs(source: bytes | Path, names: tuple[str, ...]) -> bytes:
 
 
 class OpenVinoSession:
-    def __init__(self, library: Any, source: bytes | Path, extra_outputs: tuple[str, ...]) -> None:
+    def __init__(self, library: Any, source: bytes | Path, extra_outputs: tuple[str, ...], *, precision: str) -> None:
         core = library.Core()
         model = core.read_model(source if isinstance(source, bytes) else str(source))
         if extra_outputs:
             model.add_outputs(list(extra_outputs))
         self._description = _rt_info(model)
         # Left to itself it multiplies in bf16 where the processor can: other results than torch's.
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": compute_threads()}
+        settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": compute_threads()}
         self._compiled = core.compile_model(model, "CPU", settings)
         self.outputs = [name for port in self._compiled.outputs for name in port.get_names()]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from pydantic import ValidationError
 from atonce.data.input_size import InputSize
 from atonce.errors import UserError, WeightsError, option
 from atonce.inference import tiles
-from atonce.inference.engines import BY_SPEED, EngineName, choose_engine, described, is_cpu, open_session
+from atonce.inference.engines import EngineName, described, engines_for, is_cpu, open_session
+from atonce.inference.fastest_engine import SIZE, fastest_engine
 from atonce.inference.network_predictor import batch_size, computed_pixels
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result, no_probabilities
@@ -128,18 +130,29 @@ class ExportedPredictor(Predictor):
 
 def _engine_for(path: Path, device: str | torch.device | None, engine: str | None) -> EngineName:
     """Choose the engine of a file: ONNX files run on either, their own first; OpenVINO's files on OpenVINO alone."""
-    readers: tuple[EngineName, ...] = ("onnxruntime", "openvino") if path.suffix.lower() == ".onnx" else ("openvino",)
+    exact: tuple[EngineName, ...] = ("onnxruntime", "openvino") if path.suffix.lower() == ".onnx" else ("openvino",)
+    readers: tuple[EngineName, ...] = (*exact, "openvino-bf16")
     if device is not None and not is_cpu(device):
         found = f"{path} with {option('device', device)}"
         raise UserError(found, "the CPU", "GPUs take the model file (model.safetensors)")
     if engine in (None, "auto"):
-        order = [name for name in BY_SPEED if name in readers] if engine else readers
-        return next((name for name in order if find_spec(name)), readers[0])
-    chosen = choose_engine(engine, "cpu")
+        installed = [name for name in exact if find_spec(name)] or exact[:1]
+        return _fastest(path, installed) if engine else installed[0]
+    chosen = engines_for(engine, "cpu")[0]
     if chosen not in readers:
         wanted = " or ".join(option("engine", reader) for reader in readers)
         raise UserError(f"{path} with {option('engine', engine)}", wanted)
     return chosen
+
+
+def _fastest(path: Path, engines: Sequence[EngineName]) -> EngineName:
+    def open_engine(name: EngineName) -> Callable[[], object]:
+        session = open_session(name, path)
+        described(session, path)
+        return partial(session.run, np.zeros((1, *SIZE, 3), np.uint8))
+
+    # What it holds, its size tells well enough: another one of as many bytes is of the same network.
+    return fastest_engine(engines, {"file": path.suffix.lower(), "bytes": path.stat().st_size}, open_engine)
 
 
 def _model_file(data: dict[str, Any], path: Path) -> ModelFile:

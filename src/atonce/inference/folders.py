@@ -333,9 +333,9 @@ def predict_files(
     """
     options = (options or OutputOptions()).resolved(predictor.labels)
     limit = PixelLimit(predictor.model_file, round(max_megapixels * 1e6))
-    if fingerprint and predictor.engine == "torch-bf16":
-        # The other engines give the same labels; rounded weights are another network.
-        fingerprint += "-bf16"
+    if fingerprint and predictor.engine in ("torch-bf16", "openvino-bf16"):
+        # The other engines give the same labels; what is rounded is another network.
+        fingerprint += f"-{predictor.engine.removeprefix('torch-')}"
     group = group or ProcessGroup()
     annotations = AnnotationFiles(
         out,

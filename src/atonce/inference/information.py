@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from atonce.adaptive_threads import compute_threads
-from atonce.devices import default_device, device_names
-from atonce.inference.engines import BY_SPEED
+from atonce.devices import default_device, device_names, has_bf16
+from atonce.inference.engines import EXACT_GRAPHS
 from atonce.inference.finished_results import model_fingerprint
 from atonce.inference.load import EXPORTED_SUFFIXES, Model, load
 from atonce.inference.predictor import Predictor
@@ -93,7 +93,8 @@ def _thread_variables() -> dict[str, str]:
 
 
 def _converted_engines() -> list[str]:
-    return [name for name in reversed(BY_SPEED) if find_spec("onnx") and find_spec(name)]
+    found: list[str] = [name for name in reversed(EXACT_GRAPHS) if find_spec("onnx") and find_spec(name)]
+    return [*found, "openvino-bf16"] if "openvino" in found and has_bf16(torch.device("cpu")) else found
 
 
 def _describe(model: Model) -> dict[str, Any]:

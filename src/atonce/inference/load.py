@@ -11,7 +11,7 @@ import torch
 from atonce.data.input_size import InputSize
 from atonce.devices import usable_device
 from atonce.errors import UserError, option
-from atonce.inference.engines import choose_engine
+from atonce.inference.engines import engines_for
 from atonce.inference.exported_predictor import ExportedPredictor
 from atonce.inference.network_predictor import NetworkPredictor
 from atonce.inference.predictor import Predictor
@@ -45,8 +45,9 @@ def load(
             what `atonce.train` returned, a packaged model ("camvid-slim"), or one of a hub ("hf://user/name"). A
             `Predictor` is returned as it is.
         device: "cpu", "cuda", "cuda:1", ...; None takes the first GPU, or the CPU.
-        engine: "torch", "torch-bf16", "onnxruntime", "openvino", or "auto" for the fastest that is installed and keeps
-            to float32; None is torch for a model file, and the file's own engine for an exported one.
+        engine: "torch", "torch-bf16", "onnxruntime", "openvino", "openvino-bf16" (the two with bf16 products, for
+            hardware that has them), or "auto" for the fastest that is installed and keeps to float32, measured once
+            and remembered; None is torch for a model file, and the file's own engine for an exported one.
         scale: factor on height and width of each picture before the network sees it; None takes the model's own rule,
             that of its training (`data.scale`, `data.max_side`). For pictures that show things at another size than
             those that it was trained on.
@@ -75,7 +76,7 @@ def load(
         _require_one_view(views, str(path), "an exported file is one pass")
         return ExportedPredictor(path, device=device, engine=engine)
     # Before the file is read: both may be mistyped.
-    choose_engine(engine, device)
+    engines_for(engine, device)
     chosen = usable_device(device)
     model_file = load_model_file(path)
     if input_size is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from atonce.adaptive_threads import AdaptiveThreads
 from atonce.data.input_size import InputSize
 from atonce.devices import usable_device
 from atonce.inference import tiles
-from atonce.inference.engines import accelerated, choose_engine
+from atonce.inference.engines import IN_TORCH, EngineName, Network, accelerated, engines_for
+from atonce.inference.fastest_engine import SIZE, fastest_engine
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result
 from atonce.model_file import ModelFile
@@ -29,8 +31,7 @@ class NetworkPredictor(Predictor):
 
     Args:
         device: "cpu", "cuda", ...; None takes the first GPU, or the CPU, see `default_device`.
-        engine: "torch", "torch-bf16" (bf16 products, for hardware that has them), "onnxruntime", "openvino", or "auto"
-            for the fastest that is installed and keeps to float32; None is torch.
+        engine: as of `atonce.load`.
 
     Raises:
         UserError: there is no such device or engine, or the engine is not installed.
@@ -40,15 +41,17 @@ class NetworkPredictor(Predictor):
         self, model_file: ModelFile, *, device: str | torch.device | None = None, engine: str | None = None
     ) -> None:
         self.model_file, self.labels = model_file, model_file.labels
-        self.engine = choose_engine(engine, device)
-        in_torch = self.engine in ("torch", "torch-bf16")
-        self.device = usable_device(device if in_torch else "cpu")
+        engines = engines_for(engine, device)
+        self.device = usable_device(device if engines[0] in IN_TORCH else "cpu")
         network = model_file.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = network.eval()
-        self._torch_network = self.model.bf16_copy() if self.engine == "torch-bf16" else self.model
+        self._torch_network = self.model
         # On a GPU, the number of threads is not what the time goes by.
         self._threads = AdaptiveThreads(fixed=None if self.device.type == "cpu" else True)
-        self._network = self._run_torch if in_torch else accelerated(self.model, self.engine)
+        self.engine = fastest_engine(engines, self._what_takes_time(), self._one_run)
+        if self.engine == "torch-bf16":
+            self._torch_network = self.model.bf16_copy()
+        self._network = self._open(self.engine)
 
     def segment(self, image: NDArray[np.uint8], progress: ProgressCallback | None = None) -> Result:
         """Segment one picture, see `Predictor`.
@@ -72,7 +75,7 @@ class NetworkPredictor(Predictor):
     @property
     def computes_in_calling_thread(self) -> bool:
         """True where torch computes on the CPU, with the threads that the calling thread has set."""
-        return self.device.type == "cpu" and self.engine in ("torch", "torch-bf16")
+        return self.device.type == "cpu" and self.engine in IN_TORCH
 
     @torch.inference_mode()
     def segment_together(self, images: Sequence[NDArray[np.uint8]]) -> list[Result]:
@@ -117,6 +120,23 @@ class NetworkPredictor(Predictor):
         if logits.shape[-2:] != size:
             logits = F.interpolate(logits, size, mode="bilinear", align_corners=False)
         return logits
+
+    def _open(self, engine: EngineName) -> Network:
+        return self._run_torch if engine in IN_TORCH else accelerated(self.model, engine)
+
+    def _what_takes_time(self) -> dict[str, Any]:
+        seen = self.model_file.input_size.apply(*SIZE)
+        return {"network": self.model.config.model_dump(mode="json"), "classes": self.model.num_classes, "size": seen}
+
+    def _one_run(self, engine: EngineName) -> Callable[[], object]:
+        network, picture = self._open(engine), np.zeros((1, *SIZE, 3), np.uint8)
+        pixels = network_inputs(picture, self.model_file.input_size, self.device)
+
+        def run() -> object:
+            with torch.inference_mode():
+                return network(pixels)
+
+        return run
 
     def _on_cpu(self, pixels: torch.Tensor) -> torch.Tensor:
         """Run the network on pixels of the CPU, back to the CPU."""

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from atonce.adaptive_threads import compute_threads
 from atonce.errors import UserError
+from atonce.inference.engines import IN_TORCH
 from atonce.inference.network_predictor import NetworkPredictor, computed_pixels
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result
@@ -160,7 +161,7 @@ class _Plan:
             return 1
         pixels = max(size[0] * size[1], computed_pixels(self._predictor.model_file, size))
         fit = _WORKER_BYTES // (self._bytes * pixels)
-        on_gpu = isinstance(self._predictor, NetworkPredictor) and self._predictor.engine in ("torch", "torch-bf16")
+        on_gpu = isinstance(self._predictor, NetworkPredictor) and self._predictor.engine in IN_TORCH
         if self.side_by_side or not on_gpu:
             return min(fit, 1)
         return min(fit, self._predictor.batch_size_for(size))

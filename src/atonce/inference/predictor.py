@@ -40,7 +40,7 @@ class Predictor(ABC):
         model_file: the description of the network: labels, input size, recipe, scores, training data.
         model: the network; of an exported file its layers without their weights, which only the engine holds.
         labels: names and colours of the classes, in the order of their ids.
-        engine: what computes: "torch", "torch-bf16", "onnxruntime" or "openvino".
+        engine: what computes: "torch", "torch-bf16", "onnxruntime", "openvino" or "openvino-bf16".
         device: where torch computes; the CPU for other engines.
     """
 

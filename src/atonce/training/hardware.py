@@ -15,7 +15,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 
 from atonce.adaptive_threads import AdaptiveThreads, compute_threads
-from atonce.devices import default_device, has_float64, usable_device
+from atonce.devices import default_device, has_bf16, has_float64, usable_device
 from atonce.errors import RecipeError, UserError, option
 from atonce.recipes import Recipe
 from atonce.text import count_of
@@ -149,18 +149,6 @@ def threads_to_record(accelerator: Accelerator, threads: AdaptiveThreads, record
     On a GPU they are of no account: what the run had on a CPU stays, so that it has as many there once more.
     """
     return threads.most * accelerator.num_processes if accelerator.device.type == "cpu" else recorded
-
-
-def has_bf16(device: torch.device | None = None) -> bool:
-    """Tell whether the hardware multiplies bf16 faster than fp32: recent GPUs, CPUs with AVX512-BF16 or AMX.
-
-    Args:
-        device: None takes `atonce.devices.default_device`.
-    """
-    if (device or default_device()).type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(probe()) for name in probes if (probe := getattr(torch.cpu, name, None)) is not None)
 
 
 def require_divisible(recipe: Recipe, processes: int) -> None:
