@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from atonce.data import open_dataset
 from atonce.data.input_size import InputSize
+from atonce.devices import has_bf16
 from atonce.errors import StorageError, UserError, WeightsError
 from atonce.inference import NetworkPredictor, load
 from atonce.model_file import ModelFile
@@ -77,6 +79,25 @@ def test_large_pictures_go_through_an_export_in_tiles(tmp_path: Path, monkeypatc
     steps: list[int] = []
     assert (segment(image, lambda done, total: steps.append(total)).labels == whole).mean() > 0.999
     assert steps == [4] * 4
+
+
+def test_what_bf16_costs_is_measured_where_the_processor_has_it(
+    streets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_file = small_model_file()
+    images = CheckImages.from_dataset(open_dataset(streets), model_file.labels)
+    if has_bf16(torch.device("cpu")):
+        done = export_checked(model_file, Target.OPENVINO, tmp_path / "model.xml", images)
+        exact, rounded = done.parity, done.parity_bf16
+        assert rounded is not None
+        assert rounded.mean_iou is not None
+        assert rounded.pictures == exact.pictures
+        assert rounded.logit_difference > 10 * exact.logit_difference
+        assert done.summary()[1].startswith("with the engine openvino-bf16: 9 pictures")
+        assert done.to_json()["parity_bf16"]["agreement"] == rounded.agreement
+        assert export_checked(model_file, Target.ONNX, tmp_path / "model.onnx", images).parity_bf16 is None
+    monkeypatch.setattr(export_model, "has_bf16", lambda device: False)
+    assert export_checked(model_file, Target.OPENVINO, tmp_path / "model.xml", images).parity_bf16 is None
 
 
 @pytest.mark.parametrize("target", list(Target))

@@ -57,4 +57,4 @@ def export(
         print_json(done.to_json())
         return
     columns = terminal_columns(results)
-    print_lines(*(wrapped(line, columns) for line in (done.parity.summary(), f"{done.path} ({done.megabytes:.1f} MB)")))
+    print_lines(*(wrapped(line, columns) for line in (*done.summary(), f"{done.path} ({done.megabytes:.1f} MB)")))

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from atonce.devices import has_bf16
 from atonce.errors import StorageError, UserError, option
 from atonce.exporting.check_images import CheckImages, find_check_images
 from atonce.exporting.graph_files import ImageLoader, Target, write_graph
 from atonce.exporting.parity import Parity, compare, require_parity
 from atonce.inference import NetworkPredictor, Predictor
-from atonce.inference.engines import is_cpu
+from atonce.inference.engines import EngineName, is_cpu
+from atonce.inference.exported_predictor import ExportedPredictor
 from atonce.model_file import ModelFile, load_model_file
 from atonce.model_location import find_model_file, is_named_model
 from atonce.progress import ProgressCallback
@@ -35,15 +38,30 @@ class Export:
         path: the file; OpenVINO's weights lie beside it, as .bin.
         megabytes: its size, that of the .bin included.
         parity: how far it differs from torch.
+        parity_bf16: how far it does with the engine openvino-bf16; None where that cannot run it: files of ONNX, INT8,
+            processors without bf16 products.
     """
 
     path: Path
     megabytes: float
     parity: Parity
+    parity_bf16: Parity | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what `atonce export` prints as JSON; docs/commands.md explains the keys, and they stay."""
-        return {"path": str(self.path), "megabytes": self.megabytes, "parity": asdict(self.parity)}
+        rounded = None if self.parity_bf16 is None else asdict(self.parity_bf16)
+        return {
+            "path": str(self.path),
+            "megabytes": self.megabytes,
+            "parity": asdict(self.parity),
+            "parity_bf16": rounded,
+        }
+
+    def summary(self) -> list[str]:
+        """Say in a line for each engine how far it differs from torch."""
+        if self.parity_bf16 is None:
+            return [self.parity.summary()]
+        return [self.parity.summary(), f"with the engine openvino-bf16: {self.parity_bf16.summary()}"]
 
 
 def export(
@@ -168,14 +186,18 @@ def export_checked(
             probabilities=probabilities,
             calibration_images=[partial(watch.load, load) for load in calibration_images],
         )
-        parity = compare(reference, made, target, images.checks(), progress=lambda _: watch.count())
+        engines: list[EngineName] = [target.engine]
+        if target is Target.OPENVINO and not int8 and has_bf16(torch.device("cpu")):
+            engines.append("openvino-bf16")
+        exported = [ExportedPredictor(made, engine=engine, logits=True) for engine in engines]
+        parity, *others = compare(reference, exported, images.checks(), progress=lambda _: watch.count())
         require_parity(parity, int8=int8)
         files = sorted(folder.iterdir(), reverse=True)
         size = sum(file.stat().st_size for file in files)
         # The weights first: where the .xml is, the export is complete.
         for file in sorted(files, key=lambda file: file.name == out.name):
             file.replace(out.parent / file.name)
-    return Export(out, size / 1e6, parity)
+    return Export(out, size / 1e6, parity, *others)
 
 
 @dataclass

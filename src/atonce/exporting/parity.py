@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from atonce.errors import UserError, option
-from atonce.exporting.graph_files import Target
 from atonce.inference.exported_predictor import ExportedPredictor
 from atonce.inference.predictor import Predictor
 from atonce.metrics.confusion_matrix import ConfusionMatrix
@@ -109,47 +108,62 @@ class AccuracyError(UserError):
 
 def compare(
     reference: Predictor,
-    path: Path,
-    target: Target,
+    exported: Sequence[ExportedPredictor],
     checks: Iterable[Check],
     *,
     progress: Callable[[int], None] | None = None,
-) -> Parity:
-    """Run torch and the exported file over pictures.
+) -> list[Parity]:
+    """Run torch and an exported file over pictures.
 
     Args:
         reference: the network in torch, on the CPU.
-        path: the exported file.
+        exported: the file, loaded with `logits=True`: in one engine, or in several.
         progress: called with the number of checks done.
+
+    Returns:
+        What each of them came to, in their order.
     """
-    exported = ExportedPredictor(path, engine=target.engine, logits=True)
-    classes = reference.labels.num_classes
-    before, after = ConfusionMatrix(classes), ConfusionMatrix(classes)
-    difference = largest = 0.0
-    pictures = pixels = equal = labelled = 0
+    gaps = [_Gap(reference.labels.num_classes) for _ in exported]
     for done, check in enumerate(checks, 1):
         logits = reference.logits(check.image).numpy()
-        labels = logits.argmax(0).astype(np.uint8)
-        found = exported.outputs(check.image)
-        gap = np.abs(found["logits"] - logits).max()
-        # np.maximum keeps NaN, max() may not.
-        difference, largest = float(np.maximum(difference, gap)), max(largest, float(np.abs(logits).max()))
-        pixels, equal = pixels + labels.size, equal + int((found["labels"] == labels).sum())
-        pictures = done
-        if check.mask is not None:
-            labelled += 1
-            before.add(check.mask, labels)
-            after.add(check.mask, found["labels"])
+        for gap, predictor in zip(gaps, exported, strict=True):
+            gap.add(check, logits, predictor.outputs(check.image))
         if progress:
             progress(done)
-    scores = (before.mean_iou, after.mean_iou) if labelled else None
-    return Parity(
-        pictures=pictures,
-        logit_difference=difference,
-        largest_logit=largest,
-        agreement=equal / max(pixels, 1),
-        mean_iou=scores,
-    )
+    return [gap.parity() for gap in gaps]
+
+
+class _Gap:
+    """What lies between two networks, added up over pictures."""
+
+    def __init__(self, classes: int) -> None:
+        self._before, self._after = ConfusionMatrix(classes), ConfusionMatrix(classes)
+        self._difference = self._largest = 0.0
+        self._pictures = self._pixels = self._equal = self._labelled = 0
+
+    def add(self, check: Check, logits: NDArray[np.float32], found: Mapping[str, NDArray[Any]]) -> None:
+        """Add a picture: torch's logits float32 (C, H, W), and an exported file's outputs."""
+        labels = logits.argmax(0).astype(np.uint8)
+        gap = np.abs(found["logits"] - logits).max()
+        # np.maximum keeps NaN, max() may not.
+        self._difference = float(np.maximum(self._difference, gap))
+        self._largest = max(self._largest, float(np.abs(logits).max()))
+        self._pictures, self._pixels = self._pictures + 1, self._pixels + labels.size
+        self._equal += int((found["labels"] == labels).sum())
+        if check.mask is not None:
+            self._labelled += 1
+            self._before.add(check.mask, labels)
+            self._after.add(check.mask, found["labels"])
+
+    def parity(self) -> Parity:
+        """Return what it came to."""
+        return Parity(
+            pictures=self._pictures,
+            logit_difference=self._difference,
+            largest_logit=self._largest,
+            agreement=self._equal / max(self._pixels, 1),
+            mean_iou=(self._before.mean_iou, self._after.mean_iou) if self._labelled else None,
+        )
 
 
 def require_parity(parity: Parity, *, int8: bool) -> None:
