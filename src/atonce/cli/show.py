@@ -15,7 +15,6 @@ from rich.text import Text
 
 from atonce.progress import PrintableConsole
 from atonce.remote import address_of
-from atonce.reports.single_prediction import single_prediction
 from atonce.storage import nan_to_none
 from atonce.text import count_of, listing, wrapped
 
@@ -96,6 +95,8 @@ def print_plan(plan: TrainingPlan) -> None:
 
 def print_scores(scores: Mapping[str, Any], title: str) -> None:
     """Print evaluation scores (see `ConfusionMatrix.scores`) as a table, with what its reader has to know."""
+    from atonce.reports.single_prediction import single_prediction
+
     results.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
     results.print(_scores_table(scores))
     if collapsed := single_prediction(scores["classes"]):

@@ -134,7 +134,7 @@ def compare(
 
 
 class _Gap:
-    """What lies between two networks, added up over pictures."""
+    """Differences between two networks, added up over pictures."""
 
     def __init__(self, classes: int) -> None:
         self._before, self._after = ConfusionMatrix(classes), ConfusionMatrix(classes)

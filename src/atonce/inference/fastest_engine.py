@@ -27,7 +27,7 @@ _RUNS, _SECONDS = 5, 3.0
 """Runs that are timed after a first one, and the seconds after which no further one begins."""
 
 _GAIN = 1.05
-"""How much faster than the one before it an engine must be to be taken: less is chance."""
+"""Ratio of speeds from which on an engine replaces the one before it: less is chance."""
 
 _MOST = 200
 """Networks that are remembered; the oldest are forgotten."""
