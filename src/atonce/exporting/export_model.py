@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from atonce.devices import has_bf16
 from atonce.errors import StorageError, UserError, option
 from atonce.exporting.check_images import CheckImages, find_check_images
-from atonce.exporting.graph_files import ImageLoader, Target, write_graph
+from atonce.exporting.graph_files import ImageLoader, Target, require_own_graph, write_graph
 from atonce.exporting.parity import Parity, compare, require_parity
 from atonce.inference import NetworkPredictor, Predictor
 from atonce.inference.engines import EngineName, is_cpu
@@ -101,7 +101,7 @@ def export(
     Raises:
         WeightsError: the model is no model file.
         StorageError: `out` has another suffix than the format's, or cannot be written.
-        DataError: `calibration` holds neither a data set nor pictures.
+        DataError: `calibration` holds neither a data set nor pictures; `out` is there and no export of atonce.
         UserError: no such format, another device than the CPU, INT8 without data to calibrate on, or a package of the
             extra `export` is missing.
         AccuracyError: the INT8 file differs from torch by more than is allowed; `out` is as it was before.
@@ -164,12 +164,13 @@ def export_checked(
         progress, on_note: as for `export`.
 
     Raises:
-        StorageError, UserError, AccuracyError, ParityError: as `export`.
+        StorageError, DataError, UserError, AccuracyError, ParityError: as `export`.
     """
     if out.suffix.lower() != target.suffix:
         raise StorageError(
             option("out", out), f"a file name that ends in {target.suffix} for {option('to', target.value)}"
         )
+    require_own_graph(out, target)
     make_folder(out.parent)
     reference = NetworkPredictor(model_file, device="cpu")
     calibration_images = images.calibration_images if int8 else ()

@@ -20,8 +20,9 @@ from atonce.weights.tensor_files import WeightsFile
 
 LAYOUT = "atonce"
 
-_MODEL_KEY = "atonce"
-_WEIGHTS_KEY = "atonce_weights"
+MODEL_KEY = "atonce"
+WEIGHTS_KEY = "atonce_weights"
+"""Keys of the description in the metadata: of a model file, and of a converted VGG-16."""
 _NORMALISE = {"mean": "normalise.mean", "std": "normalise.std"}
 
 
@@ -86,16 +87,16 @@ def write_trunk(imported: ImportedWeights, path: Path, source: Mapping[str, Any]
             "std": list(preprocessing.std),
         },
     }
-    metadata = {"format": "pt", _WEIGHTS_KEY: json.dumps(about)}
+    metadata = {"format": "pt", WEIGHTS_KEY: json.dumps(about)}
     save_tensors(path, tensors, metadata)
 
 
 def _described(file: WeightsFile) -> tuple[FCNConfig | None, tuple[str, ...]]:
     """Read the variant and the names of the classes from a model file's description; None and () without one."""
-    if _MODEL_KEY not in file.metadata:
+    if MODEL_KEY not in file.metadata:
         return None, ()
     try:
-        data = json.loads(file.metadata[_MODEL_KEY])
+        data = json.loads(file.metadata[MODEL_KEY])
         classes = tuple(str(name) for name in data["labels"]["names"])
         return FCNConfig.model_validate(data["architecture"]), classes
     except (ValueError, KeyError, TypeError, RecursionError):
