@@ -69,8 +69,8 @@ def doctor(
     write_split: Annotated[
         Path | None, typer.Option(help="Folder for train.txt and val.txt: a split that keeps near copies together.")
     ] = None,
-    val_fraction: Annotated[float, typer.Option(min=0.01, max=0.99, help="Share of val in that split.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="Of that split.")] = 0,
+    val_fraction: Annotated[float, typer.Option(min=0.01, max=0.99, help="Share of val where a split is made.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Of a split that is made: data.split_seed.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads that read; one per core by default.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -82,7 +82,7 @@ def doctor(
     from atonce.doctor import write_split as write_split_of
     from atonce.doctor.doctor_page import require_page_path
     from atonce.doctor.fix_classes import is_classes_file_of
-    from atonce.doctor.split_proposal import split_files
+    from atonce.doctor.split_proposal import about_split, split_files
     from atonce.progress import progress_bar
 
     _refuse_existing(fix_classes, write_split, write_masks)
@@ -93,13 +93,14 @@ def doctor(
         "images": images,
         "masks": masks,
     }
+    made: dict[str, Any] = {"seed": seed, "val_fraction": val_fraction}
     chosen = bands_of(bands)
     with progress_bar("reading the data") as progress:
         if fix_classes is None:
-            examination = examine(data, format, **opened, bands=chosen, workers=workers, progress=progress)
+            examination = examine(data, format, **opened, **made, bands=chosen, workers=workers, progress=progress)
         else:
             examination = write_classes_file(
-                data, fix_classes, format, **opened, bands=chosen, workers=workers, progress=progress
+                data, fix_classes, format, **opened, **made, bands=chosen, workers=workers, progress=progress
             )
     if fix_classes is not None:
         own = is_classes_file_of(examination.root, fix_classes)
@@ -134,9 +135,11 @@ def doctor(
             _error(f"not written: {error.for_command_line()}")
         wrong = wrong or bool(written.broken)
     if write_split is not None:
-        split = write_split_of(examination, write_split, val_fraction=val_fraction, seed=seed)
+        split = write_split_of(examination, write_split, **made)
         files = " ".join(str(path) for path in split_files(write_split).values())
         print_note(f"split    {files} ({', '.join(f'{len(items)} {name}' for name, items in split.items())})")
+        for line in about_split(examination, split, write_split, **made):
+            print_note(line)
     if out is not None:
         from atonce.doctor import write_page
 

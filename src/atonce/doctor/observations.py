@@ -54,6 +54,7 @@ class MaskObservation:
         snapped: pixels that such a rule has given a class, or made void.
         only_0_and_255: it is an index mask of 0 and 255 and nothing else.
         holds_255: it is an index mask that holds 255.
+        classes: the ids of the classes that it shows; none where it could not be read.
     """
 
     digest: bytes
@@ -66,6 +67,7 @@ class MaskObservation:
     snapped: int
     only_0_and_255: bool
     holds_255: bool
+    classes: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class ObservationRecorder:
             snapped=snapped,
             only_0_and_255=_only_0_and_255(pixels),
             holds_255=_is_8_bit_index(pixels) and bool((pixels == 255).any()),
+            classes=frozenset() if ids is None else _classes_in(ids),
         )
 
     def _unknown_values(self, path: Path) -> UnknownValues:
@@ -189,7 +192,13 @@ def _observe_annotation(mask: NDArray[np.uint8]) -> MaskObservation:
         snapped=0,
         only_0_and_255=False,
         holds_255=bool((mask == 255).any()),
+        classes=_classes_in(mask),
     )
+
+
+def _classes_in(ids: NDArray[np.uint8]) -> frozenset[int]:
+    """The ids in a mask (H, W), void left out."""
+    return frozenset(np.bincount(ids.reshape(-1), minlength=256).nonzero()[0].tolist()) - {IGNORE_INDEX}
 
 
 def _is_8_bit_index(pixels: NDArray[np.generic]) -> bool:
