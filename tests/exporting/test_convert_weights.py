@@ -72,6 +72,6 @@ def test_files_of_others_are_not_overwritten(tmp_path: Path, tiny_model: Path) -
         with pytest.raises(UserError, match=f"{name}.safetensors is there already"):
             convert_weights(source, path)
         assert path.read_bytes() == before
-    for source in (source, save_checkpoint("FCN8s", tmp_path / "fcn8s.pth", classes=21).path):
+    for checkpoint in (source, save_checkpoint("FCN8s", tmp_path / "fcn8s.pth", classes=21).path):
         out = tmp_path / "again.safetensors"
-        assert convert_weights(source, out).path == convert_weights(source, out).path == out
+        assert convert_weights(checkpoint, out).path == convert_weights(checkpoint, out).path == out
