@@ -68,7 +68,7 @@ class Connection(H11Protocol):
         super().on_response_complete()
 
     def _should_upgrade(self) -> bool:
-        """Answer as if no other protocol had been asked for, without two lines of uvicorn about WebSockets in the log."""
+        """Answer as if no other protocol had been asked for, without two lines of uvicorn about it in the log."""
         return False
 
     def send_400_response(self, msg: str) -> None:
