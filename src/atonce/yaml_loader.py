@@ -18,7 +18,7 @@ MOST_NODES = 100_000
 
 MOST_DEPTH = 50
 MOST_BITS = 1024
-"""Of a whole number."""
+"""The longest whole number that is taken; Python itself writes out none of more than 4300 digits."""
 
 
 class YamlProblem(ValueError):

@@ -34,7 +34,7 @@ from atonce.polygons import Polygon, fill_polygons
 _CIRCLE_CORNERS = 64
 
 _LARGER, _SMALL = 4, 1 << 16
-"""As many times as large as its picture, or as this many pixels, may a small mask be; what lies outside is cut off."""
+"""A small mask may be so many times as large as its picture, or as so many pixels; what lies outside is cut off."""
 
 _FURTHEST = 1e9
 """Pixels, or shares of a side, from the picture's corner beyond which nobody has drawn a corner."""

@@ -12,7 +12,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 _MARK = " · atonce "
-"""What stands in the title of every page."""
+"""The words in the title of every page."""
 
 
 def refuse_foreign_page(path: Path) -> None:
