@@ -58,20 +58,3 @@ def test_a_vgg_becomes_the_file_of_the_command(tmp_path: Path, atonce: Command) 
             convert_weights(source, tmp_path / "c.safetensors", **options)
     with pytest.raises(UserError, match=r"out='.*c\.pth'; expected a name that ends in"):
         convert_weights(source, tmp_path / "c.pth")
-
-
-def test_files_of_others_are_not_overwritten(tmp_path: Path, tiny_model: Path) -> None:
-    """Above all no trained network: only what was converted before is replaced."""
-    source = tmp_path / "vgg16.pth"
-    torch.save(TorchvisionVGG().randomise(1.0).state_dict(), source)
-    (tmp_path / "trained.safetensors").write_bytes(tiny_model.read_bytes())
-    (tmp_path / "notes.safetensors").write_bytes(b"nothing of the kind")
-    for name in ("trained", "notes"):
-        path = tmp_path / f"{name}.safetensors"
-        before = path.read_bytes()
-        with pytest.raises(UserError, match=f"{name}.safetensors is there already"):
-            convert_weights(source, path)
-        assert path.read_bytes() == before
-    for checkpoint in (source, save_checkpoint("FCN8s", tmp_path / "fcn8s.pth", classes=21).path):
-        out = tmp_path / "again.safetensors"
-        assert convert_weights(checkpoint, out).path == convert_weights(checkpoint, out).path == out

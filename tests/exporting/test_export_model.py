@@ -203,19 +203,6 @@ def test_graphs_of_others_are_refused(tmp_path: Path, engine: str) -> None:
         load(tmp_path / "other.onnx", engine=engine)
 
 
-@pytest.mark.parametrize("target", list(Target))
-def test_graphs_of_others_are_not_overwritten(target: Target, tmp_path: Path) -> None:
-    described, images = small_model_file(), CheckImages.from_scenes()
-    path = tmp_path / f"model{SUFFIX[target]}"
-    path.write_bytes(b"a graph of somebody else")
-    with pytest.raises(UserError, match="is there already"):
-        export_checked(described, target, path, images)
-    assert path.read_bytes() == b"a graph of somebody else"
-    path.unlink()
-    for _ in range(2):  # an earlier export is replaced
-        assert export_checked(described, target, path, images).path == path
-
-
 def test_weights_of_others_beside_a_graph_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"weights of somebody else")
     with pytest.raises(UserError, match=r"model\.bin is there already"):

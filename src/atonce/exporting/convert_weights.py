@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from atonce.progress import ProgressCallback
 from atonce.remote import require_local
 from atonce.storage import make_folder, refuse_foreign, sha256_of
 from atonce.weights import ImportedWeights, build_network, find_weights, read_weights, trained_at_once, write_trunk
-from atonce.weights.layouts.atonce_files import MODEL_KEY, WEIGHTS_KEY
+from atonce.weights.layouts.atonce_files import WEIGHTS_KEY
 from atonce.weights.layouts.pytorch_fcn import FILE_NAME
 from atonce.weights.tensor_files import files_of
 
@@ -63,9 +64,10 @@ def convert_weights(
         progress: called with the bytes downloaded and all bytes.
 
     Raises:
+        DataError: there is another file at `out` than an earlier conversion.
         WeightsError: the source is missing, damaged, of an unknown layout, or atonce's own; `out` has another suffix or
             is the source; `at_once` or `classes` are given for weights that they do not fit.
-        DataError: the file of classes cannot be read; `out` is there and was not converted here.
+        DataError: the file of classes cannot be read.
         StorageError: `out` cannot be written.
     """
     out = require_local(out)
@@ -99,13 +101,16 @@ def convert_weights(
 
 
 def _is_converted(path: Path) -> bool:
-    """Tell whether a file was converted here: a VGG-16 with our description, or a model that says what it came from."""
+    """Tell whether a file was made of weights from elsewhere, which can be done again; a trained model was not."""
     try:
         with safe_open(path, "pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
+            metadata = file.metadata() or {}
     except SafetensorError:
         return False
-    return WEIGHTS_KEY in metadata or '"converted_from"' in metadata.get(MODEL_KEY, "")
+    about = json.loads(metadata.get("atonce", "{}"))
+    return WEIGHTS_KEY in metadata or (
+        isinstance(about, dict) and "converted_from" in (about.get("training_data") or ())
+    )
 
 
 def _labels(count: int, classes: Path | None) -> LabelSpec:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from atonce.devices import has_bf16
 from atonce.errors import StorageError, UserError, option
 from atonce.exporting.check_images import CheckImages, find_check_images
-from atonce.exporting.graph_files import ImageLoader, Target, require_own_graph, write_graph
+from atonce.exporting.graph_files import ImageLoader, Target, is_graph, write_graph
 from atonce.exporting.parity import Parity, compare, require_parity
 from atonce.inference import NetworkPredictor, Predictor
 from atonce.inference.engines import EngineName, is_cpu
@@ -26,7 +26,7 @@ from atonce.model_file import ModelFile, load_model_file
 from atonce.model_location import find_model_file, is_named_model
 from atonce.progress import ProgressCallback
 from atonce.remote import address_of, local_copy, require_local
-from atonce.storage import make_folder, temporary_folder
+from atonce.storage import make_folder, refuse_existing, refuse_foreign, temporary_folder
 from atonce.text import count_of
 
 
@@ -101,7 +101,7 @@ def export(
     Raises:
         WeightsError: the model is no model file.
         StorageError: `out` has another suffix than the format's, or cannot be written.
-        DataError: `calibration` holds neither a data set nor pictures; `out` is there and no export of atonce.
+        DataError: `calibration` holds neither a data set nor pictures.
         UserError: no such format, another device than the CPU, INT8 without data to calibrate on, or a package of the
             extra `export` is missing.
         AccuracyError: the INT8 file differs from torch by more than is allowed; `out` is as it was before.
@@ -164,13 +164,15 @@ def export_checked(
         progress, on_note: as for `export`.
 
     Raises:
-        StorageError, DataError, UserError, AccuracyError, ParityError: as `export`.
+        StorageError, UserError, AccuracyError, ParityError: as `export`.
     """
     if out.suffix.lower() != target.suffix:
         raise StorageError(
             option("out", out), f"a file name that ends in {target.suffix} for {option('to', target.value)}"
         )
-    require_own_graph(out, target)
+    refuse_foreign(out, is_graph)
+    if target is Target.OPENVINO and not out.exists():
+        refuse_existing(out.with_suffix(".bin"))
     make_folder(out.parent)
     reference = NetworkPredictor(model_file, device="cpu")
     calibration_images = images.calibration_images if int8 else ()

@@ -6,7 +6,6 @@ import errno
 import io
 import json
 import logging
-import mmap
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -18,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atonce.data.picture_index import holds_all
 from atonce.errors import option
 from atonce.extras import require_extra
 from atonce.inference.engines import EngineName
 from atonce.model_file import ModelFile
 from atonce.onnx_graph import METADATA_KEY
-from atonce.storage import refuse_foreign
 
 _NEARLY_FULL = 16 << 20
 """Bytes free on a disk on which a model could not be written: less is most likely the reason."""
@@ -95,21 +94,9 @@ def write_graph(
         raise OSError(code, f"{os.strerror(code)} ({' '.join(str(error).split())[:80]})") from error
 
 
-def require_own_graph(path: Path, target: Target) -> None:
-    """Refuse to write over a graph, or OpenVINO's weights beside it, that was not exported here.
-
-    Raises:
-        DataError: there is such a file.
-    """
-    refuse_foreign(path, _is_described)
-    if target is Target.OPENVINO and not path.exists():
-        refuse_foreign(path.with_suffix(".bin"), lambda _: False)
-
-
-def _is_described(path: Path) -> bool:
-    """Tell whether a graph holds the description that is written into each export; both formats keep it as text."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return all(content.find(mark.encode()) >= 0 for mark in (METADATA_KEY, "format_version"))
+def is_graph(path: Path) -> bool:
+    """Tell whether a file is a graph that was exported here: it holds its own description."""
+    return holds_all(path, (METADATA_KEY.encode(), b"format_version", b"input_size"))
 
 
 def _quantized(model: Any, pictures: Sequence[ImageLoader], to_input: Callable[[NDArray[np.uint8]], Any]) -> Any:

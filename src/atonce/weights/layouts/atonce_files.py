@@ -20,9 +20,9 @@ from atonce.weights.tensor_files import WeightsFile
 
 LAYOUT = "atonce"
 
-MODEL_KEY = "atonce"
+_MODEL_KEY = "atonce"
 WEIGHTS_KEY = "atonce_weights"
-"""Keys of the description in the metadata: of a model file, and of a converted VGG-16."""
+"""The key of the description of weights from elsewhere in the metadata of a file."""
 _NORMALISE = {"mean": "normalise.mean", "std": "normalise.std"}
 
 
@@ -93,10 +93,10 @@ def write_trunk(imported: ImportedWeights, path: Path, source: Mapping[str, Any]
 
 def _described(file: WeightsFile) -> tuple[FCNConfig | None, tuple[str, ...]]:
     """Read the variant and the names of the classes from a model file's description; None and () without one."""
-    if MODEL_KEY not in file.metadata:
+    if _MODEL_KEY not in file.metadata:
         return None, ()
     try:
-        data = json.loads(file.metadata[MODEL_KEY])
+        data = json.loads(file.metadata[_MODEL_KEY])
         classes = tuple(str(name) for name in data["labels"]["names"])
         return FCNConfig.model_validate(data["architecture"]), classes
     except (ValueError, KeyError, TypeError, RecursionError):
