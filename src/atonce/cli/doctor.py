@@ -75,6 +75,10 @@ def doctor(
     quiet: Quiet = False,
 ) -> None:
     """Examine a folder of data: what is in it, what is wrong, what to do. Exit code 2 when training would be wrong."""
+    from atonce.data.formats import require_folder
+
+    # What is mistyped is said here, before a bar is drawn, and before the seconds that importing torch takes.
+    require_folder(data.expanduser())
     from atonce.cli.diagnosis import print_examination, print_verdict
     from atonce.cli.show import print_json, print_note
     from atonce.doctor import examine, write_classes_file, write_fixed_masks

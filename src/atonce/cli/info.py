@@ -105,7 +105,7 @@ def _size_rule(rule: dict[str, Any]) -> str:
         height, width = rule["size"]
         return f"every picture is seen at {width}x{height}"
     scale = "pictures are seen at their own size" if rule["scale"] == 1 else f"sides are scaled by {rule['scale']:g}"
-    return scale if rule["max_side"] is None else f"{scale}, the longer one to {rule['max_side']} at most"
+    return scale if rule["max_side"] is None else f"{scale}, the longer side to {rule['max_side']} pixels at most"
 
 
 def _scores(scores: dict[str, Any]) -> str:

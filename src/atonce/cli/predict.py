@@ -127,10 +127,13 @@ def predict(
     Several processes (torchrun, accelerate launch) share the files: docs/scale.md.
     """
     from atonce.model_location import require_model_file, require_model_first
+    from atonce.remote import require_existing
 
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_first(model, inputs, "predict")
     require_model_file(model)
+    for path in inputs:
+        require_existing(path, "pictures or videos, or folders of them")
     from atonce.cli.show import print_note
     from atonce.inference.folders import predict as predict_all
     from atonce.inference.inputs import find_jobs

@@ -31,7 +31,7 @@ from atonce.model_file import ModelFile
 from atonce.model_location import name_of_model, require_model_first
 from atonce.process_group import ProcessGroup
 from atonce.progress import ProgressCallback, shown_as
-from atonce.remote import local_copy, results_at
+from atonce.remote import address_of, local_copy, results_at
 from atonce.reports import write_report
 from atonce.storage import make_folder, write_text
 from atonce.text import count_of
@@ -105,6 +105,8 @@ def evaluate(
             found, "one of them", f"{option('quick', value=True)} leaves out what {option('boundary')} is about"
         )
     require_model_first(model, [data], "evaluate")
+    if out is not None and address_of(out) is None:
+        require_own_evaluation(Path(out))  # before the seconds that loading takes
     session = provenance.begin_session()
     group = ProcessGroup() if alone else ProcessGroup.of_launcher()
     predictor = load(model, device=device, engine=engine, tta=tta)
