@@ -62,3 +62,25 @@ def test_a_command_is_copied_from_a_terminal_as_it_is_typed(width: int) -> None:
     assert all(len(line) <= max(width, 47) for line in said.splitlines())
     assert ("\n" in said) == (width < 200)
     assert with_command("go on with:", words, 0) == f"go on with: {shlex.join(words)}"
+
+
+def test_commands_stay_in_one_line_to_be_copied() -> None:
+    text = (
+        "no classes are known here: write the file, or atonce doctor shapes --fix-classes shapes/classes.yaml writes it"
+    )
+    assert wrapped(text, 60, 2).split("\n") == [
+        "no classes are known here: write the file, or",
+        "  atonce doctor shapes --fix-classes shapes/classes.yaml",
+        "  writes it",
+    ]
+    text = "runs is no model; swap them: `atonce evaluate runs/a shapes`"
+    assert wrapped(text, 40, 2).split("\n") == ["runs is no model; swap them:", "  `atonce evaluate runs/a shapes`"]
+    assert wrapped(text, 0) == text
+
+
+def test_commands_longer_than_a_line_are_broken_as_a_shell_takes_it() -> None:
+    command = "atonce doctor 'a folder/of pictures' --fix-classes 'a folder/of pictures/classes.yaml'"
+    lines = wrapped(f"write it: {command}", 48).split("\n")
+    assert len(lines) > 2 and max(map(len, lines)) <= 48
+    typed = "\n".join(lines[1:] if lines[0] == "write it:" else lines)
+    assert shlex.split(typed) == shlex.split(command)

@@ -195,16 +195,16 @@ def yaml_of_a_list(world: World) -> list[str | Path]:
 WORDS: dict[str, Case] = {
     "misspelt key": (train_with("optim.lrr=1"), (r"unknown key 'optim\.lrr', did you mean 'optim\.lr'\?",)),
     "key of another section": (train_with("train.lr=1"), (r"unknown key 'train\.lr', did you mean 'optim\.lr'\?",)),
-    "wrong type": (train_with("train.steps=many"), (r"train\.steps = 'many': input should be a valid integer",)),
-    "zero steps": (train_with("train.steps=0"), (r"train\.steps = 0: input should be greater than or equal to 1",)),
+    "wrong type": (train_with("train.steps=many"), (r"train\.steps = 'many': expected a whole number",)),
+    "zero steps": (train_with("train.steps=0"), (r"train\.steps = 0: expected at least 1",)),
     "negative rate": (
         train_with("optim.lr=-1e-3"),
-        (r"optim\.lr = '?-(0\.00)?1(e-3)?'?: input should be greater than 0",),
+        (r"optim\.lr = '?-(0\.00)?1(e-3)?'?: expected more than 0",),
     ),
-    "infinite rate": (train_with("optim.lr=.inf"), (r"optim\.lr = inf: input should be a finite number",)),
+    "infinite rate": (train_with("optim.lr=.inf"), (r"optim\.lr = inf: expected a finite number",)),
     "negative seed": (
         train_with(then=("--seed", "-1")),
-        (r"train\.seed = -1: input should be greater than or equal to 0",),
+        (r"train\.seed = -1: expected at least 0",),
     ),
     "zero minutes": (train_with(then=("--max-minutes", "0")), (r"train\.max_minutes = 0\.0: .*greater than 0",)),
     "range upside down": (train_with("augment.scale=[2, 1]"), (r"augment\.scale = \[2, 1\]: .*first number",)),
@@ -223,7 +223,7 @@ WORDS: dict[str, Case] = {
     "--set of broken YAML": (train_with("data.crop=[1"), (r"--set 'data\.crop=\[1'", "not valid YAML")),
     "--set below a value": (
         train_with("weights.file=x"),
-        (r"weights = \{'file': 'x'\}: input should be a valid string",),
+        (r"weights = \{'file': 'x'\}: expected a valid string",),
     ),
     "class weights of wrong length": (
         train_with("loss.class_weights=[1, 2, 3]"),

@@ -81,6 +81,8 @@ def _print_model(model: dict[str, Any]) -> None:
     data = model["training_data"]
     pictures = ", ".join(f"{count} {split}" for split, count in (data.get("pictures") or {}).items() if count)
     knobs = [f"{key}={yaml_value(value)}" for key, value in changed_knobs(model["recipe"]).items()]
+    # One a line, as --set takes them.
+    recipe = (knobs or ["the defaults"]) if model["recipe"] else ["none: it was not trained by atonce"]
     print_lines(
         "",
         f"model     {model['path']}, {model['megabytes']:.1f} MB{version}",
@@ -88,7 +90,7 @@ def _print_model(model: dict[str, Any]) -> None:
         f"input     RGB 0..255, minus ({mean}), divided by ({std})",
         f"size      {_size_rule(model['input_size'])}",
         f"data      {data.get('format', 'unknown')}{f': {pictures}' * bool(pictures)}",
-        f"recipe    {' '.join(knobs) or 'the defaults' if model['recipe'] else 'none: it was not trained by atonce'}",
+        *(f"{'recipe' if i == 0 else '':10}{line}" for i, line in enumerate(recipe)),
         f"scores    {_scores(scores)}",
     )
     iou = {row.get("name"): row.get("iou") for row in scores.get("classes") or ()}

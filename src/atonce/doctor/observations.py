@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from atonce.data.dataset import Item
 from atonce.data.image_checks import blank_reason, mode_in_words, read_header
 from atonce.data.images import FileError, is_turned
+from atonce.data.mask_sources import Annotation
 from atonce.data.masks import ClassMask, MaskValue, UnknownValues, open_mask
 from atonce.doctor.image_hashes import content_digest, difference_hash, thumbnail
 from atonce.doctor.interpolation import BorderStatistics, border_statistics
@@ -135,7 +136,7 @@ class ObservationRecorder:
             if isinstance(item.mask, Path)
             else None
             if mask is None
-            else _observe_annotation(mask),
+            else _observe_annotation(mask, "one for each class" if _is_of_files(item) else "shapes"),
         )
 
     def collect(self, split: str, item: Item, inspected: ItemObservation) -> None:
@@ -179,11 +180,16 @@ class ObservationRecorder:
             return UnknownValues()  # the check has said why
 
 
-def _observe_annotation(mask: NDArray[np.uint8]) -> MaskObservation:
+def _is_of_files(item: Item) -> bool:
+    """Tell whether the mask of an item is put together from mask files of single classes."""
+    return isinstance(item.mask, Annotation) and bool(item.mask.files)
+
+
+def _observe_annotation(mask: NDArray[np.uint8], mode: str) -> MaskObservation:
     """Observe the mask that was painted from shapes: it has the classes' own values, and borders that were drawn."""
     return MaskObservation(
         digest=content_digest(mask),
-        mode="shapes",
+        mode=mode,
         constant=bool((mask == mask[:1, :1]).all()),
         borders=BorderStatistics(),
         unknown=Counter[MaskValue](),
