@@ -83,4 +83,4 @@ def test_commands_longer_than_a_line_are_broken_as_a_shell_takes_it() -> None:
     lines = wrapped(f"write it: {command}", 48).split("\n")
     assert len(lines) > 2 and max(map(len, lines)) <= 48
     typed = "\n".join(lines[1:] if lines[0] == "write it:" else lines)
-    assert shlex.split(typed) == shlex.split(command)
+    assert shlex.split(typed.replace("\\\n", "")) == shlex.split(command), "a shell drops a backslash at the end"

@@ -36,8 +36,8 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     return f"did you mean '{near[0]}'?" if near else ""
 
 
-_HELD = "\ue003"
-"""A private character that stands for a space where no line is to be broken."""
+_HELD, _QUOTED = "\ue003", "\ue004"
+"""Private characters that stand for a space where no line is to be broken: between words of a command, within one."""
 
 _WORD = r"(?:'[^']*'|[^\s'`;,])+"
 _COMMAND = re.compile(rf"`atonce [^`\n]+`|\batonce [a-z]+ {_WORD} --[a-z-]+ {_WORD}")
@@ -60,7 +60,7 @@ def wrapped(text: str, width: int, indent: int | None = None) -> str:
     for line in text.split("\n"):
         further = " " * (len(line) - len(line.lstrip(" ")) + 2 if indent is None else indent)
         filled = textwrap.fill(
-            _COMMAND.sub(lambda found: found[0].replace(" ", _HELD), line),
+            _COMMAND.sub(_held_together, line),
             width,
             subsequent_indent=further,
             break_long_words=False,
@@ -69,7 +69,13 @@ def wrapped(text: str, width: int, indent: int | None = None) -> str:
         )
         for part in filled.split("\n"):
             lines += _broken_by_backslashes(part, width, further) if len(part) > width else [part]
-    return "\n".join(lines).replace(_HELD, " ")
+    return "\n".join(lines).replace(_HELD, " ").replace(_QUOTED, " ")
+
+
+def _held_together(command: re.Match[str]) -> str:
+    """Put stand-ins for the spaces of a command: one between its words, another one within quotes."""
+    parts = re.split(r"('[^']*')", command[0])
+    return "".join(part.replace(" ", _QUOTED if part.startswith("'") else _HELD) for part in parts)
 
 
 def _broken_by_backslashes(line: str, width: int, indent: str) -> list[str]:

@@ -206,7 +206,7 @@ WORDS: dict[str, Case] = {
         train_with(then=("--seed", "-1")),
         (r"train\.seed = -1: expected at least 0",),
     ),
-    "zero minutes": (train_with(then=("--max-minutes", "0")), (r"train\.max_minutes = 0\.0: .*greater than 0",)),
+    "zero minutes": (train_with(then=("--max-minutes", "0")), (r"train\.max_minutes = 0\.0: .*expected more than 0",)),
     "range upside down": (train_with("augment.scale=[2, 1]"), (r"augment\.scale = \[2, 1\]: .*first number",)),
     "unknown recipe": (
         lambda world: ["train", world.data, "--recipe", "camvod"],
@@ -223,7 +223,7 @@ WORDS: dict[str, Case] = {
     "--set of broken YAML": (train_with("data.crop=[1"), (r"--set 'data\.crop=\[1'", "not valid YAML")),
     "--set below a value": (
         train_with("weights.file=x"),
-        (r"weights = \{'file': 'x'\}: expected a valid string",),
+        (r"weights = \{'file': 'x'\}: expected a string",),
     ),
     "class weights of wrong length": (
         train_with("loss.class_weights=[1, 2, 3]"),
@@ -243,7 +243,7 @@ WORDS: dict[str, Case] = {
     "missing argument": (lambda world: ["evaluate", world.model], ("Missing argument", "evaluate --help")),
     "option out of range": (
         lambda world: ["predict", world.model, world.data, "--opacity", "2"],
-        ("--opacity", "less than or equal to 1"),
+        ("--opacity", "is too large; expected 1 at most"),
     ),
     "--resume without a run": (
         lambda world: ["train", world.data, "--out", world.tmp / "never", "--resume"],
@@ -268,7 +268,7 @@ WORDS: dict[str, Case] = {
     "recipes: unknown name": (lambda world: ["recipes", "streats"], ("no recipe 'streats'", "did you mean 'streets'")),
     "streets: no scene": (
         lambda world: ["streets", world.tmp / "s", "--train", "0"],
-        ("--train", "greater than or equal to 1"),
+        ("--train", "--train is too small; expected 1 at least"),
     ),
 }
 

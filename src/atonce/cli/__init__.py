@@ -89,7 +89,8 @@ _LIBRARY_WORDS = (
     (r"Invalid value for '(\S+)': Input should be less than or equal to (.*)", r"\1 is too large; expected \2 at most"),
     (r"Invalid value for '(\S+)': Input should be (.*)", r"\1: expected \2"),
     (r"Invalid value for '(\S+)': (?:Value error, )?(.*)", r"\1: \2"),
-    (r"(No such (?:option|command).*?)\??\)?", r"\1; did you mean \2?"),
+    (r"(No such command .*?)\. Did you mean (.*?)\?", r"\1; did you mean \2?"),
+    (r"(No such option: \S+?) \(Possible options: (.*)\)", r"\1; did you mean one of \2?"),
 )
 """What typer, and the library that checks its values, say -> how we say it."""
 
