@@ -105,7 +105,7 @@ def test_headline_numbers_are_those_of_the_evaluation(whole):
 
 
 def test_what_a_damaged_run_says_of_itself_has_an_end(whole):
-    nested = {"a": []}
+    nested: dict[str, list[object]] = {"a": []}
     for _ in range(400):
         nested = {"a": [nested]}
     write_about(whole, device=nested)
