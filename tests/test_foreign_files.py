@@ -15,6 +15,7 @@ from atonce.exporting import export
 from atonce.exporting.convert_weights import convert_weights
 from atonce.reports.model_card import card
 from atonce.studies.ablation import ablate
+from tests.systems import needs_links
 from tests.weights.torchvision_vgg import TorchvisionVGG
 
 FOREIGN = "is there already, and not an earlier one of ours"
@@ -76,6 +77,7 @@ def test_a_conversion_replaces_conversions_and_no_trained_model(tiny_model: Path
         convert_weights(source, out)
 
 
+@needs_links
 def test_a_link_to_what_is_not_there_is_something_too(tiny_run: Path, tmp_path: Path) -> None:
     (tmp_path / "card.md").symlink_to(tmp_path / "elsewhere" / "card.md")
     with pytest.raises(DataError, match="is there already"):

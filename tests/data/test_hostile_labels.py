@@ -23,6 +23,7 @@ from atonce.data.pairing import files_below, list_lines, listed_file
 from atonce.errors import DataError
 from atonce.polygons import Polygon, fill_polygons
 from tests.data import annotation_trees as tools
+from tests.systems import needs_links, needs_pipes
 
 Change = Callable[[Any], object]
 
@@ -195,12 +196,14 @@ def test_classes_files(tmp_path: Path, name: str, text: str, message: str) -> No
     assert message in str(caught.value)
 
 
+@needs_pipes
 def test_a_pipe_among_annotations_is_none_of_them(tmp_path: Path) -> None:
     root = tools.cvat_coco(tmp_path)
     os.mkfifo(root / "annotations" / "pipe.json")
     assert _told(root) == "nothing"
 
 
+@needs_links
 def test_links_to_each_other_end(tmp_path: Path) -> None:
     for name, other in (("a", "b"), ("b", "a")):
         (tmp_path / name).mkdir()
@@ -211,6 +214,7 @@ def test_links_to_each_other_end(tmp_path: Path) -> None:
     assert found == ["a/a.png", "a/0/b.png", "a/1/b.png", "a/2/b.png", "b/b.png", "b/0/a.png", "b/1/a.png", "b/2/a.png"]
 
 
+@needs_links
 def test_links_that_multiply_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairing, "_MOST_LINKS", 500)
     for i in range(30):
