@@ -92,7 +92,7 @@ _LIBRARY_WORDS = (
     (r"(No such command .*?)\. Did you mean (.*?)\?", r"\1; did you mean \2?"),
     (r"(No such option: \S+?) \(Possible options: (.*)\)", r"\1; did you mean one of \2?"),
 )
-"""What typer, and the library that checks its values, say -> how we say it."""
+"""Patterns of what typer, and the library that checks its values, say -> our words."""
 
 
 def _in_our_words(message: str) -> str:

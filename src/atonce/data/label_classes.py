@@ -42,7 +42,7 @@ class Label:
 
 @dataclass(frozen=True)
 class LayoutWords:
-    """What a layout has in the place of labels and shapes: folders and masks."""
+    """The words of a layout that has something else than labels and shapes: folders and masks."""
 
     labels: str = "the labels"
     shape: str = "shape"

@@ -165,7 +165,7 @@ _LIBRARY_WORDS = {
     "greater than or equal to ": "at least ",
     "greater than ": "more than ",
 }
-"""What the library that checks recipes says -> how we say it."""
+"""Words of the library that checks recipes -> our words."""
 
 
 def _in_our_words(message: str) -> str:
