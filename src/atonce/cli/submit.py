@@ -22,13 +22,13 @@ def submit(
     quiet: Quiet = False,
 ) -> None:
     """Write what the KITTI road benchmark takes: confidences of road seen from above, one PNG a picture, in a zip."""
-    from atonce.data.formats import require_folder
     from atonce.model_location import require_model_file, require_model_first
+    from atonce.remote import require_existing
 
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_first(model, [data], "submit")
     require_model_file(model)
-    require_folder(data)
+    require_existing(data, "data_road or data_road/testing of the KITTI road benchmark")
     from atonce.cli.show import print_json, print_lines, print_note
     from atonce.evaluation import submit as write_submission
     from atonce.text import count_of, listing
