@@ -10,8 +10,7 @@ from atonce.data.class_statistics import DataStatistics
 from atonce.data.dataset import Dataset
 from atonce.doctor.findings import Finding
 from atonce.doctor.kitti_road_findings import more_ground_truth
-from atonce.errors import option
-from atonce.labels import LabelSpec
+from atonce.errors import command, option
 from atonce.text import listing
 
 _MAX_VOID_SHARE = 0.5
@@ -27,7 +26,7 @@ def statistics_findings(dataset: Dataset, statistics: Mapping[str, DataStatistic
     """Find what the counts of the masks and images that could be read show; also the notes of the data set."""
     return [
         *_splits(dataset, statistics),
-        *_classes(dataset.labels, statistics),
+        *_classes(dataset, statistics),
         *_void(statistics),
         *_sizes(statistics),
         *(Finding("note", "about", note) for note in dataset.notes),
@@ -59,11 +58,11 @@ def _too_few(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list
     return [Finding("warning", "few-pictures", found, remedy)]
 
 
-def _classes(labels: LabelSpec, statistics: Mapping[str, DataStatistics]) -> list[Finding]:
+def _classes(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[Finding]:
     counted = {split: s.pixel_count for split, s in statistics.items() if s.masks}
     if not counted:
         return []
-    names = np.array(labels.names)
+    names = np.array(dataset.labels.names)
     total = np.sum(list(counted.values()), axis=0)
     nowhere = names[total == 0].tolist()
     findings = []
@@ -75,7 +74,7 @@ def _classes(labels: LabelSpec, statistics: Mapping[str, DataStatistics]) -> lis
         findings.append(Finding("warning", "empty-class", found, remedy))
     for split, count in counted.items():
         if absent := names[(count == 0) & (total > 0)].tolist():
-            findings.append(_absent_classes(split, absent))
+            findings.append(_absent_classes(split, absent, dataset))
     train = counted.get("train")
     if train is None or not train.any():
         return findings
@@ -89,12 +88,15 @@ def _classes(labels: LabelSpec, statistics: Mapping[str, DataStatistics]) -> lis
     return findings
 
 
-def _absent_classes(split: str, names: list[str]) -> Finding:
+def _absent_classes(split: str, names: list[str], dataset: Dataset) -> Finding:
     if split == "train":
         found = f"split 'train' never shows {_classes_named(names)}, but another split does"
         return Finding("warning", "absent-class", found, "it cannot be learned: split otherwise, or merge the class")
     found = f"split '{split}' never shows {_classes_named(names)}: no score for it there"
-    return Finding("warning", "absent-class", found, f"split otherwise ({option('write_split')}) if its score matters")
+    ways = f"{command('atonce', 'doctor', dataset.root)}{option('write_split', 'FOLDER')}"
+    if "split_seed" in dataset.extras:
+        ways += f", or another data.split_seed than {dataset.extras['split_seed']}"
+    return Finding("warning", "absent-class", found, f"split otherwise ({ways}) if its score matters")
 
 
 def _classes_named(names: list[str]) -> str:

@@ -34,7 +34,7 @@ from atonce.data.open_options import GroundTruth, OpenOptions
 from atonce.data.pairing import clashes
 from atonce.errors import DataError, option
 from atonce.remote import address_of, local_copy
-from atonce.text import did_you_mean, listing
+from atonce.text import did_you_mean, listing, similar_file
 
 __all__ = ["ALIASES", "FORMATS", "ClassesNeeded", "OpenOptions", "named_folder", "open_dataset", "recognise"]
 
@@ -175,7 +175,7 @@ def require_folder(root: Path) -> None:
     if address_of(root) is not None:
         return
     if not root.exists():
-        raise DataError(f"{root} does not exist", "a folder with a data set")
+        raise DataError(f"{root} does not exist", "a folder with a data set", similar_file(root))
     if not root.is_dir():
         raise DataError(f"{root} is a file", "a folder with a data set", "unpack it if it is an archive")
     try:
