@@ -19,6 +19,7 @@ from atonce.inference import load
 from atonce.metrics.kitti_road.birds_eye import BirdsEye
 from atonce.model_file import load_model_file
 from atonce.recipes import load_recipe
+from atonce.reports.model_card import card
 from atonce.storage import file_stem
 from atonce.training import run_training
 from atonce.training.state import read_progress
@@ -96,6 +97,10 @@ MODELS: dict[str, Callable[[Any], object] | str] = {
     "head huge": setting("architecture", "head_width", value=10**30),
     "recipe list": setting("recipe", value=[1]),
     "recipe data list": setting("recipe", "data", value=[1]),
+    "recipe without training": setting("recipe", "train", value=None),
+    "bands true": setting("recipe", "data", "bands", value=True),
+    "bands infinite": setting("recipe", "data", "bands", value=[float("inf")]),
+    "bands text": setting("recipe", "data", "bands", value="../x"),
     "deep": "[" * 100_000,
 }
 
@@ -110,6 +115,32 @@ def test_a_strangers_model_file_is_refused_in_one_line(
             read(path)
         assert "m.safetensors describes" in str(caught.value)
         assert len(str(caught.value).splitlines()) == 1
+
+
+NO_SIZES: dict[str, Callable[[Any], object]] = {
+    "no zoom": setting("recipe", "augment", "scale", value=[]),
+    "a scale of infinity": setting("recipe", "data", "scale", value=float("inf")),
+    "a size of one side": setting("recipe", "data", "size", value=[[]]),
+    "pictures of infinity": setting("training_data", "picture_sizes", "median", 0, value=float("inf")),
+}
+
+
+@pytest.mark.parametrize("change", NO_SIZES.values(), ids=NO_SIZES)
+def test_what_a_model_file_says_of_training_does_not_stop_it(
+    tiny_model: Path, tmp_path: Path, change: Callable[[Any], object]
+) -> None:
+    path = with_metadata(tiny_model, tmp_path / "m.safetensors", "atonce", change)
+    assert load(path)(np.zeros((48, 64, 3), np.uint8)).labels.shape == (48, 64)
+    assert "## The network" in card(path)
+
+
+def test_whole_numbers_are_no_weights(tiny_model: Path, tmp_path: Path) -> None:
+    with safe_open(tiny_model, "pt") as file:
+        metadata = dict(file.metadata())
+    tensors = {key: tensor.round().int() for key, tensor in load_file(tiny_model).items()}
+    save_file(tensors, tmp_path / "m.safetensors", metadata)
+    with pytest.raises(WeightsError, match=r"m\.safetensors is of another architecture .* holds no floating point"):
+        load(tmp_path / "m.safetensors")
 
 
 def test_numbers_of_a_recipe_that_no_network_can_have_are_refused() -> None:

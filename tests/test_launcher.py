@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from atonce.errors import UserError
+from atonce.training import setup
 from tests.processes import is_alive
 from tests.systems import needs_processes_listed, needs_signals
-from tests.tiny import ENVIRONMENT
+from tests.tiny import ENVIRONMENT, tiny_recipe
 
 WORKER = """
 import os, sys, time
@@ -50,3 +52,20 @@ def test_a_process_does_not_outlive_its_launcher(tmp_path: Path, before: float, 
                 os.kill(worker, 9)
                 pytest.fail("it outlives its launcher")
             time.sleep(0.05)
+
+
+def test_a_training_watches_its_launcher_before_it_waits_for_other_processes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A launcher that is killed while they meet left them waiting for each other for half an hour."""
+    order = []
+
+    def join(*_: object) -> None:
+        order.append("join")
+        raise UserError("so far")
+
+    monkeypatch.setattr(setup, "end_with_launcher", lambda: order.append("watch"))
+    monkeypatch.setattr(setup, "accelerator_for", join)
+    with pytest.raises(UserError, match="so far"):
+        setup.set_up(tiny_recipe(), tmp_path, tmp_path / "run", resume=False)
+    assert order == ["watch", "join"]

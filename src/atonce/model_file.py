@@ -6,7 +6,7 @@ Nothing is inferred from its name.
 from __future__ import annotations
 
 import json
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,11 +145,18 @@ def load_model_file(path: Path) -> ModelFile:
             model = FCN(FCNConfig.model_validate(data["architecture"]), labels.num_classes)
         size = InputSize.from_json(data["input_size"])
         about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
-        dict(about["recipe"].get("data", {}))
+        for section in ("data", "train"):
+            dict(about["recipe"].get(section, {}))
+        made = ModelFile(model, labels, size, **about)
+        _ = made.bands  # a text, or infinity, is none
     except (ValidationError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} describes a network unknown here: {reason}", "a model file of atonce") from None
-    return ModelFile(_with_tensors(model, path).eval(), labels, size, **about)
+    return replace(made, model=_with_tensors(model, path).eval())
+
+
+def _is_float(file: Any, key: str) -> bool:
+    return str(file.get_slice(key).get_dtype()) in ("F64", "F32", "F16", "BF16")
 
 
 def _with_tensors(model: FCN, path: Path) -> FCN:
@@ -158,6 +165,8 @@ def _with_tensors(model: FCN, path: Path) -> FCN:
     with safe_open(path, "pt") as file:
         found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         wrong = [f"{k} missing" for k in target if k not in found] + [f"{k} unknown" for k in found if k not in target]
+        # Whole numbers would be taken for weights, and give a network of noise.
+        wrong += [f"{k} holds no floating point numbers" for k in target if k in found and not _is_float(file, k)]
         wrong += [
             f"{k} is {found[k]} instead of {tuple(v.shape)}"
             for k, v in target.items()

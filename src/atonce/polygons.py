@@ -13,6 +13,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+_MOST_CROSSINGS, _FEW_PIXELS = 4, 1 << 18
+"""Times that the edges may cross each row of pixel centres, for each of its pixels; what goes round pixels, or between
+them, crosses no more. A megabyte of zigzag down a long picture would take a hundred gigabytes."""
+
 Ring = NDArray[np.float64]
 """The points (N, 2) of a closed line, x and y; the first one is not repeated at the end."""
 
@@ -160,6 +164,9 @@ def fill_polygons(polygons: Iterable[Polygon], height: int, width: int) -> Mask:
     """Fill polygons: bool (height, width), True where a pixel's centre lies inside one of them, and in no hole of it.
 
     What lies beyond the picture is left out.
+
+    Raises:
+        ValueError: an outline that goes up and down all over the picture, many times for each of its columns.
     """
     filled = np.zeros((height, width), bool)
     for polygon in polygons:
@@ -193,6 +200,8 @@ def _fill_rings(rings: Sequence[Ring], height: int, width: int) -> Mask:
     # The rows whose centres an edge passes, its lower end included and its upper end not.
     first, stop = (np.clip(np.ceil(y - 0.5), 0, height).astype(int) for y in (lower, upper))
     counts = stop - first
+    if int(counts.sum()) > _MOST_CROSSINGS * (height * width + _FEW_PIXELS):
+        raise ValueError("an outline that crosses the picture again and again")
     edge = np.repeat(np.arange(len(start)), counts)
     row = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
     (x0, y0), (x1, y1) = start[edge].T, end[edge].T

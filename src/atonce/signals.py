@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from types import FrameType
 
@@ -46,6 +47,22 @@ def raise_at_termination() -> None:
     for number in TERMINATION_SIGNALS:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, raise_terminated)
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _send_lost_signal_again
+
+
+def _send_lost_signal_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Send a signal once more whose exception was thrown away, for it came while Python cleaned an object up: in a
+    `__del__` or the callback of a weak reference, where no exception gets any further."""
+    error = unraisable.exc_value
+    if not isinstance(error, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    number = error.signal if isinstance(error, Terminated) else signal.SIGINT
+    # In a moment, when that is done.
+    again = threading.Timer(0.02, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
 
 
 def leave_dead_terminal(descriptors: list[int]) -> None:

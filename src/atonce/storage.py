@@ -92,7 +92,7 @@ def refuse_existing(path: Path) -> None:
     Raises:
         DataError: there is something at `path`.
     """
-    if path.exists():
+    if path.exists() or path.is_symlink():  # a link to what is not there is what a person made, too
         raise DataError(f"{path} is there already", "a new file to write", "move it away, or choose another name")
 
 

@@ -17,6 +17,8 @@ MOST_NODES = 100_000
 """Values of a document, those that an alias repeats counted once more each time."""
 
 MOST_DEPTH = 50
+MOST_BITS = 1024
+"""The longest whole number that is taken; Python itself writes out none of more than 4300 digits."""
 
 
 class YamlProblem(ValueError):
@@ -94,6 +96,15 @@ class _Loader(yaml.SafeLoader):
             seen.add(name)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        number: int = super().construct_yaml_int(node)
+        if number.bit_length() > MOST_BITS:
+            # Hexadecimal or by sixties: Python itself refuses to write such a number out, in a message as well.
+            raise YamlProblem(f"a whole number of {number.bit_length()} bits")
+        return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 _DATE = "tag:yaml.org,2002:timestamp"
 _Loader.yaml_implicit_resolvers = {

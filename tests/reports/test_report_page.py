@@ -104,6 +104,21 @@ def test_headline_numbers_are_those_of_the_evaluation(whole):
         assert f"{name} {scores[key]:.3f}" in text
 
 
+def test_what_a_damaged_run_says_of_itself_has_an_end(whole):
+    nested: dict[str, list[object]] = {"a": []}
+    for _ in range(400):
+        nested = {"a": [nested]}
+    write_about(whole, device=nested)
+    assert "a a a a" in report(whole).text
+
+
+@pytest.mark.parametrize("colour", [[float("inf"), 0, 0], [0, 0], "red", None])
+def test_a_palette_that_is_none_is_left_out(whole, colour):
+    palette = json.loads((whole / "evaluation.json").read_text())["palette"]
+    change(whole / "evaluation.json", palette=[colour, *palette[1:]])
+    assert report(whole).sections == SECTIONS
+
+
 def test_a_network_that_predicts_one_class_only_is_told(whole):
     assert "Every pixel is predicted" not in report(whole).text
     scores = json.loads((whole / "evaluation.json").read_text())

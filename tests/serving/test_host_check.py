@@ -20,7 +20,13 @@ def test_addresses_and_known_names_are_served(live: Live, host: str) -> None:
     assert live.ask("GET", "/model", headers={"Host": host}).status == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "served.example.evil.example", "127.0.0.1.evil.example:8000", "[::1"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("evil.example", "served.example.evil.example", "127.0.0.1.evil.example:8000", "[::1"),
+        *("evil.example@localhost", "localhost/evil.example", "localhost?evil.example", "localhost\\@evil.example"),
+    ],
+)
 def test_names_that_are_not_known_are_refused(live: Live, host: str) -> None:
     reply = live.ask("GET", "/model", headers={"Host": host})
     assert reply.status == 400

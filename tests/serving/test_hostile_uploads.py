@@ -62,6 +62,18 @@ def animated(kind: str) -> bytes:
     return encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=50)
 
 
+def chunk(kind: bytes, data: bytes = b"") -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def after_the_beginning(file: bytes, more: bytes, at: int) -> bytes:
+    return file[:at] + more + file[at:]
+
+
+AFTER_IHDR, AFTER_SOI = 33, 2
+PROFILE = chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1_000_000), 9))
+
+
 def zipped() -> bytes:
     file = BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -101,6 +113,26 @@ UPLOADS: dict[str, tuple[Callable[[], bytes], int, str]] = {
     "a TIFF bomb": (tiff_bomb, 422, "tiles of 30000x30000"),
     "a JPEG of many scans": (lambda: many_scans(200), 422, "too many scans"),
     "text bombs in a PNG": (lambda: with_text(100_000_000), 422, "cannot be read"),
+    "a PNG of empty chunks": (
+        lambda: after_the_beginning(PICTURE, chunk(b"abCd") * 20_000, AFTER_IHDR), 422, "a PNG of more than 10000 chunks"
+    ),
+    "a PNG of colour profiles": (lambda: after_the_beginning(PICTURE, PROFILE * 101, AFTER_IHDR), 422, "colour profiles"),
+    "a JPEG of empty segments": (
+        lambda: after_the_beginning(encoded(noise(8, 8), "JPEG"), b"\xff\xe5\0\x02" * 20_000, AFTER_SOI), 422,
+        "a JPEG of more than 10000 segments",
+    ),
+    "a JPEG of lone markers": (
+        lambda: after_the_beginning(encoded(noise(8, 8), "JPEG"), b"\xff\xd0" * 20_000, AFTER_SOI), 422, "segments"
+    ),
+    "a JPEG of filling": (
+        lambda: after_the_beginning(encoded(noise(8, 8), "JPEG"), b"\xff" * 20_000, AFTER_SOI), 422, "segments"
+    ),
+    "a JPEG of junk": (
+        lambda: after_the_beginning(encoded(noise(8, 8), "JPEG"), b"\xff\xe5\0\x02" + b"a" * 20_000, AFTER_SOI), 422,
+        "segments",
+    ),
+    "a PPM of a long comment": (lambda: b"P6\n#" + b"a" * 70_000 + b"\n1 1\n255\nabc", 422, "a PPM whose size"),
+    "a PPM of spaces": (lambda: b"P6 1 1" + b" " * 70_000 + b"255\nabc", 422, "a PPM whose size"),
     "one pixel too many": (lambda: encoded(Image.new("L", (200_001, 1))), 413, "at most 0.2 megapixels"),
     "67 bytes of work for minutes": (lambda: png(1, 190_000, bytes(10)), 413, "1x190000 pixels, of which the network makes 6.1"),
     "a PGM as text": (lambda: b"P2 1 1 1 " + b"#\n" * 6000 + b"1", 422, "a PPM as text"),

@@ -19,7 +19,7 @@ from atonce.serving.host_check import require_origin
 from atonce.serving.limits import Limits
 from tests.commands import Command
 from tests.pictures import encoded, noise
-from tests.serving.live import Gated, Live, Reply, serving, until
+from tests.serving.live import FORM, Gated, Live, Reply, serving, until
 
 TOKEN = "0123456789abcdef-not-guessed"
 PAGE = "https://app.example"
@@ -314,6 +314,31 @@ def test_the_answer_to_head_is_logged_without_the_body_that_is_not_sent(
         finally:
             logging.getLogger(ACCESS).removeHandler(caplog.handler)
     assert [(line["method"], line["bytes"]) for line in lines_of(caplog)] == [("GET", len(whole.body)), ("HEAD", 0)]
+
+
+def test_libraries_put_no_lines_of_their_own_among_the_objects(
+    tiny_model: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    so_far: list[str] = []
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    with serving(tiny_model, access_log="json") as live:
+        capsys.readouterr()
+        assert live.send(b"no form at all", "", FORM).status == 422
+        assert live.ask("GET", "/model", headers=upgrade).status == 200
+
+        def both_are_there() -> bool:
+            so_far.append(capsys.readouterr().err)
+            return "".join(so_far).count('"path"') == 2
+
+        until(both_are_there)
+    assert [json.loads(line)["status"] for line in "".join(so_far).splitlines()] == [422, 200]
+    assert not [record for record in caplog.records if record.name.startswith("python_multipart")]
+
+
+def test_a_path_with_a_slash_too_many_is_none(tiny_model: Path) -> None:
+    with serving(tiny_model) as live:
+        reply = live.ask("GET", "/model/")
+    assert reply.status == 404 and "location" not in reply.headers and "Not Found" in reply.error
 
 
 def test_a_failure_is_one_json_object_too() -> None:

@@ -112,6 +112,21 @@ def blob(*fields: bytes) -> bytes:
     return field(100, field(1, b"conv1_1") + field(2, b"Convolution") + field(7, b"".join(fields)))
 
 
+def deep_hdf5(folder: Path) -> Path:
+    with h5py.File(folder / "w.h5", "w") as file:
+        group = file
+        for _ in range(300):
+            group = group.create_group("g")
+    return folder / "w.h5"
+
+
+def crowded_hdf5(folder: Path) -> Path:
+    with h5py.File(folder / "w.h5", "w", libver="latest") as file:
+        for i in range(10_001):
+            file.create_group(str(i))
+    return folder / "w.h5"
+
+
 def huge_hdf5(folder: Path) -> Path:
     """Arrays that were never written: HDF5 fills them in as they are read."""
     with h5py.File(folder / "w.h5", "w") as file:
@@ -205,6 +220,8 @@ FORGERIES: dict[str, tuple[Forger, str]] = {
     # Keras
     "a .keras of garbage": (zip_of({"model.weights.h5": b"x" * 99, "config.json": b""}, "v.keras"), "is damaged"),
     "a .keras that unpacks to 3 GiB": (zeros_zip("model.weights.h5", 3 << 10, {}, "v.keras"), "unpacks to 3072 MiB"),
+    "HDF5 of groups in groups": (deep_hdf5, "holds groups 50 deep; expected an HDF5 file of Keras"),
+    "HDF5 of a crowd": (crowded_hdf5, "holds more than 10000 members"),
     "HDF5 of 51 GiB": (huge_hdf5, "claims to hold more than 2048 MiB"),
     # NumPy
     "an .npz of a petabyte": (zip_of({"a.npy": npy("(1073741824, 1073741824)")}, "v.npz"), "more than 1024 MiB"),

@@ -109,3 +109,11 @@ def test_a_dict_in_itself_ends(tmp_path: Path) -> None:
     torch.save(endless, tmp_path / "f.pth")
     with pytest.raises(WeightsError, match="nests dicts in dicts"):
         read_weights(tmp_path / "f.pth")
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64])
+def test_what_is_no_floating_point_number_is_no_weight(vgg: TorchvisionVGG, tmp_path: Path, dtype: torch.dtype) -> None:
+    state = {k: v.to(dtype) if k == "features.2.weight" else v for k, v in vgg.state_dict().items()}
+    torch.save(state, tmp_path / "f.pth")
+    with pytest.raises(WeightsError, match=rf"f\.pth: features\.2\.weight is {dtype}; expected floating point"):
+        read_weights(tmp_path / "f.pth")

@@ -25,13 +25,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from atonce.data.brush_codes import decode_brush
-from atonce.data.images import DAMAGE, MAX_PIXELS, FileError, Problem, read_size
+from atonce.data.images import DAMAGE, MAX_PIXELS, FileError, Problem, hush_pillow, read_size
 from atonce.data.mask_sources import Annotation
 from atonce.data.masks import index_values, is_colour, open_mask, values_found
 from atonce.labels import IGNORE_INDEX
 from atonce.polygons import Polygon, fill_polygons
 
 _CIRCLE_CORNERS = 64
+
+_LARGER, _SMALL = 4, 1 << 16
+"""A small mask may be so many times as large as its picture, or as so many pixels; what lies outside is cut off."""
+
+_FURTHEST = 1e9
+"""Pixels, or shares of a side, from the picture's corner beyond which nobody has drawn a corner."""
 
 Ring = Sequence[float]
 """The corners of a closed line, x, y, x, y, ..., in pixels from the upper left corner of the picture."""
@@ -206,7 +212,11 @@ def _region(
         return 0, 0, decode_brush(base64.b64decode(code), height, width)
     if shape.kind == "png":
         left, top, code = shape.data
+        hush_pillow()
         with Image.open(io.BytesIO(base64.b64decode(code)), formats=("PNG",)) as picture:
+            if picture.width * picture.height > _LARGER * max(size[0] * size[1], _SMALL):
+                # Known from its header: a few kilobytes may announce a thousand million pixels.
+                raise ValueError(f"a mask of {picture.width}x{picture.height} for {size[1]}x{size[0]} pixels")
             alpha = picture.convert("RGBA").getchannel("A") if picture.has_transparency_data else None
             grey = picture if picture.mode == "1" else picture.convert("L")
             region = np.asarray(grey if alpha is None else alpha) > 0
@@ -266,11 +276,12 @@ def _polygons(parts: Sequence[Sequence[Ring]], size: tuple[int, int], scale: tup
     """Fill polygons: the pixels whose centre lies in one of the parts, inside its first ring and in no other."""
     polygons = []
     for part in parts:
-        outline, *holes = (np.asarray(ring, float).reshape(-1, 2) * scale for ring in part)
+        rings = [np.asarray(ring, float).reshape(-1, 2) for ring in part]
+        if not all((np.abs(ring) <= _FURTHEST).all() for ring in rings):
+            raise ValueError("a coordinate that is no number, or far outside")
+        outline, *holes = (ring * scale for ring in rings)
         polygons.append(Polygon(outline, tuple(holes)))
     corners = np.concatenate([polygon.exterior for polygon in polygons])
-    if not np.isfinite(corners).all():
-        raise ValueError("a coordinate that is no number")
     limits = np.array([size[1], size[0]])
     left, top = np.clip(np.floor(corners.min(0)), 0, limits).astype(int).tolist()
     right, bottom = np.clip(np.ceil(corners.max(0)), 0, limits).astype(int).tolist()
@@ -291,10 +302,15 @@ def decode_rle(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
     height, width = (int(side) for side in rle["size"])
     counts = rle["counts"]
     runs = np.asarray(_read_counts(counts) if isinstance(counts, str) else counts, np.int64)
-    if (runs < 0).any() or int(runs.sum()) != height * width:
-        raise ValueError(f"run lengths of {int(runs.sum())} pixels for {width}x{height}")
+    # Each by itself, too: the sum of four times 2**62 is 0.
+    if (runs < 0).any() or (runs > height * width).any() or int(runs.sum()) != height * width:
+        raise ValueError(f"run lengths of {runs.sum(dtype=float):.0f} pixels for {width}x{height}")
     mask: NDArray[np.bool_] = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
     return mask
+
+
+_LONGEST_COUNT = 60
+"""Bits of a count before its last five."""
 
 
 def _read_counts(text: str) -> list[int]:
@@ -302,6 +318,8 @@ def _read_counts(text: str) -> list[int]:
     number = shift = 0
     for code in text.encode("ascii"):
         group = code - 48
+        if shift > _LONGEST_COUNT:
+            raise ValueError("a run length of more digits than a picture has pixels")
         number |= (group & 0x1F) << shift
         shift += 5
         if not group & 0x20:

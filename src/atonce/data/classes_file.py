@@ -217,7 +217,10 @@ def _from_csv(path: Path, text: str) -> tuple[list[_Entry], bool]:
     """
     lines = [line for line in text.splitlines() if line.strip()]
     delimiter = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","
-    rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+    except csv.Error as error:
+        raise DataError(f"{path} is no CSV ({error})", "name,r,g,b") from None
     header = [_COLUMN.get(cell.strip().lower(), cell.strip().lower()) for cell in rows[0]] if rows else []
     if "name" not in header or len(rows) < 2:
         raise DataError(f"{path} has the header '{', '.join(header)}' and {max(0, len(rows) - 1)} rows", "name,r,g,b")
@@ -272,11 +275,15 @@ _COLOUR_LINE = re.compile(
 )
 
 
+_LONGEST_COLOUR_LINE = 1000
+"""The time that the pattern takes grows with the square of the length."""
+
+
 def _from_label_colors(path: Path, text: str) -> list[_Entry]:
     """Read `r g b name` (CamVid, CVAT) or `name r g b`."""
     entries = []
     for number, line in _lines(text):
-        match = _COLOUR_LINE.fullmatch(line)
+        match = _COLOUR_LINE.fullmatch(line) if len(line) <= _LONGEST_COLOUR_LINE else None
         if match is None:
             raise DataError(f"{path}: line {number} is '{line}'", "red, green, blue and a name")
         name, rgb = match["name"] or match["first"], match["rgb"] or match["last"]

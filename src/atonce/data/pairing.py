@@ -26,7 +26,7 @@ _UNSUPPORTED = frozenset({".gif", ".heic", ".heif", ".avif", ".jp2", ".tga", ".n
 MASK_ENDINGS = ("_mask", "_masks", "_label", "_labels", "_gt", "_seg", "_segmentation", "_L", "-mask", "_annotation")
 
 
-_LISTED_FILE = re.compile(rf'"([^"]+)"|(\S.*?\.(?:{"|".join(suffix[1:] for suffix in IMAGE_SUFFIXES)}))(?=\s|$)', re.I)
+_END_OF_NAME = re.compile(rf"\.(?:{'|'.join(suffix[1:] for suffix in sorted(IMAGE_SUFFIXES))})(?=\s|$)", re.I)
 
 _VOTERS = 64
 """Masks that are looked at to see what their names add to those of the pictures."""
@@ -72,18 +72,57 @@ def images_in(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, sorted, following links, without hidden ones. Raises DataError: no permission."""
+    """Yield the files below a folder, sorted, following links, without hidden ones.
+
+    Raises:
+        DataError: a folder cannot be listed; more links to folders than any data set has.
+    """
+    followed = 0
+    # Of each folder that is yet to come, the real folders that the way to it ends in, and left by links.
+    ways: dict[str, tuple[Path, ...]] = {os.fspath(folder): (folder.resolve(),)}
     for base, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
-        here = Path(base).resolve()
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and not _links_to_parent(here, f))
+        here, way = Path(base), ways.pop(base)
+        now = way[-1]
+        kept = []
+        for name in sorted(name for name in folders if not name.startswith(".")):
+            onward: tuple[Path, ...] = (*way[:-1], now / name)
+            if _is_link(here / name):
+                target = (now / name).resolve()
+                if any(passed.is_relative_to(target) for passed in way):
+                    continue  # following it would never end
+                onward, followed = (*way, target), followed + 1
+            ways[os.path.join(base, name)] = onward  # noqa: PTH118, as `os.walk` writes it
+            kept.append(name)
+        folders[:] = kept
+        if followed > _MOST_LINKS:
+            found = f"{folder} leads to more than {_MOST_LINKS} folders by links"
+            raise DataError(found, "links that do not lead to each other", "remove those that are not needed")
         for name in sorted(names):
             if not name.startswith("."):
-                yield Path(base) / name
+                yield here / name
 
 
-def _links_to_parent(here: Path, name: str) -> bool:
-    """Tell whether a name is a link to a folder that `here` lies in: following it would never end."""
-    return (here / name).is_symlink() and here.is_relative_to((here / name).resolve())
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file; False, too, where no file can have the name, as lists of strangers hold them."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether there is a file or a folder; False, too, where nothing can have the name."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError:
+        return False
 
 
 def _cannot_list(error: OSError) -> None:
@@ -108,6 +147,12 @@ class ListLine:
 _LONGEST_NAME = 255
 """Bytes of a file's name on any usual file system."""
 
+MOST_PARTS = 100
+"""Folders and the name at the end of a path of somebody's machine, by which it is looked for."""
+
+_MOST_LINKS = 10_000
+"""Links to folders that are followed in a data set: thirty folders with two links each, to the next, are 2**30."""
+
 
 def list_lines(path: Path) -> list[ListLine]:
     """Read the lines of a list file that are neither blank nor comments (#); backslashes of Windows become slashes.
@@ -115,6 +160,9 @@ def list_lines(path: Path) -> list[ListLine]:
     Raises:
         DataError: it cannot be read, is not UTF-8, or holds names that no file can have.
     """
+    if path.exists() and not path.is_file():
+        # /dev/zero, or a pipe: its end never comes.
+        raise DataError(f"{path} is no ordinary file", "a list of names, text in UTF-8")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -132,9 +180,20 @@ def list_lines(path: Path) -> list[ListLine]:
 
 def _names_in(line: str) -> tuple[str, ...]:
     """Take a line apart; names of files may hold spaces, which words may not."""
-    if _LISTED_FILE.sub("", line).strip():
-        return tuple(line.split())
-    return tuple(match[1] or match[2] for match in _LISTED_FILE.finditer(line))
+    names, start = list[str](), 0
+    while start < len(line):
+        quoted = line.find('"', start + 1) if line[start] == '"' else -1
+        if line[start].isspace():
+            start += 1
+        elif quoted > start + 1:
+            names.append(line[start + 1 : quoted])
+            start = quoted + 1
+        elif end := _END_OF_NAME.search(line, start + 1):
+            names.append(line[start : end.end()])
+            start = end.end()
+        else:
+            return tuple(line.split())
+    return tuple(names)
 
 
 def listed_file(root: Path, name: str) -> Path:
@@ -143,9 +202,9 @@ def listed_file(root: Path, name: str) -> Path:
     Returns:
         The longest end of the path that exists below `root`, else its last two parts, for a message.
     """
-    parts = PurePosixPath(name.lstrip("/")).parts
+    parts = PurePosixPath(name.lstrip("/")).parts[-MOST_PARTS:]
     ends = (root.joinpath(*parts[start:]) for start in range(max(1, len(parts) - 1)))
-    return next((path for path in ends if path.is_file()), root.joinpath(*parts[-2:]))
+    return next((path for path in ends if is_file(path)), root.joinpath(*parts[-2:]))
 
 
 def clashes(splits: Mapping[str, Iterable[Item]]) -> list[Problem]:

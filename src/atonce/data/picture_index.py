@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from atonce.data.images import IMAGE_SUFFIXES
-from atonce.data.pairing import files_below, sample_name
+from atonce.data.pairing import files_below, is_file, sample_name
 from atonce.data.splits import SPLITS, split_called
 from atonce.errors import DataError
 
@@ -19,6 +19,9 @@ _DEPTH = 2
 
 MOST_TRIED = 100
 """Files that are looked into to recognise a layout."""
+
+MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""The exceptions that come of reading JSON or YAML as what it is not: infinity for an id, a list for a name."""
 
 _USUAL = frozenset({
     "annotations", "annotation", "labels", "label", "json", "jsons", "images", "image", "imgs", "img", "jpegimages",
@@ -47,8 +50,11 @@ def usual_files(root: Path, suffix: str, depth: int = _DEPTH) -> Iterator[Path]:
 
 
 def annotation_files(root: Path, suffix: str) -> Iterator[Path]:
-    """Yield the files of a type (".json") anywhere below a folder, sorted by folder, without hidden ones."""
-    return (path for path in files_below(root) if path.suffix.lower() == suffix)
+    """Yield the files of a type (".json") anywhere below a folder, sorted by folder, without hidden ones.
+
+    A pipe of such a name is none: whoever opened it would wait for ever.
+    """
+    return (path for path in files_below(root) if path.suffix.lower() == suffix and is_file(path))
 
 
 def holds_all(path: Path, words: Iterable[bytes]) -> bool:
@@ -70,7 +76,7 @@ def read_json(path: Path, expected: str) -> Any:
     """Read a JSON file. Raises DataError: it cannot be read, or is no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no text, no JSON, a number of 4301 digits
         raise DataError(f"{path} cannot be read ({error})", expected, "export it again") from None
 
 
@@ -128,9 +134,9 @@ class PictureIndex:
         """
         path = name.replace("\\", "/")
         posix = PurePosixPath(unquote(path.partition("://")[2]) if "://" in path else path)
-        relative = posix.relative_to("/") if posix.is_absolute() else posix
+        relative = posix.as_posix().lstrip("/")
         for folder in near:
-            if (folder / relative).is_file():
+            if is_file(folder / relative):
                 return folder / relative
         agreeing = [(_common_end(found.parts, posix.parts), found) for found in self._by_name.get(posix.name, [])]
         longest = max((length for length, _ in agreeing), default=0)

@@ -32,6 +32,7 @@ from atonce.process_group import ProcessGroup
 from atonce.progress import ProgressCallback, shown_as
 from atonce.remote import local_copy, results_at
 from atonce.reports import write_report
+from atonce.reports.html_document import refuse_foreign_page
 from atonce.storage import make_folder, write_text
 from atonce.text import count_of
 
@@ -120,6 +121,8 @@ def evaluate(
         results_at(out) if out is not None else nullcontext() as results,
         shown_as("evaluating", progress=progress) as bar,
     ):
+        if results:
+            refuse_foreign_page(results.folder / "report.html")
         evaluation = evaluate_items(
             predictor,
             dataset,

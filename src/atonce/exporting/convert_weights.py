@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from atonce.data.classes_file import read_classes
 from atonce.data.formats.voc import LABELS as VOC
@@ -13,8 +16,9 @@ from atonce.labels import LabelSpec
 from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback
 from atonce.remote import require_local
-from atonce.storage import make_folder, sha256_of
+from atonce.storage import make_folder, refuse_foreign, sha256_of
 from atonce.weights import ImportedWeights, build_network, find_weights, read_weights, trained_at_once, write_trunk
+from atonce.weights.layouts.atonce_files import WEIGHTS_KEY
 from atonce.weights.layouts.pytorch_fcn import FILE_NAME
 from atonce.weights.tensor_files import files_of
 
@@ -60,6 +64,7 @@ def convert_weights(
         progress: called with the bytes downloaded and all bytes.
 
     Raises:
+        DataError: there is another file at `out` than an earlier conversion.
         WeightsError: the source is missing, damaged, of an unknown layout, or atonce's own; `out` has another suffix or
             is the source; `at_once` or `classes` are given for weights that they do not fit.
         DataError: the file of classes cannot be read.
@@ -71,6 +76,7 @@ def convert_weights(
     path = find_weights(source, progress)
     if out.exists() and path.exists() and out.samefile(path):
         raise WeightsError(f"{option('out', out)} is the file to convert", "another name")
+    refuse_foreign(out, _is_converted)
     imported = read_weights(source, progress, layout)
     notes: tuple[str, ...] = ()
     if imported.layout == "atonce":
@@ -92,6 +98,19 @@ def convert_weights(
         labels = _labels(len(imported.tensors["score_fc7.bias"]), None if classes is None else Path(classes))
         ModelFile(build_network(imported), labels, training_data={"converted_from": origin}).save(out)
     return ConvertedWeights(out, imported, notes)
+
+
+def _is_converted(path: Path) -> bool:
+    """Tell whether a file was made of weights from elsewhere, which can be done again; a trained model was not."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError:
+        return False
+    about = json.loads(metadata.get("atonce", "{}"))
+    return WEIGHTS_KEY in metadata or (
+        isinstance(about, dict) and "converted_from" in (about.get("training_data") or ())
+    )
 
 
 def _labels(count: int, classes: Path | None) -> LabelSpec:

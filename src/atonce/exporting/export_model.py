@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from atonce.devices import has_bf16
 from atonce.errors import StorageError, UserError, option
 from atonce.exporting.check_images import CheckImages, find_check_images
-from atonce.exporting.graph_files import ImageLoader, Target, write_graph
+from atonce.exporting.graph_files import ImageLoader, Target, is_graph, write_graph
 from atonce.exporting.parity import Parity, compare, require_parity
 from atonce.inference import NetworkPredictor, Predictor
 from atonce.inference.engines import EngineName, is_cpu
@@ -26,7 +26,7 @@ from atonce.model_file import ModelFile, load_model_file
 from atonce.model_location import find_model_file, is_named_model
 from atonce.progress import ProgressCallback
 from atonce.remote import address_of, local_copy, require_local
-from atonce.storage import make_folder, temporary_folder
+from atonce.storage import make_folder, refuse_foreign, temporary_folder
 from atonce.text import count_of
 
 
@@ -170,6 +170,7 @@ def export_checked(
         raise StorageError(
             option("out", out), f"a file name that ends in {target.suffix} for {option('to', target.value)}"
         )
+    refuse_foreign(out, is_graph)
     make_folder(out.parent)
     reference = NetworkPredictor(model_file, device="cpu")
     calibration_images = images.calibration_images if int8 else ()

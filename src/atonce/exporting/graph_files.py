@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from atonce.data.picture_index import holds_all
 from atonce.errors import option
 from atonce.extras import require_extra
 from atonce.inference.engines import EngineName
@@ -91,6 +92,11 @@ def write_graph(
         full = shutil.disk_usage(path.parent).free < _NEARLY_FULL
         code = errno.ENOSPC if full else errno.EIO
         raise OSError(code, f"{os.strerror(code)} ({' '.join(str(error).split())[:80]})") from error
+
+
+def is_graph(path: Path) -> bool:
+    """Tell whether a file is a graph that was exported here: it holds its own description."""
+    return holds_all(path, (METADATA_KEY.encode(), b"format_version", b"input_size"))
 
 
 def _quantized(model: Any, pictures: Sequence[ImageLoader], to_input: Callable[[NDArray[np.uint8]], Any]) -> Any:

@@ -21,16 +21,16 @@ def size_note(model_file: ModelFile, size: tuple[int, ...]) -> str | None:
     try:
         sizes = model_file.training_data["picture_sizes"]
         known = {which: (int(height), int(width)) for which, (width, height) in sizes.items()}
-        zoom = [float(factor) for factor in model_file.recipe["augment"]["scale"]]
+        lowest, highest = (float(factor) for factor in model_file.recipe["augment"]["scale"])
         section = model_file.recipe["data"]
         trained = InputSize(section["scale"], section["max_side"], section.get("size"))
         smallest, median, largest = (_side(trained.apply(*known[which])) for which in ("smallest", "median", "largest"))
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None
     height, width = size
     shape = model_file.input_size.apply(height, width)
     seen = _side(shape)
-    if smallest * min(1.0, *zoom) / _FAR <= seen <= largest * max(1.0, *zoom) * _FAR:
+    if smallest * min(1.0, lowest) / _FAR <= seen <= largest * max(1.0, highest) * _FAR:
         return None
     than = "smaller" if seen < median else "larger"
     scale = median / _side((height, width))

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
+
+from atonce.storage import refuse_foreign
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """The browser itself then sees to it that nothing is loaded and no script is run."""
+
+
+_MARK = " · atonce "
+"""The words in the title of every page."""
+
+
+def refuse_foreign_page(path: Path) -> None:
+    """Refuse to write a page over a file that is none of ours, before hours of work end in it. Raises DataError."""
+    refuse_foreign(path, _is_page)
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _MARK.encode() in file.read(8192)
 
 
 def document(title: str, header: str, body: str, extra_style: str = "") -> str:

@@ -210,7 +210,7 @@ def _sizes(model_file: ModelFile) -> str:
         sizes = model_file.training_data["picture_sizes"]
         width, height = (int(length) for length in sizes["median"])
         seen = model_file.input_size.apply(height, width)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return ""
     return f"pictures of {width}x{height}, which the network sees at {seen[1]}x{seen[0]}"
 

@@ -39,6 +39,7 @@ _CURVES_LEAD = (
     "While training, validations compute as the training does, which may be in bf16; the table above is of the best "
     "model in fp32, so the last digits can differ."
 )
+_MAX_DEPTH = 8
 _CALIBRATION_LEAD = "Of the pixels whose most likely class has a given probability, how many are right."
 
 
@@ -253,13 +254,15 @@ def _commands(run_info: Mapping[str, Any]) -> str:
     return f"<pre>{escape(text)}</pre>" if command else ""
 
 
-def _as_text(value: object) -> str:
+def _as_text(value: object, depth: int = 0) -> str:
+    if depth > _MAX_DEPTH:
+        return "…"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, dict):
-        return ", ".join(f"{k} {_as_text(v)}" for k, v in value.items()) or "–"
+        return ", ".join(f"{k} {_as_text(v, depth + 1)}" for k, v in value.items()) or "–"
     if isinstance(value, list):
-        value = "; ".join(map(_as_text, value))
+        value = "; ".join(_as_text(one, depth + 1) for one in value)
     text = value if isinstance(value, str) else json.dumps(value)
     if text in ("", "null"):
         return "–"

@@ -222,7 +222,7 @@ def _palette(folder: Path, evaluation: Mapping[str, Any]) -> dict[str, Colour]:
     try:
         colours = [(int(r) & 255, int(g) & 255, int(b) & 255) for r, g, b in labels["palette"]]
         return dict(zip(labels["names"], colours, strict=True))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):  # OverflowError: infinity is no colour
         return {}
 
 

@@ -73,6 +73,8 @@ def log_config(access_log: AccessLog) -> dict[str, Any]:
         "handlers": {"stderr": handler, "access": {**handler, "filters": ["probes"]}},
         "loggers": {
             "uvicorn.error": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+            # Of damaged forms, which are refused with a line of ours; its own would stand bare among the objects.
+            "python_multipart": {"level": "CRITICAL"},
             **{
                 name: {"handlers": ["access"], "level": level.get(name, "CRITICAL"), "propagate": False}
                 for name in ("uvicorn.access", ACCESS)

@@ -67,6 +67,10 @@ class Connection(H11Protocol):
         self._idle_since = self.loop.time()
         super().on_response_complete()
 
+    def _should_upgrade(self) -> bool:
+        """Answer as if no other protocol had been asked for, without two lines of uvicorn about it in the log."""
+        return False
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, in JSON as every other error."""
         import h11

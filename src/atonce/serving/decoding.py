@@ -14,6 +14,7 @@ from atonce.data.pure_python_pictures import decode_with_numpy, slow_decoder
 from atonce.errors import DataError
 from atonce.inference.pixel_limit import PixelLimit
 from atonce.serving.jpeg_scans import MAX_SCANS, has_too_many_scans
+from atonce.serving.picture_headers import header_problem
 from atonce.serving.request_errors import RequestError
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF")
@@ -38,6 +39,8 @@ def decode_picture(file: bytes, limit: PixelLimit) -> NDArray[np.uint8]:
         RequestError: 413 too many pixels; 415 not a picture, or of a format that is not read; 422 damaged.
     """
     hush_pillow()
+    if problem := header_problem(file):
+        raise RequestError(422, problem, "a picture with little beside it", "export it again")
     try:
         with Image.open(BytesIO(file), formats=FORMATS) as image:
             _require_few_pixels(image, limit)

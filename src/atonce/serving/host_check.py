@@ -143,8 +143,14 @@ def _remedy_for_origin(given: str) -> str:
     return ""
 
 
+_NO_HOST = frozenset("@/\\?#")
+"""Characters that no host has, by which one name hides behind another."""
+
+
 def _host_name(host: str) -> str:
     """The name in a Host header, without the port; empty where it holds none."""
+    if not _NO_HOST.isdisjoint(host):
+        return ""  # of a user, or before a path: other programs find another name in it
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -65,7 +65,14 @@ def create_app(
         token: the token that clients have to send; None asks for none.
     """
     # FastAPI's own pages for humans load scripts from elsewhere.
-    app = FastAPI(title="atonce", version=__version__, openapi_url=paths.OPENAPI, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="atonce",
+        version=__version__,
+        openapi_url=paths.OPENAPI,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     _handle_errors(app)
     page, description = build_page(), service.describe()
     metrics = ServerMetrics(service.queue, service.model, service.predictor.engine)

@@ -15,6 +15,7 @@ from atonce.errors import TrainingError, option
 from atonce.provenance import begin_session
 from atonce.recipes import Recipe
 from atonce.remote import local_copy, require_local
+from atonce.reports.html_document import refuse_foreign_page
 from atonce.studies.parallel_runs import parse_devices, run_in_parallel
 from atonce.studies.reuse import reuse_runs
 from atonce.studies.shipped_studies import Study, load_study
@@ -172,6 +173,7 @@ def _describe_study(
     Raises:
         TrainingError: the folder holds another study.
     """
+    refuse_foreign_page(folder / "report.html")
     before = read_description(folder)
     if before and before.variants != json.loads(json.dumps(study.variants)):
         raise TrainingError(

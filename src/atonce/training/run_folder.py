@@ -15,6 +15,7 @@ from typing import Any
 from atonce.data.images import IMAGE_SUFFIXES
 from atonce.errors import TrainingError, option
 from atonce.recipes import Recipe, load_recipe, to_yaml
+from atonce.reports.html_document import refuse_foreign_page
 from atonce.storage import (
     file_stem,
     make_folder,
@@ -80,7 +81,8 @@ class RunFolder:
             require_place(self.path, data)
 
     def require_new(self) -> None:
-        """Raise TrainingError when there is a run already."""
+        """Raise TrainingError when there is a run already, DataError when there is somebody else's report.html."""
+        refuse_foreign_page(self.path / "report.html")
         if self.recipe.exists() or self.state.exists():
             raise TrainingError(
                 f"{self.path} already holds a run",

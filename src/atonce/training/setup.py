@@ -78,11 +78,12 @@ def set_up(
         UserError: of the kind that fits; nothing has been trained or overwritten then.
     """
     callback, session = callback or Callback(), session or begin_session()
+    # Before the processes wait for each other: the launcher may be gone by then.
+    end_with_launcher()
     leave_group_at_exit()
     accelerator = accelerator_for(recipe, device)
     require_divisible(recipe, accelerator.num_processes)
     callback.on_note(describe_hardware(accelerator))
-    end_with_launcher()
     lock = RunLock(out)
     try:
         return _set_up(

@@ -17,6 +17,10 @@ _LARGEST_FILE = 2 << 30
 """The largest size of all arrays together, in bytes: HDF5 compresses, and what it never wrote it fills in."""
 
 
+_MOST_MEMBERS, _DEEPEST = 10_000, 50
+"""Keras writes some hundreds, seven deep; each is found by its whole path, which takes time."""
+
+
 def read_hdf5(path: Path, content: IO[bytes] | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the arrays of floating point numbers, by their paths inside the file; an optimiser's arrays are left out.
 
@@ -35,7 +39,14 @@ def read_hdf5(path: Path, content: IO[bytes] | None = None) -> tuple[dict[str, T
     found: dict[str, Any] = {}
     noted: dict[str, str] = {}
 
+    visited = 0
+
     def visit(name: str, item: Any) -> None:
+        nonlocal visited
+        visited += 1
+        if visited > _MOST_MEMBERS or name.count("/") > _DEEPEST:
+            many = f"more than {_MOST_MEMBERS} members" if visited > _MOST_MEMBERS else f"groups {_DEEPEST} deep"
+            raise WeightsError(f"{path} holds {many}", "an HDF5 file of Keras")
         if name.endswith("/vars") and isinstance(layer := item.attrs.get("name"), str):
             noted[name.removesuffix("/vars")] = layer
         wanted = isinstance(item, h5py.Dataset) and item.dtype.kind == "f"

@@ -11,6 +11,7 @@ from torch import Tensor
 from atonce.errors import WeightsError
 from atonce.model.preprocessing import Preprocessing
 from atonce.recipes import FCNConfig
+from atonce.text import listing
 from atonce.weights.tensor_files import WeightsFile
 
 POOL5 = (512, 7, 7)
@@ -150,6 +151,10 @@ def take_tensors(
     wrong = [f"{s.key} is {shapes[s.key]} instead of {s.shape}" for s in specs if s.shape not in (None, shapes[s.key])]
     if wrong:
         raise WeightsError(f"{file.path}: {'; '.join(wrong)}", f"the shapes of {network}", remedy)
+    # Quantised to whole numbers, or complex: as they stand they are no weights.
+    other = [f"{s.key} is {file.tensors[s.key].dtype}" for s in specs if not file.tensors[s.key].is_floating_point()]
+    if other:
+        raise WeightsError(f"{file.path}: {listing(other, 3)}", "floating point numbers")
     broken = [spec.key for spec in specs if not file.tensors[spec.key].isfinite().all()]
     if broken:
         raise WeightsError(f"{file.path} holds NaN or infinity in {', '.join(broken)}", "finite weights")

@@ -18,6 +18,7 @@ from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import no_mask
 from atonce.data.picture_index import (
+    MISSHAPEN,
     MOST_TRIED,
     PictureIndex,
     annotation_files,
@@ -120,7 +121,8 @@ class _Reading:
             by_image: dict[Any, list[Mapping[str, Any]]] = {}
             for annotation in data["annotations"]:
                 by_image.setdefault(annotation["image_id"], []).append(annotation)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+                hash(annotation.get("category_id"))  # a list is no number of a category
+        except MISSHAPEN as error:
             found = f"{path} is no COCO file ({reason_of(error)})"
             raise DataError(found, _EXPECTED, "export it again") from None
         self._add_categories(path, names)
@@ -141,7 +143,7 @@ class _Reading:
             if not shapes:
                 empty.append(files[key])
             size = (image.get("height"), image.get("width"))
-            known = all(isinstance(side, int) and side > 0 for side in size)
+            known = all(type(side) is int and side > 0 for side in size)
             content = dump_shapes(Shapes(tuple(shapes), size if known else None))
             item = Item(item_name(files[key]), picture, Annotation(path, picture, content))
             self.splits.setdefault(split, []).append(item)
@@ -159,7 +161,7 @@ class _Reading:
         self, path: Path, file: str, annotations: Sequence[Mapping[str, Any]], names: Mapping[int, str]
     ) -> list[Shape]:
         shapes: list[Shape] = []
-        without = 0
+        without = otherwise = 0
         for annotation in annotations:
             label = names.get(annotation.get("category_id", -1))
             segmentation = annotation.get("segmentation")
@@ -169,10 +171,16 @@ class _Reading:
             elif isinstance(segmentation, dict) and {"size", "counts"} <= segmentation.keys():
                 rle = {"size": segmentation["size"], "counts": segmentation["counts"]}
                 shapes.append(Shape(label, "rle", rle))
-            elif isinstance(segmentation, list) and segmentation:
+            elif isinstance(segmentation, list) and segmentation and all(isinstance(one, list) for one in segmentation):
                 shapes.append(polygon(label, *([ring] for ring in segmentation)))
+            elif segmentation:
+                otherwise += 1
             else:
                 without += 1
+        if otherwise:
+            found = f"has {count_of(otherwise, 'segmentation')} of {file} in a form that is not known"
+            expected = "lists of polygons, each x, y, x, y, ..., or run lengths"
+            self.problems.append(Problem("values", path, found, expected, remedy="export it again"))
         if without:
             found = f"has {count_of(without, 'annotation')} of {file} without a segmentation"
             remedy = "a box says nothing of the pixels in it: draw polygons or masks"

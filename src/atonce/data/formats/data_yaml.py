@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from atonce.data.classes_file import OWN_FILE_NAMES, load_yaml
 from atonce.data.images import Problem
-from atonce.data.pairing import images_in, list_lines
-from atonce.data.picture_index import entries_in
+from atonce.data.pairing import MOST_PARTS, images_in, is_file, is_there, list_lines
+from atonce.data.picture_index import MISSHAPEN, entries_in
 from atonce.data.splits import SPLITS
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX
@@ -53,7 +53,7 @@ class DataYaml:
         found_files: dict[str, Path] = {}
         problems: list[Problem] = []
         for line in list_lines(path):
-            picture = next((p for p in self._candidates(line.text, path.parent) if p.is_file()), None)
+            picture = next((p for p in self._candidates(line.text, path.parent) if is_file(p)), None)
             if picture is None:
                 missing = path.parent / line.text
                 found = f"does not exist, but line {line.number} of {path.name} lists it"
@@ -63,12 +63,13 @@ class DataYaml:
         return found_files, problems
 
     def _resolve(self, entry: str) -> Path | None:
-        return next((path for path in self._candidates(entry, self.base) if path.exists()), None)
+        return next((path for path in self._candidates(entry, self.base) if is_there(path)), None)
 
     def _candidates(self, entry: str, base: Path) -> Iterator[Path]:
         """Yield where a path of somebody's machine may be below the root: as it is written, then by its end."""
         parts = [part for part in PurePosixPath(entry.replace("\\", "/")).parts if part not in ("/", ".")]
         yield base / entry
+        parts = parts[-MOST_PARTS:]
         while parts:
             if parts[0] != "..":
                 yield base.joinpath(*parts)
@@ -86,7 +87,7 @@ def file_beside(picture: Path, root: Path, kind: str, suffixes: tuple[str, ...])
         parts[images[-1]] = kind
     path = (root if picture.is_relative_to(root) else picture.parent).joinpath(*parts)
     paths = [path.with_name(path.stem + suffix) for suffix in suffixes]
-    return next((p for p in paths if p.is_file()), paths[0])
+    return next((p for p in paths if is_file(p)), paths[0])
 
 
 def find_data_yaml(root: Path) -> Path | None:
@@ -117,11 +118,11 @@ def read_data_yaml(path: Path) -> DataYaml:
             int(value): IGNORE_INDEX if str(index) == "ignore_label" else int(index)
             for value, index in (data.get("label_mapping") or {}).items()
         }
-    except (TypeError, ValueError, AttributeError) as error:
+    except MISSHAPEN as error:
         raise DataError(f"{path} numbers its classes otherwise ({error})", "names: {0: road, 1: car}") from None
     base = root / str(data.get("path") or ".")
     masks = str(data.get("masks_dir") or ("masks" if (root / "masks").is_dir() else ""))
-    return DataYaml(root, names, _entries(root, data), base if base.is_dir() else root, masks, mapping)
+    return DataYaml(root, names, _entries(root, data), base if is_there(base / ".") else root, masks, mapping)
 
 
 def _entries(root: Path, data: Mapping[str, object]) -> dict[str, tuple[str, ...]]:

@@ -22,6 +22,7 @@ from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import no_mask
 from atonce.data.picture_index import (
+    MISSHAPEN,
     MOST_TRIED,
     PictureIndex,
     annotation_files,
@@ -272,7 +273,7 @@ def _shapes(path: Path, task: int, results: list[dict[str, Any]]) -> tuple[tuple
             shapes.append(_shape(labels[0], result))
         except _NoShapeError as error:
             wrong[error.noun, error.about] += 1
-        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        except MISSHAPEN as error:
             wrong["region", f" that cannot be read ({reason_of(error)})"] += 1
     problems = []
     for (noun, about), count in wrong.items():
@@ -302,6 +303,8 @@ def _shape(label: str, result: Mapping[str, Any]) -> Shape:
     if result.get("image_rotation"):
         raise _NoShapeError("of a turned picture")
     if "rle" in value:
+        if not isinstance(value["rle"], list):
+            raise ValueError("a code that is no list of bytes")
         return Shape(label, "brush", [height, width, base64.b64encode(bytes(value["rle"])).decode()])
     if "imageDataURL" in value:
         code = str(value["imageDataURL"]).partition("base64,")[2]

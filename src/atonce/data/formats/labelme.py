@@ -18,6 +18,7 @@ from atonce.data.masks import index_values, open_mask
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import no_mask
 from atonce.data.picture_index import (
+    MISSHAPEN,
     MOST_TRIED,
     PictureIndex,
     annotation_files,
@@ -106,7 +107,7 @@ def _item(path: Path, root: Path, index: PictureIndex) -> Item | Problem:
     try:
         listed, name = data["shapes"], str(data["imagePath"])
         shapes = tuple(_shape(i, shape) for i, shape in enumerate(listed))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except MISSHAPEN as error:
         found = f"cannot be understood ({reason_of(error)})"
         return Problem("unreadable", path, found, _EXPECTED, remedy="save it again")
     picture = index.find(name, [path.parent])
@@ -116,7 +117,7 @@ def _item(path: Path, root: Path, index: PictureIndex) -> Item | Problem:
         found = f"is about {name}, which does not exist"
         return Problem("missing", path, found, "the picture beside it", remedy="copy it there")
     size = (data.get("imageHeight"), data.get("imageWidth"))
-    known = all(isinstance(side, int) and side > 0 for side in size)
+    known = all(type(side) is int and side > 0 for side in size)
     content = dump_shapes(Shapes(shapes, size if known else None))
     return Item(_name(path, root), picture, Annotation(path, picture, content))
 

@@ -21,7 +21,8 @@ from atonce.weights.tensor_files import WeightsFile
 LAYOUT = "atonce"
 
 _MODEL_KEY = "atonce"
-_WEIGHTS_KEY = "atonce_weights"
+WEIGHTS_KEY = "atonce_weights"
+"""The key of the description of weights from elsewhere in the metadata of a file."""
 _NORMALISE = {"mean": "normalise.mean", "std": "normalise.std"}
 
 
@@ -86,7 +87,7 @@ def write_trunk(imported: ImportedWeights, path: Path, source: Mapping[str, Any]
             "std": list(preprocessing.std),
         },
     }
-    metadata = {"format": "pt", _WEIGHTS_KEY: json.dumps(about)}
+    metadata = {"format": "pt", WEIGHTS_KEY: json.dumps(about)}
     save_tensors(path, tensors, metadata)
 
 
