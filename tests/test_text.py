@@ -73,3 +73,25 @@ def test_counts_of_parts() -> None:
     assert [count_of(number, "minute") for number in (1.0, 0.5, 4.0, 1)] == [
         "1 minute", "0.5 minutes", "4 minutes", "1 minute",
     ]  # fmt: skip
+
+
+def test_commands_stay_in_one_line_to_be_copied() -> None:
+    text = (
+        "no classes are known here: write the file, or atonce doctor shapes --fix-classes shapes/classes.yaml writes it"
+    )
+    assert wrapped(text, 60, 2).split("\n") == [
+        "no classes are known here: write the file, or",
+        "  atonce doctor shapes --fix-classes shapes/classes.yaml",
+        "  writes it",
+    ]
+    text = "runs is no model; swap them: `atonce evaluate runs/a shapes`"
+    assert wrapped(text, 40, 2).split("\n") == ["runs is no model; swap them:", "  `atonce evaluate runs/a shapes`"]
+    assert wrapped(text, 0) == text
+
+
+def test_commands_longer_than_a_line_are_broken_as_a_shell_takes_it() -> None:
+    command = "atonce doctor 'a folder/of pictures' --fix-classes 'a folder/of pictures/classes.yaml'"
+    lines = wrapped(f"write it: {command}", 48).split("\n")
+    assert len(lines) > 2 and max(map(len, lines)) <= 48
+    typed = "\n".join(lines[1:] if lines[0] == "write it:" else lines)
+    assert shlex.split(typed.replace("\\\n", "")) == shlex.split(command), "a shell drops a backslash at the end"

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from atonce.errors import DataError, StorageError, UserError, option
 from atonce.process_group import is_first_process
 from atonce.storage import make_folder, user_cache, wait_for_others, write_atomically, write_text
+from atonce.text import similar_file
 
 T = TypeVar("T")
 
@@ -52,6 +53,22 @@ def address_of(path: str | os.PathLike[str]) -> str | None:
     if match is None or match[1] in _NOT_FOLDERS:
         return None
     return f"{match[1]}://{match[2].rstrip('/')}"
+
+
+def require_existing(path: Path, expected: str) -> None:
+    """Require that there is something at a path of this machine; an address is looked at when it is copied.
+
+    Args:
+        expected: what should be there, for the message, which asks after a name that is near.
+
+    Raises:
+        DataError: there is nothing.
+    """
+    if address_of(path) is not None or path.exists():
+        return
+    if str(path).lower().startswith(("http:/", "https:/")):
+        raise DataError(f"{path} is an address, not a file", expected, "download it first")
+    raise DataError(f"{path} does not exist", expected, similar_file(path))
 
 
 def local_copy(path: str | os.PathLike[str]) -> Path:

@@ -47,8 +47,19 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     return f"did you mean '{near[0]}'?" if near else ""
 
 
+_HELD, _QUOTED = "\ue003", "\ue004"
+"""Private characters that stand for a space where no line is to be broken: between words of a command, within one."""
+
+_WORD = r"(?:'[^']*'|[^\s'`;,])+"
+_COMMAND = re.compile(rf"`atonce [^`\n]+`|\batonce [a-z]+ {_WORD} --[a-z-]+ {_WORD}")
+"""A command in a text: between backticks, or with one argument and an option."""
+
+
 def wrapped(text: str, width: int, indent: int | None = None) -> str:
     """Break lines between words, so that a terminal does not break them within; longer words stay whole.
+
+    A command stays in one line, to be copied; one that is longer than a line is broken as a shell takes it, by
+    backslashes.
 
     Args:
         width: columns of the terminal; 0 leaves the text as it is.
@@ -56,17 +67,39 @@ def wrapped(text: str, width: int, indent: int | None = None) -> str:
     """
     if not width:
         return text
-    return "\n".join(
-        textwrap.fill(
-            line,
+    lines: list[str] = []
+    for line in text.split("\n"):
+        further = " " * (len(line) - len(line.lstrip(" ")) + 2 if indent is None else indent)
+        filled = textwrap.fill(
+            _COMMAND.sub(_held_together, line),
             width,
-            subsequent_indent=" " * (len(line) - len(line.lstrip(" ")) + 2 if indent is None else indent),
+            subsequent_indent=further,
             break_long_words=False,
             break_on_hyphens=False,
             replace_whitespace=False,
         )
-        for line in text.split("\n")
-    )
+        for part in filled.split("\n"):
+            lines += _broken_by_backslashes(part, width, further) if len(part) > width else [part]
+    return "\n".join(lines).replace(_HELD, " ").replace(_QUOTED, " ")
+
+
+def _held_together(command: re.Match[str]) -> str:
+    """Put stand-ins for the spaces of a command: one between its words, another one within quotes."""
+    parts = re.split(r"('[^']*')", command[0])
+    return "".join(part.replace(" ", _QUOTED if part.startswith("'") else _HELD) for part in parts)
+
+
+def _broken_by_backslashes(line: str, width: int, indent: str) -> list[str]:
+    """Break a line where a command in it has spaces, each part but the last with a backslash at its end."""
+    first, *words = line.split(_HELD)
+    lines = [first]
+    for word in words:
+        if len(lines[-1]) + len(word) + 3 <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines[-1] += " \\"
+            lines.append(f"{indent}  {word}")
+    return lines
 
 
 def with_command(text: str, words: Iterable[str], width: int) -> str:

@@ -125,3 +125,18 @@ def test_ctrl_c_while_python_imports_leaves_no_traceback() -> None:
     )
     stopped = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True)
     assert (stopped.returncode, stopped.stdout, stopped.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("export x --to onx", "--to onx; expected one of 'onnx', 'openvino'; see atonce export --help"),
+        ("predict x y --opacity high", "--opacity is no number; expected one; see atonce predict --help"),
+        ("predict x y --opacity 3", "--opacity is too large; expected 1 at most; see atonce predict --help"),
+        ("doctor x --workers 0", "--workers is too small; expected 1 at least; see atonce doctor --help"),
+        ("doctor x --workers 1.5", "--workers is no whole number; expected one; see atonce doctor --help"),
+        ("trian x", "No such command 'trian'; did you mean 'train'?; see atonce --help"),
+    ],
+)
+def test_what_is_mistyped_is_said_in_our_words(atonce: Command, words: str, said: str) -> None:
+    assert " ".join(atonce(*words.split()).mistake.split()) == f"atonce: {said}"

@@ -195,18 +195,18 @@ def yaml_of_a_list(world: World) -> list[str | Path]:
 WORDS: dict[str, Case] = {
     "misspelt key": (train_with("optim.lrr=1"), (r"unknown key 'optim\.lrr', did you mean 'optim\.lr'\?",)),
     "key of another section": (train_with("train.lr=1"), (r"unknown key 'train\.lr', did you mean 'optim\.lr'\?",)),
-    "wrong type": (train_with("train.steps=many"), (r"train\.steps = 'many': input should be a valid integer",)),
-    "zero steps": (train_with("train.steps=0"), (r"train\.steps = 0: input should be greater than or equal to 1",)),
+    "wrong type": (train_with("train.steps=many"), (r"train\.steps = 'many': expected a whole number",)),
+    "zero steps": (train_with("train.steps=0"), (r"train\.steps = 0: expected at least 1",)),
     "negative rate": (
         train_with("optim.lr=-1e-3"),
-        (r"optim\.lr = '?-(0\.00)?1(e-3)?'?: input should be greater than 0",),
+        (r"optim\.lr = '?-(0\.00)?1(e-3)?'?: expected more than 0",),
     ),
-    "infinite rate": (train_with("optim.lr=.inf"), (r"optim\.lr = inf: input should be a finite number",)),
+    "infinite rate": (train_with("optim.lr=.inf"), (r"optim\.lr = inf: expected a finite number",)),
     "negative seed": (
         train_with(then=("--seed", "-1")),
-        (r"train\.seed = -1: input should be greater than or equal to 0",),
+        (r"train\.seed = -1: expected at least 0",),
     ),
-    "zero minutes": (train_with(then=("--max-minutes", "0")), (r"train\.max_minutes = 0\.0: .*greater than 0",)),
+    "zero minutes": (train_with(then=("--max-minutes", "0")), (r"train\.max_minutes = 0\.0: .*expected more than 0",)),
     "range upside down": (train_with("augment.scale=[2, 1]"), (r"augment\.scale = \[2, 1\]: .*first number",)),
     "unknown recipe": (
         lambda world: ["train", world.data, "--recipe", "camvod"],
@@ -223,7 +223,7 @@ WORDS: dict[str, Case] = {
     "--set of broken YAML": (train_with("data.crop=[1"), (r"--set 'data\.crop=\[1'", "not valid YAML")),
     "--set below a value": (
         train_with("weights.file=x"),
-        (r"weights = \{'file': 'x'\}: input should be a valid string",),
+        (r"weights = \{'file': 'x'\}: expected a string",),
     ),
     "class weights of wrong length": (
         train_with("loss.class_weights=[1, 2, 3]"),
@@ -243,7 +243,7 @@ WORDS: dict[str, Case] = {
     "missing argument": (lambda world: ["evaluate", world.model], ("Missing argument", "evaluate --help")),
     "option out of range": (
         lambda world: ["predict", world.model, world.data, "--opacity", "2"],
-        ("--opacity", "less than or equal to 1"),
+        ("--opacity", "is too large; expected 1 at most"),
     ),
     "--resume without a run": (
         lambda world: ["train", world.data, "--out", world.tmp / "never", "--resume"],
@@ -268,7 +268,7 @@ WORDS: dict[str, Case] = {
     "recipes: unknown name": (lambda world: ["recipes", "streats"], ("no recipe 'streats'", "did you mean 'streets'")),
     "streets: no scene": (
         lambda world: ["streets", world.tmp / "s", "--train", "0"],
-        ("--train", "greater than or equal to 1"),
+        ("--train", "--train is too small; expected 1 at least"),
     ),
 }
 

@@ -137,3 +137,13 @@ def test_what_a_refused_training_says_can_be_typed(atonce: Command, tmp_path: Pa
     written = yaml.safe_load(Path(words[-1]).read_text())
     colours = {tuple(entry["colour"]) for entry in written["classes"]}
     assert colours == set(trees.COLOURS.values())
+
+
+def test_quiet_leaves_out_notes_and_keeps_what_was_written(atonce: Command, tmp_path: Path) -> None:
+    root = scenes(tmp_path / "data", train=8, val=2)
+    loud = atonce("doctor", root)
+    assert "note     " in loud.out
+    quiet = atonce("doctor", root, "-q", "--write-split", tmp_path / "lists")
+    assert "note     " not in quiet.out
+    assert quiet.out.splitlines()[-1] == loud.out.splitlines()[-1], "the verdict counts them all the same"
+    assert f"split    {tmp_path / 'lists' / 'train.txt'}" in quiet.err

@@ -6,11 +6,13 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 import atonce as package
 from atonce.inference.information import changed_knobs
 from atonce.model_file import read_metadata
+from atonce.recipes import Recipe, load_recipe
 from tests.cli.test_json_documents import PAGE, documented
 from tests.commands import Command
 from tests.tiny import tiny_recipe
@@ -80,3 +82,17 @@ def test_the_recipe_is_what_differs_from_the_defaults() -> None:
     assert changed["optim.lr"] == 0.5
     assert "model.stride" not in changed
     assert changed_knobs({"weights": None, "old": {"knob": 1}}) == {"old.knob": 1}
+
+
+def test_the_recipe_is_a_knob_a_line_as_set_takes_them(
+    atonce: Command, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atonce.progress.terminal_columns", lambda console: 80)
+    lines = atonce("info", tiny_run).out.splitlines()
+    assert max(map(len, lines)) <= 80 or all("/" in line for line in lines if len(line) > 80), "paths stay whole"
+    first = next(index for index, line in enumerate(lines) if line.startswith("recipe    "))
+    last = next(index for index, line in enumerate(lines) if line.startswith("scores    "))
+    knobs = [line[10:] for line in lines[first:last]]
+    assert "model.width=0.125" in knobs and len(knobs) > 3
+    recipe = load_recipe(Recipe(), knobs)
+    assert recipe.model_dump(mode="json") == load_recipe(tiny_run / "recipe.yaml").model_dump(mode="json")

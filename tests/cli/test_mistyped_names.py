@@ -46,6 +46,17 @@ MISTYPED: dict[str, tuple[Words, str]] = {
     ),
     "evaluate, a model": (lambda data, model: ("evaluate", "no.safetensors", data), "expected a model file"),
     "evaluate, data": (lambda data, model: ("evaluate", model, "nowhere"), "nowhere does not exist"),
+    "evaluate, data of another name": (
+        lambda data, model: ("evaluate", model, data.with_name("dat")),
+        "dat does not exist; expected a folder with a data set; did you mean ",
+    ),
+    "train, data of another name": (lambda data, model: ("train", data.with_name("dat")), "did you mean "),
+    "doctor, data of another name": (lambda data, model: ("doctor", data.with_name("dat")), "did you mean "),
+    "predict, pictures": (
+        lambda data, model: ("predict", model, data, data / "trian"),
+        "trian does not exist; expected pictures or videos, or folders of them; did you mean ",
+    ),
+    "submit, data": (lambda data, model: ("submit", model, "nowhere"), "nowhere does not exist"),
     "predict, a model": (lambda data, model: ("predict", "no.safetensors", data), "expected a model file"),
     "export, a model": (lambda data, model: ("export", "no.safetensors", "--to", "onnx"), "expected a model file"),
     "submit, a model": (lambda data, model: ("submit", "no.safetensors", data), "expected a model file"),

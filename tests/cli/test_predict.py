@@ -42,7 +42,7 @@ def test_pictures_and_videos_in_overlays_out(atonce: Command, tiny_model: Path, 
     again = atonce(*words, "--label-video")
     assert (again.code, again.out) == (
         0,
-        f"0 of 2 pictures and videos segmented, 2 skipped that were done already: {out}\n",
+        f"0 of 2 pictures and videos segmented, 2 skipped that were done already (--overwrite does them once more): {out}\n",
     )
     told = atonce(*words).mistake
     assert "drive.mp4 was made by another model or with other options" in told
@@ -158,3 +158,11 @@ def test_the_rate_is_written_as_people_write_numbers(seconds: float, rate: str) 
     summary = Summary(out=Path("out"), jobs=[Job(Path(f"{n}.png"), Path(str(n))) for n in range(1230)])
     summary.done, summary.seconds = 1230, seconds
     assert summary_line(summary) == f"1230 of 1230 pictures segmented, {rate} pictures/s: out"
+
+
+def test_annotations_that_were_written_are_named(atonce: Command, tiny_model: Path, tmp_path: Path) -> None:
+    picture, out = trees.save(tmp_path / "a.png", trees.picture(0, (30, 20))), tmp_path / "out"
+    done = atonce("predict", tiny_model, picture, "--out", out, "--write", "cvat", "--write", "labelme")
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[1:] == [f"cvat     {out}/cvat.zip", f"labelme  {out}/labelme/"]
+    assert (out / "cvat.zip").is_file() and (out / "labelme").is_dir()

@@ -69,6 +69,17 @@ def test_masks_of_colours_have_no_values() -> None:
     assert labels_with_mask_values(read_by(read_ground_truth, KITTI_ROAD)) == KITTI_ROAD
 
 
+@pytest.mark.parametrize("palette", [False, True])
+def test_masks_of_colours_have_no_values_though_their_classes_have_an_order(tmp_path: Path, *, palette: bool) -> None:
+    data = trees.folder_rgb(tmp_path)
+    if palette:  # the colours, reduced to a palette in any order
+        for path in (data / "masks").iterdir():
+            with Image.open(path) as mask:
+                mask.quantize(8, dither=Image.Dither.NONE).save(path)
+    labels = labels_with_mask_values(open_dataset(data))
+    assert (labels.mask_values, labels.void_value) == ((), None)
+
+
 def test_a_binary_mask_comes_back_as_0_and_255(tmp_path: Path) -> None:
     data = folder(tmp_path / "data", *CLASSES["binary"][:2])
     run = atonce.train(data, recipe="streets", overrides=SETTINGS, out=tmp_path / "run", progress=False)

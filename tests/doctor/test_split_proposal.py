@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from atonce.data.dataset import Item
 from atonce.data.formats import open_dataset
+from atonce.data.open_options import OpenOptions
+from atonce.data.splits import split_items
 from atonce.doctor import examine, write_split
+from atonce.doctor.duplicate_findings import ReadableImage, SimilarImages
+from atonce.doctor.observations import ImageObservation
 from atonce.doctor.split_proposal import propose_split
 from atonce.errors import DataError
+from tests.commands import Command
 from tests.data import trees
-from tests.doctor.scenes import scenes, smooth
+from tests.doctor.scenes import regions, scenes, smooth
 
 
 class TestSplit:
@@ -53,3 +60,60 @@ class TestSplit:
         with pytest.raises(DataError, match="resemble each other"):
             write_split(examination, tmp_path / "lists")
         assert not (tmp_path / "lists").exists()
+
+    @pytest.mark.parametrize("groups", [("",), ("um", "uu"), ("um", "umm", "uu", "x", "y", "z", "u", "v")])
+    @pytest.mark.parametrize("seed", [0, 3])
+    def test_pictures_that_do_not_resemble_each_other_are_split_as_by_training(
+        self, tmp_path: Path, groups: tuple[str, ...], seed: int
+    ) -> None:
+        items = [
+            Item(f"{i:03}", tmp_path / f"{i:03}.png", tmp_path / "mask.png", groups[i % len(groups)]) for i in range(8)
+        ]
+        observed = [
+            ImageObservation(digest=bytes([i]), hash=b"", mode="RGB", exif_rotation="", blank="") for i in range(8)
+        ]
+        readable = tuple(ReadableImage("train", *pair, None) for pair in zip(items, observed, strict=True))
+        similar = SimilarImages(readable, np.zeros((0, 2), np.int64), np.zeros(0, np.int64))
+        expected, _, _ = split_items(items, OpenOptions(seed=seed, val_fraction=0.3))
+        found = propose_split(tmp_path, similar, val_fraction=0.3, seed=seed, anew=False)
+        assert {name: tuple(side) for name, side in found.items()} == expected
+
+    def test_what_is_written_is_what_training_takes(self, tmp_path: Path, atonce: Command) -> None:
+        """And so what the doctor prints of it is true of what it writes, whatever the seed."""
+        root = tmp_path / "data"
+        for i in range(10):
+            trees.save(root / "images" / f"street{i}.png", smooth(i))
+            trees.save(root / "masks" / f"street{i}.png", regions(i) // 3)
+        for seed in (0, 2):
+            lists = tmp_path / f"lists{seed}"
+            done = atonce("doctor", root, "--write-split", lists, "--seed", seed)
+            assert done.code == 0
+            assert f"split made here with seed {seed}: 8 train, 2 val" in " ".join(done.out.split())
+            assert f"takes this split without the lists, by --set data.split_seed={seed}" in done.err
+            trained = open_dataset(root, seed=seed)
+            for name in ("train", "val"):
+                written = [line.split()[0] for line in (lists / f"{name}.txt").read_text().splitlines()]
+                assert written == [str(item.image.relative_to(root)) for item in trained.split(name)]
+
+    def test_what_a_written_split_never_shows_is_said(self, tmp_path: Path, atonce: Command) -> None:
+        root = tmp_path / "data"
+        for i in range(10):
+            # Two scenes alike, so that it is not the split of a training.
+            trees.save(root / "images" / f"street{i}.png", smooth(max(1, i)))
+            trees.save(root / "masks" / f"street{i}.png", _mask(i))
+        val = {
+            seed: {item.name for item in write_split(examine(root), tmp_path / f"{seed}", seed=seed)["val"]}
+            for seed in range(5)
+        }
+        assert any("street4" in names for names in val.values())
+        for seed, names in val.items():
+            done = atonce("doctor", root, "--write-split", tmp_path / f"by command {seed}", "--seed", seed)
+            missing = "train" if "street4" in names else "val"
+            assert f"warning: {missing}.txt never shows class 2; another --seed gives another split" in done.err
+            assert "train/images/ and train/masks/" in done.err or "takes this split" in done.err
+
+
+def _mask(i: int) -> np.ndarray:
+    """The values 0 and 1, and in the fifth picture 2."""
+    cells = regions(i)
+    return np.where(cells > 3, np.uint8(2 if i == 4 else 0), cells // np.uint8(3))

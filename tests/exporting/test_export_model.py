@@ -201,3 +201,10 @@ def test_graphs_of_others_are_refused(tmp_path: Path, engine: str) -> None:
     onnx.save(b.finish([("x", 1, [1])], [("y", 1, [1])]), str(tmp_path / "other.onnx"))
     with pytest.raises(WeightsError, match="no description"):
         load(tmp_path / "other.onnx", engine=engine)
+
+
+def test_weights_of_others_beside_a_graph_are_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"weights of somebody else")
+    with pytest.raises(UserError, match=r"model\.bin is there already"):
+        export_checked(small_model_file(), Target.OPENVINO, tmp_path / "model.xml", CheckImages.from_scenes())
+    assert [path.name for path in tmp_path.iterdir()] == ["model.bin"]

@@ -52,7 +52,8 @@ def test_three_times_on_the_present_folder_gives_the_same_number(
         again = atonce(*words)
         assert (again.code, again.out) == (
             0,
-            "0 of 5 pictures and videos segmented, 5 skipped that were done already: out\n",
+            "0 of 5 pictures and videos segmented, 5 skipped that were done already (--overwrite does them once more): out\n"
+            "coco     out/coco.json\n",
         )
         assert files_below(pics) == before
 

@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 the user's mistake, 1 our fault, 128 + n ended by the sign
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import cast
 
@@ -72,5 +73,31 @@ def _usage(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         return ""  # the help has been printed already
-    message = " ".join(getattr(error, "format_message", error.__str__)().split()).rstrip(".")
-    return f"atonce: {message}; see {context.command_path if context else 'atonce'} --help\n"
+    message = _in_our_words(" ".join(getattr(error, "format_message", error.__str__)().split()).rstrip("."))
+    line = f"atonce: {message}; see {context.command_path if context else 'atonce'} --help"
+    return f"{wrapped(line, columns_of(sys.stderr))}\n"
+
+
+_LIBRARY_WORDS = (
+    (r"Invalid value for '(\S+)': (?:Value error, )?'(.*)' is not one of (.*)", r"\1 \2; expected one of \3"),
+    (r"Invalid value for '(\S+)': Input should be a valid number.*", r"\1 is no number; expected one"),
+    (r"Invalid value for '(\S+)': Input should be a valid integer.*", r"\1 is no whole number; expected one"),
+    (
+        r"Invalid value for '(\S+)': Input should be greater than or equal to (.*)",
+        r"\1 is too small; expected \2 at least",
+    ),
+    (r"Invalid value for '(\S+)': Input should be less than or equal to (.*)", r"\1 is too large; expected \2 at most"),
+    (r"Invalid value for '(\S+)': Input should be (.*)", r"\1: expected \2"),
+    (r"Invalid value for '(\S+)': (?:Value error, )?(.*)", r"\1: \2"),
+    (r"(No such command .*?)\. Did you mean (.*?)\?", r"\1; did you mean \2?"),
+    (r"(No such option: \S+?) \(Possible options: (.*)\)", r"\1; did you mean one of \2?"),
+)
+"""What typer, and the library that checks its values, say -> how we say it."""
+
+
+def _in_our_words(message: str) -> str:
+    """Say what a library says of a mistake as the rest of the messages do: what was found, what was expected."""
+    for theirs, ours in _LIBRARY_WORDS:
+        if found := re.fullmatch(theirs, message):
+            return found.expand(ours)
+    return message

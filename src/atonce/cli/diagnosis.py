@@ -20,12 +20,14 @@ _BAR_WIDTH = 16
 _STYLES = {"error": "bold red", "warning": "bold yellow", "note": "dim"}
 
 
-def print_examination(examination: Examination, *, class_weights: bool) -> None:
-    """Print tables, findings, and class weights where they are asked for."""
+def print_examination(examination: Examination, *, class_weights: bool, notes: bool = True) -> None:
+    """Print tables, findings (with or without mere notes), and class weights where they are asked for."""
     results.print(_heading(examination), soft_wrap=True)
     if examination.dataset is not None:
         results.print("", _splits(examination), "", _classes(examination), "", sep="\n")
     for finding in examination.findings:
+        if finding.severity == "note" and not notes:
+            continue
         results.print(_finding(finding, examination.root), soft_wrap=True)
     if examination.dataset is None and examination.classes_yaml:
         results.print(f"\n{examination.classes_yaml}", markup=False, highlight=False, soft_wrap=True)

@@ -53,7 +53,7 @@ def evaluate(
 
     Several processes (torchrun, accelerate launch) share the pictures: docs/scale.md.
     """
-    from atonce.cli.show import print_json, print_note
+    from atonce.cli.show import print_json, print_lines, print_note
     from atonce.data.formats import require_folder
     from atonce.model_location import require_model_file, require_model_first
 
@@ -92,7 +92,7 @@ def evaluate(
         return
     _print(scores, f"{address_of(data) or data} ({split})")
     if out:
-        typer.echo(f"report   {out / 'report.html'}")
+        print_lines(f"report   {out / 'report.html'}")
 
 
 def _print(scores: dict[str, Any], title: str) -> None:
@@ -111,7 +111,7 @@ def _print(scores: dict[str, Any], title: str) -> None:
         line = f"boundary F1 {score_text(scores['boundary']['mean_f1'])} (within {reach})"
         if "calibration" in scores:
             line += f", calibration error {score_text(scores['calibration']['expected_calibration_error'])}"
-        results.print(line, highlight=False, markup=False)
+        print_lines(line)
 
 
 def _road_table(road: dict[str, Any], title: str) -> Any:

@@ -31,14 +31,13 @@ def export(
     quiet: Quiet = False,
 ) -> None:
     """Export a network as one graph from picture to labels, and check that it is the same network."""
-    from atonce.cli.show import print_json, print_lines, print_note, results
+    from atonce.cli.show import print_json, print_lines, print_note
     from atonce.model_location import require_model_file
 
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_file(model)
     from atonce.exporting import export as export_model
-    from atonce.progress import progress_bar, terminal_columns
-    from atonce.text import wrapped
+    from atonce.progress import progress_bar
 
     with progress_bar("exporting") as progress:
         done = export_model(
@@ -56,5 +55,4 @@ def export(
     if json_:
         print_json(done.to_json())
         return
-    columns = terminal_columns(results)
-    print_lines(*(wrapped(line, columns) for line in (*done.summary(), f"{done.path} ({done.megabytes:.1f} MB)")))
+    print_lines(*done.summary(), f"{done.path} ({done.megabytes:.1f} MB)")

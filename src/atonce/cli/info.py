@@ -81,6 +81,8 @@ def _print_model(model: dict[str, Any]) -> None:
     data = model["training_data"]
     pictures = ", ".join(f"{count} {split}" for split, count in (data.get("pictures") or {}).items() if count)
     knobs = [f"{key}={yaml_value(value)}" for key, value in changed_knobs(model["recipe"]).items()]
+    # One a line, as --set takes them.
+    recipe = (knobs or ["the defaults"]) if model["recipe"] else ["none: it was not trained by atonce"]
     print_lines(
         "",
         f"model     {model['path']}, {model['megabytes']:.1f} MB{version}",
@@ -88,7 +90,7 @@ def _print_model(model: dict[str, Any]) -> None:
         f"input     RGB 0..255, minus ({mean}), divided by ({std})",
         f"size      {_size_rule(model['input_size'])}",
         f"data      {data.get('format', 'unknown')}{f': {pictures}' * bool(pictures)}",
-        f"recipe    {' '.join(knobs) or 'the defaults' if model['recipe'] else 'none: it was not trained by atonce'}",
+        *(f"{'recipe' if i == 0 else '':10}{line}" for i, line in enumerate(recipe)),
         f"scores    {_scores(scores)}",
     )
     iou = {row.get("name"): row.get("iou") for row in scores.get("classes") or ()}
@@ -105,7 +107,7 @@ def _size_rule(rule: dict[str, Any]) -> str:
         height, width = rule["size"]
         return f"every picture is seen at {width}x{height}"
     scale = "pictures are seen at their own size" if rule["scale"] == 1 else f"sides are scaled by {rule['scale']:g}"
-    return scale if rule["max_side"] is None else f"{scale}, the longer one to {rule['max_side']} at most"
+    return scale if rule["max_side"] is None else f"{scale}, the longer side to {rule['max_side']} pixels at most"
 
 
 def _scores(scores: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,9 @@ import typer
 
 from atonce.cli.app import app
 from atonce.cli.options import TTA, Device, Engine, Json, Model, Quiet, out_option
-from atonce.errors import UserError, option
+from atonce.cli.terminal import columns_of
+from atonce.errors import UserError, as_command_line, option
+from atonce.text import wrapped
 
 if TYPE_CHECKING:
     from atonce.inference.folders import Summary
@@ -127,10 +130,13 @@ def predict(
     Several processes (torchrun, accelerate launch) share the files: docs/scale.md.
     """
     from atonce.model_location import require_model_file, require_model_first
+    from atonce.remote import require_existing
 
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_first(model, inputs, "predict")
     require_model_file(model)
+    for path in inputs:
+        require_existing(path, "pictures or videos, or folders of them")
     from atonce.cli.show import print_note
     from atonce.inference.folders import predict as predict_all
     from atonce.inference.inputs import find_jobs
@@ -175,20 +181,22 @@ def predict(
             on_note=print_note,
         )
     if is_first_process():
-        _print(summary, as_json=json_)
+        _print(summary, write or (), as_json=json_)
     if summary.broken:
         raise typer.Exit(2)
 
 
-def _print(summary: Summary, *, as_json: bool) -> None:
-    from atonce.cli.show import print_json
+def _print(summary: Summary, write: Sequence[Annotations], *, as_json: bool) -> None:
+    from atonce.cli.show import print_json, print_lines
+    from atonce.inference.annotation_files import annotation_path
 
     for error in summary.broken:
-        typer.echo(f"atonce: {error.for_command_line()}", err=True)
+        typer.echo(wrapped(f"atonce: {error.for_command_line()}", columns_of(sys.stderr)), err=True)
     if as_json:
         print_json(summary.to_json())
     else:
-        typer.echo(summary_line(summary))
+        lines = [f"{kind:9}{summary.out}/{annotation_path(kind)}" for kind in (one.value for one in write)]
+        print_lines(summary_line(summary), *(lines if summary.done + summary.skipped > len(summary.videos) else ()))
 
 
 def _colour(text: str) -> tuple[str, str]:
@@ -217,6 +225,7 @@ def summary_line(summary: Summary) -> str:
     line = f"{summary.done} of {len(jobs)} {what} segmented"
     if summary.skipped:
         line += f", {summary.skipped} skipped that were done already"
+        line += "" if summary.done else f" ({as_command_line(option('overwrite', value=True))} does them once more)"
     if summary.done > len(summary.videos) and summary.seconds > 0:
         rate = (summary.done - len(summary.videos)) / summary.seconds
         line += f", {f'{rate:,.0f}' if rate >= 100 else f'{rate:.3g}'} pictures/s"

@@ -59,5 +59,7 @@ def recipes(
     elif name:
         typer.echo(to_yaml(load_recipe(name)), nl=False)
     else:
-        for recipe_name, about in shipped_recipes().items():
-            typer.echo(f"{recipe_name:14} {about}")
+        from atonce.cli.show import print_lines
+
+        names = shipped_recipes()
+        print_lines(*(f"{recipe_name:{max(map(len, names))}}  {about}" for recipe_name, about in names.items()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +28,19 @@ results = PrintableConsole(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
 """The console for what the user asked for, on stdout; silent in all processes of a machine but the first."""
 
 
+_LABEL = re.compile(r"\S+ {2,}")
+"""A word and the spaces behind it, by which lines of a list are set below each other."""
+
+
 def print_lines(*lines: str) -> None:
-    """Print lines as they are: no markup, no wrapping, no colours for numbers."""
-    results.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    """Print lines without markup or colours for numbers; on a terminal they are broken between words, and go on below
+    what follows their label, where they have one."""
+    from atonce.progress import terminal_columns
+
+    columns = terminal_columns(results)
+    labels = [_LABEL.match(line) for line in lines]
+    said = (wrapped(line, columns, label and label.end()) for line, label in zip(lines, labels, strict=True))
+    results.print("\n".join(said), highlight=False, markup=False, soft_wrap=True)
 
 
 def print_json(data: Any) -> None:
@@ -100,12 +111,12 @@ def print_scores(scores: Mapping[str, Any], title: str) -> None:
     results.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
     results.print(_scores_table(scores))
     if collapsed := single_prediction(scores["classes"]):
-        results.print(collapsed, highlight=False, markup=False)
+        print_lines(collapsed)
     if scores["absent"]:
-        results.print(f"absent, not in the mean: {', '.join(scores['absent'])}", highlight=False, markup=False)
+        print_lines(f"absent, not in the mean: {', '.join(scores['absent'])}")
     if scores["predicted_only"]:
         names = ", ".join(scores["predicted_only"])
-        results.print(f"predicted but not in the ground truth, IoU 0: {names}", highlight=False, markup=False)
+        print_lines(f"predicted but not in the ground truth, IoU 0: {names}")
 
 
 def _scores_table(scores: Mapping[str, Any]) -> Table:

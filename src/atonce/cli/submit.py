@@ -22,12 +22,14 @@ def submit(
     quiet: Quiet = False,
 ) -> None:
     """Write what the KITTI road benchmark takes: confidences of road seen from above, one PNG a picture, in a zip."""
+    from atonce.data.formats import require_folder
     from atonce.model_location import require_model_file, require_model_first
 
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_first(model, [data], "submit")
     require_model_file(model)
-    from atonce.cli.show import print_json, print_note
+    require_folder(data)
+    from atonce.cli.show import print_json, print_lines, print_note
     from atonce.evaluation import submit as write_submission
     from atonce.text import count_of, listing
 
@@ -41,5 +43,5 @@ def submit(
         print_json({"path": str(out), **done.to_json()})
         return
     if done.left_out:
-        typer.echo(f"not part of um_{done.kind}, left out: {len(done.left_out)} ({listing(done.left_out)})")
-    typer.echo(f"{count_of(len(done.entries), 'view')} from above ({done.kind}): {out}")
+        print_lines(f"not part of um_{done.kind}, left out: {len(done.left_out)} ({listing(done.left_out)})")
+    print_lines(f"{count_of(len(done.entries), 'view')} from above ({done.kind}): {out}")

@@ -40,6 +40,14 @@ class Label:
     number: int | None = None
 
 
+@dataclass(frozen=True)
+class LayoutWords:
+    """What a layout has in the place of labels and shapes: folders and masks."""
+
+    labels: str = "the labels"
+    shape: str = "shape"
+
+
 def resolve_labels(
     root: Path,
     labels: Sequence[Label],
@@ -47,6 +55,7 @@ def resolve_labels(
     *,
     classes: Path | None = None,
     numbers: str = "its number",
+    words: LayoutWords | None = None,
 ) -> tuple[LabelSpec, ShapeMask, list[str]]:
     """Find out the classes of annotations: names and colours, mask reader, and notes for the user.
 
@@ -56,20 +65,21 @@ def resolve_labels(
         annotations: those of all splits.
         classes: a classes file elsewhere than in the root.
         numbers: what the tool calls a label's number, for messages.
+        words: what the layout calls labels and shapes, for notes; None where it calls them so.
 
     Raises:
         DataError: a classes file that cannot be understood; no labels at all.
     """
     path = classes or find_classes_file(root)
     if path is not None:
-        return _from_file(path, read_classes(path, labels=True), labels, numbers)
+        return _from_file(path, read_classes(path, labels=True), labels, numbers=numbers, words=words or LayoutWords())
     if not labels:
         raise DataError(f"the annotations in {root} hold no shapes", "shapes with labels", "annotate some pictures")
-    return _from_labels(root, labels, annotations)
+    return _from_labels(root, labels, annotations, words or LayoutWords())
 
 
 def _from_file(
-    path: Path, table: ClassTable, labels: Sequence[Label], numbers: str
+    path: Path, table: ClassTable, labels: Sequence[Label], *, numbers: str, words: LayoutWords
 ) -> tuple[LabelSpec, ShapeMask, list[str]]:
     by_name, by_number = dict(table.names), dict(table.values) if table.explicit_values else {}
     ids: dict[str, int] = {}
@@ -93,21 +103,21 @@ def _from_file(
     ]
     notes += [f"by number: {listing(renamed, 8)}"] if renamed else []
     if background is None:
-        notes.append(f"what no shape covers is void: {path.name} lists no background")
+        notes.append(f"what no {words.shape} covers is void: {path.name} lists no background")
     remedy = f"add it to {path.name}: as a class, with {numbers} or name as `value`, or with `void: true`"
     reader = ShapeMask(tuple(ids.items()), IGNORE_INDEX if background is None else background, remedy, unlisted)
     return table.labels, reader, notes
 
 
 def _from_labels(
-    root: Path, labels: Sequence[Label], annotations: Sequence[Annotation]
+    root: Path, labels: Sequence[Label], annotations: Sequence[Annotation], words: LayoutWords
 ) -> tuple[LabelSpec, ShapeMask, list[str]]:
     # Nobody sees the space at the end of a label; "road " is no class beside "road".
     void = [label.name for label in labels if label.name.strip().lower() in VOID_NAMES]
     backgrounds = [label.name for label in labels if label.name.strip().lower() in BACKGROUND_NAMES]
     named = [label.name for label in labels if label.name not in (*void, *backgrounds)]
     names = list(dict.fromkeys(name.strip() for name in named))
-    notes = ["classes from the labels; a classes.yaml beside them can rename, merge and drop them"]
+    notes = [f"classes from {words.labels}; a classes.yaml beside them can rename, merge and drop them"]
     spaced = [f"'{label.name}'" for label in labels if label.name != label.name.strip()]
     notes += [f"spaces around labels are not looked at: {listing(spaced)}"] if spaced else []
     notes += [f"the label '{listing(void)}' counts as void"] if void else []
@@ -122,11 +132,11 @@ def _from_labels(
         share = _covered(annotations)
         rest = "" if share is None else f" ({percent(round(1e6 * (1 - share)), 1_000_000)} of the pixels)"
         if share is not None and share >= _WHOLE:
-            notes.append(f"what no shape covers{rest} is void: shapes cover nearly all")
+            notes.append(f"what no {words.shape} covers{rest} is void: {words.shape}s cover nearly all")
         else:
             names = [BACKGROUND, *names]
             background = 0
-            notes.append(f"what no shape covers{rest} is class 0, background")
+            notes.append(f"what no {words.shape} covers{rest} is class 0, background")
     try:
         spec = LabelSpec.from_names(names)
     except ValueError as error:

@@ -88,7 +88,7 @@ def split_items(
     over = f", stratified over {', '.join(strata)}" if len(strata) > 1 else ""
     notes = [
         f"{_MADE_HERE} {options.seed}{over}: {len(splits['train'])} train, {len(splits['val'])} val; "
-        "frames of one drive can fall on both sides, which flatters the scores"
+        "pictures that resemble each other (frames of one video) can fall on both sides, which flatters the scores"
     ]
     extras = {
         "split_seed": str(options.seed),

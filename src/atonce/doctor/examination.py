@@ -168,6 +168,8 @@ def examine(
     bands: Bands | None = None,
     images: str | Path | None = None,
     masks: str | Path | None = None,
+    seed: int = 0,
+    val_fraction: float = 0.2,
     workers: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Examination:
@@ -177,7 +179,7 @@ def examine(
     cannot be opened as a data set is an examination with one error.
 
     Args:
-        root, format, ground_truth, bands, images, masks: as in `open_dataset`.
+        root, format, ground_truth, bands, images, masks, seed, val_fraction: as in `open_dataset`.
         workers, progress: as in `check`.
 
     Raises:
@@ -186,7 +188,16 @@ def examine(
     root = local_copy(root)
     began = time.perf_counter()
     try:
-        dataset = open_dataset(root, format, ground_truth=ground_truth, bands=bands, images=images, masks=masks)
+        dataset = open_dataset(
+            root,
+            format,
+            ground_truth=ground_truth,
+            seed=seed,
+            val_fraction=val_fraction,
+            bands=bands,
+            images=images,
+            masks=masks,
+        )
     except ClassesNeeded as error:
         found, expected, remedy = error.parts
         finding = Finding("error", "classes", found_and_expected(found, expected), remedy)

@@ -24,6 +24,8 @@ def write_classes_file(
     bands: Bands | None = None,
     images: str | Path | None = None,
     masks: str | Path | None = None,
+    seed: int = 0,
+    val_fraction: float = 0.2,
     workers: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Examination:
@@ -32,8 +34,8 @@ def write_classes_file(
     Where it is the classes file of the folder itself (`root/classes.yaml`), the folder is examined again with it.
 
     Args:
-        root, format, ground_truth, bands, images, masks, workers, progress: as in `examine`; `progress` begins anew
-            with each examination.
+        root, format, ground_truth, bands, images, masks, seed, val_fraction, workers, progress: as in `examine`;
+            `progress` begins anew with each examination.
         path: the file to write.
 
     Returns:
@@ -54,6 +56,8 @@ def write_classes_file(
         bands=bands,
         images=images,
         masks=masks,
+        seed=seed,
+        val_fraction=val_fraction,
         workers=workers,
         progress=progress,
     )

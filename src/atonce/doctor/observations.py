@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from atonce.data.dataset import Item
 from atonce.data.image_checks import blank_reason, mode_in_words, read_header
 from atonce.data.images import FileError, is_turned
+from atonce.data.mask_sources import Annotation
 from atonce.data.masks import ClassMask, MaskValue, UnknownValues, open_mask
 from atonce.doctor.image_hashes import content_digest, difference_hash, thumbnail
 from atonce.doctor.interpolation import BorderStatistics, border_statistics
@@ -54,6 +55,7 @@ class MaskObservation:
         snapped: pixels that such a rule has given a class, or made void.
         only_0_and_255: it is an index mask of 0 and 255 and nothing else.
         holds_255: it is an index mask that holds 255.
+        classes: the ids of the classes that it shows; none where it could not be read.
     """
 
     digest: bytes
@@ -66,6 +68,7 @@ class MaskObservation:
     snapped: int
     only_0_and_255: bool
     holds_255: bool
+    classes: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ class ObservationRecorder:
             if isinstance(item.mask, Path)
             else None
             if mask is None
-            else _observe_annotation(mask),
+            else _observe_annotation(mask, "one for each class" if _is_of_files(item) else "shapes"),
         )
 
     def collect(self, split: str, item: Item, inspected: ItemObservation) -> None:
@@ -166,6 +169,7 @@ class ObservationRecorder:
             snapped=snapped,
             only_0_and_255=_only_0_and_255(pixels),
             holds_255=_is_8_bit_index(pixels) and bool((pixels == 255).any()),
+            classes=frozenset() if ids is None else _classes_in(ids),
         )
 
     def _unknown_values(self, path: Path) -> UnknownValues:
@@ -176,11 +180,16 @@ class ObservationRecorder:
             return UnknownValues()  # the check has said why
 
 
-def _observe_annotation(mask: NDArray[np.uint8]) -> MaskObservation:
+def _is_of_files(item: Item) -> bool:
+    """Tell whether the mask of an item is put together from mask files of single classes."""
+    return isinstance(item.mask, Annotation) and bool(item.mask.files)
+
+
+def _observe_annotation(mask: NDArray[np.uint8], mode: str) -> MaskObservation:
     """Observe the mask that was painted from shapes: it has the classes' own values, and borders that were drawn."""
     return MaskObservation(
         digest=content_digest(mask),
-        mode="shapes",
+        mode=mode,
         constant=bool((mask == mask[:1, :1]).all()),
         borders=BorderStatistics(),
         unknown=Counter[MaskValue](),
@@ -189,7 +198,13 @@ def _observe_annotation(mask: NDArray[np.uint8]) -> MaskObservation:
         snapped=0,
         only_0_and_255=False,
         holds_255=bool((mask == 255).any()),
+        classes=_classes_in(mask),
     )
+
+
+def _classes_in(ids: NDArray[np.uint8]) -> frozenset[int]:
+    """The ids in a mask (H, W), void left out."""
+    return frozenset(np.bincount(ids.reshape(-1), minlength=256).nonzero()[0].tolist()) - {IGNORE_INDEX}
 
 
 def _is_8_bit_index(pixels: NDArray[np.generic]) -> bool:

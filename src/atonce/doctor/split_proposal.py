@@ -1,22 +1,28 @@
-"""A split into training and validation images that keeps duplicates and near duplicates together."""
+"""A split into training and validation images that keeps duplicates and near duplicates together.
+
+Where no picture resembles another one, and the data set brings no split, it is the one that training makes of the same
+seed: see `atonce.data.splits.choose_validation`, whose rule this one extends from pictures to groups of them.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from atonce.data.dataset import Item
-from atonce.data.splits import order_by_seed
+from atonce.data.splits import order_by_seed, split_was_made
 from atonce.doctor.duplicate_findings import SimilarImages
 from atonce.doctor.examination import Examination
 from atonce.doctor.findings import relative_path
 from atonce.doctor.image_hashes import connected_components
-from atonce.errors import DataError
+from atonce.doctor.observations import all_items
+from atonce.errors import DataError, option
 from atonce.storage import make_folder, refuse_existing, write_text
+from atonce.text import listing
 
 _LABELLED = ("train", "val")
 
@@ -34,7 +40,8 @@ def write_split(
     Args:
         folder: is made where it is missing.
         val_fraction: share of the images that goes to "val".
-        seed: another one gives another split.
+        seed: another one gives another split; where no pictures resemble each other, and the data set brings no
+            split, it is what training does with this `data.split_seed`.
 
     Returns:
         The items of "train" and "val".
@@ -50,7 +57,8 @@ def write_split(
     for path in targets.values():
         refuse_existing(path)
     root = examination.dataset.root
-    split = propose_split(root, examination.similar_images, val_fraction=val_fraction, seed=seed)
+    made = split_was_made(examination.dataset)
+    split = propose_split(root, examination.similar_images, val_fraction=val_fraction, seed=seed, anew=not made)
     make_folder(Path(folder))
     for name, items in split.items():
         write_text(targets[name], _list_of(items, root))
@@ -68,7 +76,54 @@ def _list_of(items: Iterable[Item], root: Path) -> str:
     )
 
 
-def propose_split(root: Path, similar: SimilarImages, *, val_fraction: float, seed: int) -> dict[str, list[Item]]:
+def about_split(
+    examination: Examination,
+    split: Mapping[str, Sequence[Item]],
+    folder: str | Path,
+    *,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+) -> list[str]:
+    """Say what to do with a split that `write_split` has written, and which classes a side of it never shows.
+
+    Options stand in the lines as `errors.option` writes them.
+
+    Args:
+        folder: where its lists are.
+        val_fraction, seed: those that it was made with.
+    """
+    dataset = examination.dataset
+    assert dataset is not None
+    images = {side: {item.image for item in items} for side, items in split.items()}
+    if split_was_made(dataset) and all({item.image for item in dataset.split(side)} == images[side] for side in split):
+        knobs = {"split_seed": seed, **({"val_fraction": val_fraction} if val_fraction != 0.2 else {})}
+        chosen = " ".join(option("set", f"data.{key}={value}") for key, value in knobs.items())
+        lines = [f"a training takes this split without the lists, by {chosen}"]
+    else:
+        files = " and ".join(f"{name}.txt" for name in _LABELLED)
+        if dataset.format in ("camvid", "camvid-layout"):
+            use = f"copy {files} from {folder} to {dataset.root}, which is read with such lists"
+        elif dataset.format == "folder":
+            use = (
+                f"a line of {files} is a picture and its mask: move them to train/images/ and train/masks/, or "
+                f"val/images/ and val/masks/, in {dataset.root}"
+            )
+        else:
+            use = f"put the pictures of {files} into the folders or lists of their split, as docs/own-data.md has them"
+        lines = [use]
+    shown = {item.item.image: item.mask.classes for item in all_items(examination.observations) if item.mask}
+    present = {side: frozenset[int]().union(*(shown[item.image] for item in items)) for side, items in split.items()}
+    for side, classes in present.items():
+        names = [dataset.labels.names[i] for i in sorted(frozenset().union(*present.values()) - classes)]
+        if names:
+            remedy = f"another {option('seed')} gives another split"
+            lines.append(f"warning: {side}.txt never shows {listing(names, 10)}; {remedy}")
+    return lines
+
+
+def propose_split(
+    root: Path, similar: SimilarImages, *, val_fraction: float, seed: int, anew: bool = True
+) -> dict[str, list[Item]]:
     """Split the items of "train" and "val" anew: images that are the same, or nearly, stay on one side.
 
     In each stratum whole clusters of them go to "val", in an order that follows from the names and the seed, as long
@@ -76,6 +131,7 @@ def propose_split(root: Path, similar: SimilarImages, *, val_fraction: float, se
 
     Args:
         root: the data set's, for the message.
+        anew: the data set brings a split, whose two sides may have pictures of the same name.
 
     Raises:
         DataError: all images resemble each other, so that nothing is left for "val".
@@ -87,12 +143,18 @@ def propose_split(root: Path, similar: SimilarImages, *, val_fraction: float, se
     strata: defaultdict[str, defaultdict[int, _Cluster]] = defaultdict(lambda: defaultdict(dict))
     for index in indices:
         one = similar.images[index]
-        strata[one.item.group][int(cluster_of[index])][f"{one.split}/{one.item.name}"] = one.item
+        strata[one.item.group][int(cluster_of[index])][f"{one.split}/{one.item.name}" if anew else one.item.name] = (
+            one.item
+        )
     split: dict[str, list[Item]] = {"train": [], "val": []}
     for clusters in strata.values():
         train, val = _split_stratum(list(clusters.values()), val_fraction, seed)
         split["train"] += train
         split["val"] += val
+    if not split["val"] and len(indices) == len(strata) > 1:  # strata of one picture
+        alone = {name: item for clusters in strata.values() for one in clusters.values() for name, item in one.items()}
+        chosen = alone[order_by_seed(alone, seed)[0]]
+        split = {"train": [item for item in split["train"] if item is not chosen], "val": [chosen]}
     if not split["val"]:
         found = f"the {len(indices)} pictures of {root} all resemble each other, in {len(strata)} groups"
         raise DataError(found, "pictures of several scenes to split between", "split by hand, by time or place")
@@ -102,7 +164,8 @@ def propose_split(root: Path, similar: SimilarImages, *, val_fraction: float, se
 def _split_stratum(clusters: list[_Cluster], val_fraction: float, seed: int) -> tuple[list[Item], list[Item]]:
     """Distribute the clusters of one stratum over "train" and "val"."""
     by_name: Mapping[str, _Cluster] = {min(cluster): cluster for cluster in clusters}
-    wanted = max(1, round(val_fraction * sum(map(len, clusters))))
+    count = sum(map(len, clusters))
+    wanted = min(max(1, round(val_fraction * count)), count - 1)
     val: list[Item] = []
     too_large: list[_Cluster] = []
     for name in order_by_seed(by_name, seed):

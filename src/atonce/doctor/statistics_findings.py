@@ -8,6 +8,7 @@ import numpy as np
 
 from atonce.data.class_statistics import DataStatistics
 from atonce.data.dataset import Dataset
+from atonce.data.splits import split_was_made
 from atonce.doctor.findings import Finding
 from atonce.doctor.kitti_road_findings import more_ground_truth
 from atonce.errors import command, option
@@ -89,14 +90,15 @@ def _classes(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list
 
 
 def _absent_classes(split: str, names: list[str], dataset: Dataset) -> Finding:
+    otherwise = f"split otherwise ({command('atonce', 'doctor', dataset.root)}{option('write_split', 'FOLDER')})"
+    if split_was_made(dataset):
+        another = option("set", f"data.split_seed={int(dataset.extras['split_seed']) + 1}")
+        otherwise = f"train with another split ({another})"
     if split == "train":
         found = f"split 'train' never shows {_classes_named(names)}, but another split does"
-        return Finding("warning", "absent-class", found, "it cannot be learned: split otherwise, or merge the class")
+        return Finding("warning", "absent-class", found, f"it cannot be learned: {otherwise}, or merge the class")
     found = f"split '{split}' never shows {_classes_named(names)}: no score for it there"
-    ways = f"{command('atonce', 'doctor', dataset.root)}{option('write_split', 'FOLDER')}"
-    if "split_seed" in dataset.extras:
-        ways += f", or another data.split_seed than {dataset.extras['split_seed']}"
-    return Finding("warning", "absent-class", found, f"split otherwise ({ways}) if its score matters")
+    return Finding("warning", "absent-class", found, f"{otherwise} if its score matters")
 
 
 def _classes_named(names: list[str]) -> str:

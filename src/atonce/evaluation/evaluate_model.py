@@ -21,6 +21,7 @@ from atonce.errors import DataError, UserError, option
 from atonce.evaluation.extra_metrics import CalibrationErrorMetric, default_metrics
 from atonce.evaluation.gallery import Gallery
 from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter
+from atonce.evaluation.own_evaluation import require_own_evaluation
 from atonce.evaluation.scoring import Evaluation, ExtraMetric, score_items
 from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
@@ -30,9 +31,8 @@ from atonce.model_file import ModelFile
 from atonce.model_location import name_of_model, require_model_first
 from atonce.process_group import ProcessGroup
 from atonce.progress import ProgressCallback, shown_as
-from atonce.remote import local_copy, results_at
+from atonce.remote import address_of, local_copy, results_at
 from atonce.reports import write_report
-from atonce.reports.html_document import refuse_foreign_page
 from atonce.storage import make_folder, write_text
 from atonce.text import count_of
 
@@ -94,7 +94,7 @@ def evaluate(
     Raises:
         UserError: options that contradict each other; no such model, data, split, device or engine.
         WeightsError: the model has other classes than the data.
-        DataError: a picture without a mask, or one that cannot be read.
+        DataError: a picture without a mask, or one that cannot be read; files in `out` that no evaluation has written.
     """
     if birdseye and metric != "road":
         found = f"{option('birdseye', value=True)} with {option('metric', metric)}"
@@ -105,6 +105,8 @@ def evaluate(
             found, "one of them", f"{option('quick', value=True)} leaves out what {option('boundary')} is about"
         )
     require_model_first(model, [data], "evaluate")
+    if out is not None and address_of(out) is None:
+        require_own_evaluation(Path(out))  # before the seconds that loading takes
     session = provenance.begin_session()
     group = ProcessGroup() if alone else ProcessGroup.of_launcher()
     predictor = load(model, device=device, engine=engine, tta=tta)
@@ -122,7 +124,7 @@ def evaluate(
         shown_as("evaluating", progress=progress) as bar,
     ):
         if results:
-            refuse_foreign_page(results.folder / "report.html")
+            require_own_evaluation(results.folder)
         evaluation = evaluate_items(
             predictor,
             dataset,

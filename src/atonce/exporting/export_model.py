@@ -26,7 +26,7 @@ from atonce.model_file import ModelFile, load_model_file
 from atonce.model_location import find_model_file, is_named_model
 from atonce.progress import ProgressCallback
 from atonce.remote import address_of, local_copy, require_local
-from atonce.storage import make_folder, refuse_foreign, temporary_folder
+from atonce.storage import make_folder, refuse_existing, refuse_foreign, temporary_folder
 from atonce.text import count_of
 
 
@@ -171,6 +171,8 @@ def export_checked(
             option("out", out), f"a file name that ends in {target.suffix} for {option('to', target.value)}"
         )
     refuse_foreign(out, is_graph)
+    if target is Target.OPENVINO and not out.exists():
+        refuse_existing(out.with_suffix(".bin"))
     make_folder(out.parent)
     reference = NetworkPredictor(model_file, device="cpu")
     calibration_images = images.calibration_images if int8 else ()

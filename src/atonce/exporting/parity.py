@@ -90,8 +90,8 @@ class Parity:
     def summary(self) -> str:
         """Say in one line how far the export differs."""
         line = (
-            f"{count_of(self.pictures, 'picture')}: logits differ by at most {self.logit_difference:.3g} "
-            f"(largest {self.largest_logit:.3g}), {self.agreement:.4%} of the labels agree"
+            f"{count_of(self.pictures, 'picture')}: {self.agreement:.4%} of the labels agree with torch's; the class "
+            f"scores behind them (logits, up to {self.largest_logit:.3g}) differ by at most {self.logit_difference:.3g}"
         )
         if self.mean_iou:
             line += f", mean IoU {self.mean_iou[0]:.4f} with torch and {self.mean_iou[1]:.4f} exported"

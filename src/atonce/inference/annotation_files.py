@@ -44,6 +44,14 @@ from atonce.text import did_you_mean
 AnnotationKind = Literal["coco", "cvat", "labelme", "json", "csv"]
 ANNOTATION_KINDS: tuple[str, ...] = get_args(AnnotationKind)
 
+_PATHS = {"coco": "coco.json", "cvat": "cvat.zip", "labelme": "labelme/", "json": "json/", "csv": "areas.csv"}
+
+
+def annotation_path(kind: str) -> str:
+    """Return the file, or the folder of files, that annotations of a kind are written to, below the results."""
+    return _PATHS[kind]
+
+
 CONFIDENCES_KEY = "atonce confidences"
 """Key, among the texts of a label picture, of the mean probability of each class, as JSON."""
 

@@ -150,7 +150,7 @@ def is_finished(tag: ResultTag, tagged: Path, others: Sequence[Path]) -> bool:
     if found is None or (found.model, found.options) != (tag.model, tag.options):
         raise UserError(
             f"{tagged} was made by another model or with other options",
-            "results to go on with, or none",
+            "results of this model and these options, to go on with",
             f"choose another {option('out')}, or replace them with {option('overwrite', value=True)}",
         )
     if found.is_of_same_source(tag):
@@ -158,7 +158,7 @@ def is_finished(tag: ResultTag, tagged: Path, others: Sequence[Path]) -> bool:
     if found.is_of_another_file(tag):
         raise UserError(
             f"{tagged} is the result of another file of that name",
-            "results of the same file, or none",
+            "results of the same file, to go on with",
             f"choose another {option('out')}, or replace them with {option('overwrite', value=True)}",
         )
     return False

@@ -398,7 +398,9 @@ def predict_files(
         annotations.finish(overwrite=overwrite)
     if on_note:
         for note, count in sizes.items():
-            on_note(f"{count_of(count, 'picture')} of {note}")
+            # What was written just now is in the way of what is advised.
+            again = f" (and {option('overwrite', value=True)}, or another {option('out')})" if fingerprint else ""
+            on_note(f"{count_of(count, 'picture')} of {note}{again}")
     return summary
 
 

@@ -12,6 +12,7 @@ from atonce.data.mask_sources import mask_parts
 from atonce.errors import DataError
 from atonce.extras import require_extra
 from atonce.inference.own_results import FOLDERS, is_own_result
+from atonce.remote import require_existing
 from atonce.text import count_of
 
 VIDEO_SUFFIXES = frozenset(
@@ -113,6 +114,7 @@ def _find(
     problems: list[DataError] = []
     found: list[tuple[Path, Path]] = []
     for path in inputs:
+        require_existing(path, f"{what}, or folders of them")
         if path.is_dir():
             files, notes = _pictures_below(path, suffixes, out, problems.append)
             found += [(file, file.relative_to(path)) for file in files]
@@ -121,13 +123,9 @@ def _find(
                     on_note(note)
         elif path.is_file():
             found.append((path, Path(path.name)))
-        elif path.exists():
+        else:
             # To open a pipe would wait for whoever writes into it.
             raise DataError(f"{path} is no ordinary file", f"{what}, or folders of them")
-        elif str(path).lower().startswith(("http:/", "https:/")):
-            raise DataError(f"{path} is an address, not a file", f"{what}, or folders of them", "download it first")
-        else:
-            raise DataError(f"{path} does not exist", f"{what}, or folders of them")
     for problem in problems:
         if on_problem is None or not found:
             raise problem

@@ -151,11 +151,34 @@ def _apply(data: dict[str, Any], override: str) -> None:
     data[last] = value
 
 
+_LIBRARY_WORDS = {
+    "Value error, ": "",
+    "Input should be ": "expected ",
+    "a valid integer, unable to parse string as an integer": "a whole number",
+    "a valid integer, got a number with a fractional part": "a whole number",
+    "a valid number, unable to parse string as a number": "a number",
+    "a valid boolean, unable to interpret input": "true or false",
+    "a valid integer": "a whole number",
+    "a valid tuple": "a list",
+    "a valid ": "a ",
+    "less than or equal to ": "at most ",
+    "greater than or equal to ": "at least ",
+    "greater than ": "more than ",
+}
+"""What the library that checks recipes says -> how we say it."""
+
+
+def _in_our_words(message: str) -> str:
+    for theirs, ours in _LIBRARY_WORDS.items():
+        message = message.replace(theirs, ours)
+    return f"{message[:1].lower()}{message[1:]}"
+
+
 def _explain(kind: str, location: tuple[int | str, ...], message: str, value: Any) -> str:
     keys = [str(part) for part in location]
     if kind != "extra_forbidden":
         shown = [k for k in keys if not k.startswith(("literal[", "tuple["))]
-        return f"{'.'.join(shown)} = {shortened(value)}: {message[0].lower()}{message[1:]}"
+        return f"{'.'.join(shown)} = {shortened(value)}: {_in_our_words(message)}"
     known = dict(_known_keys(Recipe))
     options = [name for name, parent in known.items() if parent == ".".join(keys[:-1])]
     in_section = difflib.get_close_matches(keys[-1], [o.rpartition(".")[2] for o in options], 1, 0.5)

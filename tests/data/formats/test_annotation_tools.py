@@ -19,6 +19,7 @@ from atonce.data.checks import check
 from atonce.data.dataset import Annotation, Dataset, Item
 from atonce.data.fingerprint import fingerprint
 from atonce.data.formats import open_dataset, recognise
+from atonce.doctor import examine
 from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX
 from tests.data import annotation_trees as tools
@@ -344,6 +345,16 @@ class TestYolo:
         (tools.yolo_label_studio(tmp_path) / "classes.txt").unlink()
         assert open_dataset(tmp_path).labels.names == ("background", "class 0", "class 1")
 
+    @pytest.mark.parametrize("tree", [tools.yolo, tools.ultralytics])
+    def test_one_folder_for_train_and_val_is_split_and_said(self, tmp_path: Path, tree: Callable[[Path], Path]) -> None:
+        root = tree(tmp_path)
+        text = (root / "data.yaml").read_text()
+        (root / "data.yaml").write_text(text.replace("val: images/val", "val: images/train"))
+        said = "data.yaml names the same pictures for train and val: a part of them is split off for val"
+        assert said in open_dataset(root).notes
+        (root / "data.yaml").write_text(text)
+        assert said not in open_dataset(root).notes
+
     def test_lists_of_pictures(self, tmp_path: Path) -> None:
         tools.yolo(tmp_path)
         for split in ("train", "val"):
@@ -626,12 +637,35 @@ class TestOneFolder:
         assert recognise(tmp_path) is None
 
 
+def box_of_white() -> NDArray[np.uint8]:
+    """A binary mask, uint8 (H, W): white in the lower half."""
+    mask = np.zeros(FULL, np.uint8)
+    mask[HEIGHT // 2 :] = 255
+    return mask
+
+
 class TestBinaryMasks:
     def test_a_mask_of_three_values(self, tmp_path: Path) -> None:
         mask = ids(0, (0, 100, 255))
         save(tools.binary_masks(tmp_path) / "masks/road/1.png", mask)
         (error,) = _errors(tmp_path)
         assert error.startswith("masks/road/1.png holds") and "0 and one other value" in error
+
+    def test_greys_of_a_soft_border_are_cut_at_the_middle(self, tmp_path: Path) -> None:
+        mask = box_of_white()
+        mask[0, :4] = (1, 127, 128, 254)
+        save(tools.binary_masks(tmp_path) / "masks/road/1.png", mask)
+        dataset = open_dataset(tmp_path, val_fraction=0.2)
+        (item,) = (item for items in dataset.splits.values() for item in items if item.name == "1")
+        assert item.mask is not None
+        road = dataset.read_mask(item.mask) == dataset.labels.id_of("road")
+        assert road[0, :4].tolist() == [False, False, True, True]
+
+    def test_words_are_those_of_the_layout(self, tmp_path: Path) -> None:
+        notes = " ".join(open_dataset(tools.binary_masks(tmp_path)).notes)
+        assert "classes from the names of the folders of masks" in notes and "what no mask covers" in notes
+        assert "shape" not in notes and "labels" not in notes
+        assert examine(tmp_path).to_json()["splits"]["train"]["mask_modes"] == {"one for each class": 4}
 
     def test_a_mask_of_another_size(self, tmp_path: Path) -> None:
         save(tools.binary_masks(tmp_path) / "masks/car/1.png", ids(0, (0, 1), (40, 30)))

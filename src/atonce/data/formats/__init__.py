@@ -33,8 +33,8 @@ from atonce.data.mask_classes import ClassesNeeded
 from atonce.data.open_options import GroundTruth, OpenOptions
 from atonce.data.pairing import clashes
 from atonce.errors import DataError, option
-from atonce.remote import address_of, local_copy
-from atonce.text import did_you_mean, listing, similar_file
+from atonce.remote import address_of, local_copy, require_existing
+from atonce.text import did_you_mean, listing
 
 __all__ = ["ALIASES", "FORMATS", "ClassesNeeded", "OpenOptions", "named_folder", "open_dataset", "recognise"]
 
@@ -174,8 +174,7 @@ def require_folder(root: Path) -> None:
     """Require a folder that holds something; an address is looked at when it is copied. Raises DataError."""
     if address_of(root) is not None:
         return
-    if not root.exists():
-        raise DataError(f"{root} does not exist", "a folder with a data set", similar_file(root))
+    require_existing(root, "a folder with a data set")
     if not root.is_dir():
         raise DataError(f"{root} is a file", "a folder with a data set", "unpack it if it is an archive")
     try:

@@ -10,12 +10,14 @@ from atonce.data.dataset import Dataset, Item
 from atonce.data.formats.base import DatasetFormat, annotations_of, require_annotations
 from atonce.data.formats.folder import split_folders
 from atonce.data.images import Problem
-from atonce.data.label_classes import Label, resolve_labels
+from atonce.data.label_classes import Label, LayoutWords, resolve_labels
 from atonce.data.mask_sources import Annotation
 from atonce.data.open_options import OpenOptions
 from atonce.data.pairing import images_in, masks_in, no_mask, pair, sample_name
 from atonce.data.picture_index import entries_in
 from atonce.data.splits import complete_splits
+
+_WORDS = LayoutWords("the names of the folders of masks", "mask")
 
 
 class BinaryMasks(DatasetFormat):
@@ -49,7 +51,7 @@ class BinaryMasks(DatasetFormat):
         require_annotations(root, found_annotations, problems, self.layout)
         labels = [Label(name) for name in sorted(names)]
         spec, reader, about_classes = resolve_labels(
-            root, labels, found_annotations, classes=options.classes, numbers="its name"
+            root, labels, found_annotations, classes=options.classes, numbers="its name", words=_WORDS
         )
         made, about_split, extras = complete_splits(splits, options)
         return Dataset(

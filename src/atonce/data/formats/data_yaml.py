@@ -28,6 +28,7 @@ class DataYaml:
         base: the folder that these are relative to.
         masks: the folder of PNG masks, in the place of "images" in a picture's path; "" where labels are polygons.
         label_mapping: value in the masks -> class index, or 255; empty: the values are the class indices.
+        notes: what was understood otherwise than it is written.
     """
 
     root: Path
@@ -36,6 +37,7 @@ class DataYaml:
     base: Path
     masks: str = ""
     label_mapping: Mapping[int, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def pictures(self) -> Iterator[tuple[str, dict[str, Path], list[Problem]]]:
         """Yield for each entry: the split, its pictures by key, and what is wrong with them."""
@@ -122,18 +124,21 @@ def read_data_yaml(path: Path) -> DataYaml:
         raise DataError(f"{path} numbers its classes otherwise ({error})", "names: {0: road, 1: car}") from None
     base = root / str(data.get("path") or ".")
     masks = str(data.get("masks_dir") or ("masks" if (root / "masks").is_dir() else ""))
-    return DataYaml(root, names, _entries(root, data), base if is_there(base / ".") else root, masks, mapping)
+    entries = _entries(data)
+    notes: tuple[str, ...] = ()
+    if "val" in entries and entries["val"] == entries.get("train"):
+        # Small examples name one folder twice; what is validated on is not to be trained on.
+        del entries["val"]
+        notes = (f"{path.name} names the same pictures for train and val: a part of them is split off for val",)
+    return DataYaml(root, names, entries, base if is_there(base / ".") else root, masks, mapping, notes)
 
 
-def _entries(root: Path, data: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
+def _entries(data: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
     entries: dict[str, tuple[str, ...]] = {}
     for split, names in SPLITS.items():
         given = next((data[name] for name in names if data.get(name)), None)
         if given:
             entries[split] = tuple(map(str, given if isinstance(given, list) else [given]))
-    if "val" in entries and entries.get("val") == entries.get("train"):
-        # Small examples name one folder twice; what is validated on is not to be trained on.
-        del entries["val"]
     return entries
 
 

@@ -75,7 +75,7 @@ class Ultralytics(DatasetFormat):
             splits=made,
             read_mask=reader,
             problems=tuple(problems),
-            notes=(*about_classes, *about_split),
+            notes=(*about_classes, *data.notes, *about_split),
             extras=extras,
         )
 

@@ -41,7 +41,7 @@ class Yolo(DatasetFormat):
         """See `DatasetFormat.open`."""
         data = _data(root)
         problems: list[Problem] = []
-        notes: list[str] = []
+        notes = list(data.notes)
         splits: dict[str, list[Item]] = {}
         polygons = boxes = 0
         files: set[Path] = set()
