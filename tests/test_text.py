@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from atonce.text import count_of, did_you_mean, listing, with_command, wrapped
+from atonce.text import count_of, did_you_mean, duration_text, listing, with_command, wrapped
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,17 @@ def test_a_command_is_copied_from_a_terminal_as_it_is_typed(width: int) -> None:
     assert all(len(line) <= max(width, 47) for line in said.splitlines())
     assert ("\n" in said) == (width < 200)
     assert with_command("go on with:", words, 0) == f"go on with: {shlex.join(words)}"
+
+
+def test_durations_are_words_not_clocks() -> None:
+    told = [duration_text(seconds) for seconds in (-1, 0.4, 42, 60, 988, 3599.6, 7500)]
+    assert told == ["0 s", "0 s", "42 s", "1 min 00 s", "16 min 28 s", "1 h 00 min", "2 h 05 min"]
+
+
+def test_counts_of_parts() -> None:
+    assert [count_of(number, "minute") for number in (1.0, 0.5, 4.0, 1)] == [
+        "1 minute", "0.5 minutes", "4 minutes", "1 minute",
+    ]  # fmt: skip
 
 
 def test_commands_stay_in_one_line_to_be_copied() -> None:

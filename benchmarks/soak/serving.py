@@ -159,14 +159,22 @@ async def _crowd(port: int, files: Sequence[tuple[bytes, bytes]], told: Told, se
 
 
 def _growth(samples: Sequence[tuple[int, int]]) -> list[str]:
-    """Tell whether memory or open files have grown from the first half to the last quarter."""
+    """Tell whether memory or open files grow without end: more in the last quarter than before, and still growing.
+
+    Buffers of the crowd and of torch come to their size within a minute or two, on a busy machine later.
+    """
     if len(samples) < 40:
         return []
-    half, quarter = samples[len(samples) // 8 : len(samples) // 2], samples[-len(samples) // 4 :]
+    quarters = [samples[len(samples) * i // 4 : len(samples) * (i + 1) // 4] for i in (1, 2, 3)]
+    memory, files = ([max(sample[i] for sample in quarter) for quarter in quarters] for i in (0, 1))
     found = []
-    memory, files = (max(s[i] for s in quarter) - max(s[i] for s in half) for i in (0, 1))
-    if memory > _GROWTH_BYTES:
-        found.append(f"memory grew by {memory / 1e6:.0f} MB")
-    if files > _GROWTH_FILES:
-        found.append(f"open files grew by {files}")
+    if _keeps_growing(memory, _GROWTH_BYTES):
+        found.append(f"memory grew by {(memory[-1] - memory[0]) / 1e6:.0f} MB")
+    if _keeps_growing(files, _GROWTH_FILES):
+        found.append(f"open files grew by {files[-1] - files[0]}")
     return found
+
+
+def _keeps_growing(quarters: Sequence[int], limit: int) -> bool:
+    second, third, last = quarters
+    return last - second > limit and last - third > limit / 4

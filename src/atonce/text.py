@@ -10,13 +10,24 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def count_of(number: int, noun: str, plural: str = "") -> str:
-    """A number and what it counts: "1 picture", "2 pictures", "3 classes".
+def count_of(number: float, noun: str, plural: str = "") -> str:
+    """A number and what it counts: "1 picture", "2 pictures", "3 classes", "0.5 minutes".
 
     Args:
         plural: where it is not the noun with an s.
     """
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+    shown = f"{number:g}" if isinstance(number, float) else number
+    return f"{shown} {noun if number == 1 else plural or noun + 's'}"
+
+
+def duration_text(seconds: float) -> str:
+    """A time in words, which nobody takes for that of a clock: "42 s", "16 min 28 s", "2 h 05 min"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
 def listing(names: Iterable[object], limit: int = 5, separator: str = ", ") -> str:

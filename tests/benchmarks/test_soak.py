@@ -66,6 +66,15 @@ def test_a_crowd_gets_right_answers_and_refusals(space: Workspace, results: Resu
     assert results.counts["serve"]["health 200"] > 3
 
 
+def test_what_grows_without_end_is_told_from_what_comes_to_its_size() -> None:
+    leak = [(step * 2_000_000, 100) for step in range(120)]
+    assert serving._growth(leak) == ["memory grew by 120 MB"]
+    late = [(min(step, 80) * 4_000_000, 100) for step in range(120)]
+    assert serving._growth(late) == []
+    files = [(500_000_000, 100 + step) for step in range(120)]
+    assert serving._growth(files) == ["open files grew by 60"]
+
+
 def test_the_same_seed_makes_the_same_inputs(space: Workspace) -> None:
     seeds = fuzz.seeds_of(space, READERS)
     one, same, other = (

@@ -9,7 +9,7 @@ import pytest
 
 from atonce.labels import LabelSpec
 from atonce.metrics.confusion_matrix import ConfusionMatrix
-from atonce.reports.single_prediction import single_prediction
+from atonce.reports.single_prediction import absent_but_predicted, single_prediction
 from atonce.training import Callback, run_training
 from tests.tiny import tiny_recipe
 
@@ -46,3 +46,9 @@ def test_a_training_says_it_once(street_data: Path, tmp_path: Path) -> None:
     run_training(recipe, street_data, tmp_path / "run", callback=notes)
     (note,) = (line for line in notes.lines if "every pixel is predicted as" in line)
     assert note.startswith("step 2: every pixel is predicted as")
+
+
+def test_what_predicted_classes_that_no_mask_shows_do_to_the_mean_is_said() -> None:
+    assert absent_but_predicted([]) == ""
+    assert absent_but_predicted(["triangle"]).startswith("triangle is in no mask that was scored: its IoU is 0 as long")
+    assert absent_but_predicted(["a", "b"]).startswith("a, b are in no mask that was scored: their IoU")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,7 +42,10 @@ def terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 def a_run(recipe: Recipe, step: int = 0, seconds: float = 0.0) -> Any:
     return SimpleNamespace(
-        recipe=recipe, progress=SimpleNamespace(step=step, seconds=seconds), stop_reason=None, stages=()
+        recipe=recipe,
+        progress=SimpleNamespace(step=step, seconds=seconds, steps_since_log={}),
+        stop_reason=None,
+        stages=(),
     )
 
 
@@ -134,12 +137,14 @@ def test_where_steps_end_before_the_minutes_it_is_that_of_the_steps(terminal: Te
     assert "9/27 steps  2:42 left" in "\n".join(terminal())
 
 
-def test_the_loss_is_the_one_that_is_logged(terminal: Terminal) -> None:
+def test_the_loss_is_the_mean_since_the_last_line_of_the_log(terminal: Terminal, width: int) -> None:
     train(tiny_recipe("train.steps=27"), 27, 1.0)
     text = "\n".join(terminal())
-    assert "loss 20.0000" in text, "before the first line of the log, that of the step"
-    assert "loss 0.0461" in text
-    assert not re.search(r"1[1-9]/27 steps.*loss (?!0\.0461)", text)
+    # 100 / step: over the steps 1 to 5, and over 11 to 15.
+    assert width < 80 or "mean loss 45.6667" in text
+    assert width < 80 or "mean loss 7.7852" in text
+    assert "mean loss 20.0000" not in text and "mean loss 6.6667" not in text, "the last step alone"
+    assert "mean loss 4.1960" in text, "the last line, over the steps 21 to 27"
 
 
 def test_a_loss_is_shown_when_it_is_logged_and_not_with_the_next_step(terminal: Terminal) -> None:
@@ -151,7 +156,7 @@ def test_a_loss_is_shown_when_it_is_logged_and_not_with_the_next_step(terminal: 
         display.on_log(run, record(10, 0.0461))
         forget_what_is_shown(display)
         display.bars._progress.refresh()
-        assert "10/27 steps  loss 0.0461" in "\n".join(terminal())
+        assert "10/27 steps  mean loss 0.0461" in "\n".join(terminal())
 
 
 @pytest.mark.parametrize(
@@ -240,3 +245,30 @@ def test_a_training_shows_a_full_bar_that_fits(
     assert max(map(len, lines)) <= width
     last = [line for line in lines if line.startswith("training")][-1]
     assert bar_of(last) == 1.0 and "100000" not in last
+
+
+def test_the_loss_of_the_bar_is_the_mean_that_the_next_line_of_the_log_has(terminal: Terminal, width: int) -> None:
+    with progress_display.progress_display() as display:
+        run = a_run(tiny_recipe("train.steps=40"))
+        run.progress.steps_since_log = {"losses": [asdict(losses(9.0))]}
+        display.on_train_start(run)
+        shown = []
+        for loss in (5.0, 1.0):
+            display.on_step(run, losses(loss))
+            shown.append(display.loss)
+        display.on_log(run, record(3, 5.0))
+        for loss in (2.0, 4.0):
+            display.on_step(run, losses(loss))
+            shown.append(display.loss)
+        forget_what_is_shown(display)
+        display.bars._progress.refresh()
+    assert shown == [7.0, 5.0, 2.0, 3.0]
+    assert width < 80 or "mean loss 3.0000" in "\n".join(terminal())
+
+
+def test_minutes_that_are_over_are_said_to_be_so(terminal: Terminal) -> None:
+    with progress_display.progress_display() as display:
+        display.on_train_start(a_run(tiny_recipe("train.max_minutes=1"), seconds=61.0))
+        display.bars._progress.refresh()
+    drawn = "\n".join(terminal())
+    assert "1:00 are over" in drawn and "0:00 left" not in drawn

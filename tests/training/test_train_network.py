@@ -329,7 +329,8 @@ def test_what_the_doctor_warns_of_by_the_counts_is_said_by_a_training_too(tmp_pa
     assert {f"warning: {'; '.join(finding.for_command_line())}" for finding in warned} <= set(
         map(as_command_line, notes.notes)
     )
-    assert any("--write-split" in as_command_line(note) for note in notes.notes)
+    ways = f"(atonce doctor {data} --write-split FOLDER)"
+    assert any(ways in as_command_line(note) for note in notes.notes)
 
 
 @pytest.mark.parametrize(("steps", "told"), [(1, True), (2, True), (3, False)])

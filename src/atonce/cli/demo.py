@@ -73,8 +73,10 @@ def demo(
     from atonce.inference.folders import predict
     from atonce.progress import progress_bar
     from atonce.training import train as train_network
+    from atonce.training.run_folder import RunFolder
 
     data = out / "data"
+    RunFolder(out).require_place(data)
     draw_streets(data, train=train, val=val, seed=seed, size=_SIZE)
     if not json_:
         typer.echo(f"{train} training and {val} validation scenes in {data}")

@@ -17,7 +17,7 @@ from rich.text import Text
 from atonce.progress import PrintableConsole
 from atonce.remote import address_of
 from atonce.storage import nan_to_none
-from atonce.text import count_of, listing, wrapped
+from atonce.text import count_of, duration_text, listing, wrapped
 
 if TYPE_CHECKING:
     from atonce.studies import StudyResult
@@ -67,7 +67,7 @@ def print_run(run: TrainedRun, data: Path, out: str | None = None) -> None:
     assert run.evaluation is not None
     print_scores(run.scores, f"{address_of(data) or (data if data.name else data.resolve())} (val)")
     folder = out or str(run.folder)
-    lines = [f"{count_of(run.steps, 'step')} in {run.minutes:.1f} minutes, best at step {run.best_step}"]
+    lines = [f"{count_of(run.steps, 'step')} in {duration_text(60 * run.minutes)}, best at step {run.best_step}"]
     if run.stop_reason is not None:
         lines.append(f"stopped: {run.stop_reason}")
     if run.waited is not None:
@@ -79,8 +79,6 @@ def print_run(run: TrainedRun, data: Path, out: str | None = None) -> None:
 
 def print_plan(plan: TrainingPlan) -> None:
     """Print what a training would be: the data, the network, the length, and what it would take."""
-    from atonce.progress import clock_text
-
     knobs, data = plan.recipe.train, plan.data
     splits = ", ".join(f"{count} {split}" for split, count in data["pictures"].items() if count)
     sizes = {name: "x".join(map(str, size)) for name, size in data["picture_sizes"].items()}
@@ -89,7 +87,9 @@ def print_plan(plan: TrainingPlan) -> None:
     names, crop = data["classes"], "x".join(map(str, reversed(plan.recipe.data.crop)))
     steps = count_of(plan.steps, "step")
     if plan.steps < plan.steps_left:
-        steps = f"{knobs.max_minutes:g} minutes, about {plan.steps} of {count_of(plan.steps_left, 'step')}"
+        steps = (
+            f"{count_of(knobs.max_minutes or 0, 'minute')}, about {plan.steps} of {count_of(plan.steps_left, 'step')}"
+        )
     memory = "unknown" if plan.memory_bytes is None else f"{plan.memory_bytes / 1e9:.2f} GB at the peak of two steps"
     seconds = f"{plan.seconds_per_step:.3g} s a step, {plan.seconds_per_picture:.2g} s a validation picture"
     print_lines(
@@ -99,7 +99,7 @@ def print_plan(plan: TrainingPlan) -> None:
         f"network   FCN-{plan.recipe.model.stride}s, {plan.parameters / 1e6:.1f} million weights, {plan.hardware}",
         f"length    {steps} ({plan.epochs:.1f} epochs), {count_of(plan.validations, 'validation')}",
         f"memory    {memory}",
-        f"time      {clock_text(plan.seconds)}, guessed from {seconds}",
+        f"time      {duration_text(plan.seconds)}, guessed from {seconds}",
         f"folder    {plan.folder}; nothing was written",
     )
 

@@ -53,7 +53,13 @@ def train(
         GroundTruth | None, typer.Option(help="KITTI road only: the whole road, or the lane that the car is in.")
     ] = None,
     bands: Bands = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Stop with the step in which this time is over.")] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Stop with the step in which this time is over, over all sessions of a run; reading the data, "
+            "calibration and the last validation and evaluation come on top."
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all that is random.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     dry_run: Annotated[

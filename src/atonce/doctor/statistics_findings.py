@@ -11,7 +11,7 @@ from atonce.data.dataset import Dataset
 from atonce.data.splits import split_was_made
 from atonce.doctor.findings import Finding
 from atonce.doctor.kitti_road_findings import more_ground_truth
-from atonce.errors import option
+from atonce.errors import command, option
 from atonce.text import listing
 
 _MAX_VOID_SHARE = 0.5
@@ -90,7 +90,7 @@ def _classes(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list
 
 
 def _absent_classes(split: str, names: list[str], dataset: Dataset) -> Finding:
-    otherwise = f"split otherwise ({option('write_split')})"
+    otherwise = f"split otherwise ({command('atonce', 'doctor', dataset.root)}{option('write_split', 'FOLDER')})"
     if split_was_made(dataset):
         another = option("set", f"data.split_seed={int(dataset.extras['split_seed']) + 1}")
         otherwise = f"train with another split ({another})"

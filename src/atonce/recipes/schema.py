@@ -289,7 +289,8 @@ class TrainConfig(Section):
     validate_every: Count | None = None
     """Steps between validations; the model with the best mean IoU is kept as model.safetensors. null follows the
     length, be it steps or max_minutes that end the run: a validation at the end of each of its equal parts, which are
-    of 200 steps or 5 minutes, whichever gives fewer, but 5 parts at least and 20 at most."""
+    of 200 steps or 5 minutes, whichever gives fewer, but 5 parts at least and 20 at most. Where max_minutes ends the
+    run and validations have taken more than a quarter of its time, they are left out until its end."""
     save_every: Count | None = None
     """Steps between saved states, from which an interrupted run resumes. null follows the length: a state at the end of
     each part, as for validate_every."""
@@ -301,8 +302,8 @@ class TrainConfig(Section):
     """Experiment trackers that are fed as the run goes: tensorboard, into the run folder; mlflow and wandb, where their
     own settings say (docs/tracking.md). Each needs the extra of its name."""
     max_minutes: Positive | None = None
-    """Longest training time, in minutes; the learning rate schedule comes to its end with it. null: only steps
-    count."""
+    """Longest training time, in minutes, over all sessions of a run; the learning rate schedule comes to its end with
+    it. Reading the data, calibration and the last validation and evaluation come on top. null: only steps count."""
     patience: Count | None = None
     """Early stopping: validations in a row without a better mean IoU after which the run ends, as at its end; of a
     staged training, in the last stage. The learning rate schedule is then cut off. null: never."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from atonce.reports.number_format import score
@@ -88,10 +88,17 @@ def _learning_rate(files: RunFiles) -> str:
     high = max(v for v in line.values if math.isfinite(v))
     return _plot_figure(
         "Learning rate",
-        plot_over_steps([line], f"Learning rate over the steps, at most {high:.3g}", end=files.last_step),
+        plot_over_steps([line], f"Learning rate over the steps, {_peak(files, high)}", end=files.last_step),
         (),
-        f"at most {high:.3g}",
+        _peak(files, high),
     )
+
+
+def _peak(files: RunFiles, high: float) -> str:
+    """Name the recipe's rate beside the highest one of the log, which has some of the steps only."""
+    optim = files.settings.get("optim")
+    asked = none_to_nan(optim.get("lr")) if isinstance(optim, Mapping) else math.nan
+    return f"highest in the log {high:.3g}" + (f", optim.lr {asked:.3g}" if math.isfinite(asked) else "")
 
 
 def _logged(files: RunFiles, key: str) -> Line:

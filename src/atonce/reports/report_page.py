@@ -18,7 +18,7 @@ from atonce.reports.panels import gallery_section, progress_section
 from atonce.reports.road_and_calibration import calibration_section, road_lead, road_section
 from atonce.reports.run_files import MEANS, RunFiles
 from atonce.reports.score_tables import class_table, confusion_table, frequent_mistakes, legend
-from atonce.reports.single_prediction import single_prediction
+from atonce.reports.single_prediction import absent_but_predicted, single_prediction
 from atonce.storage import none_to_nan
 
 _MEAN_NAMES = dict(zip(MEANS, ("mean IoU", "pixel accuracy", "mean accuracy", "frequency-weighted IoU"), strict=True))
@@ -35,6 +35,10 @@ _RUN_INFO_TITLES = {
     "commit": "commit",
 }
 _MAX_TEXT = 300
+_CURVES_LEAD = (
+    "While training, validations compute as the training does, which may be in bf16; the table above is of the best "
+    "model in fp32, so the last digits can differ."
+)
 _MAX_DEPTH = 8
 _CALIBRATION_LEAD = "Of the pixels whose most likely class has a given probability, how many are right."
 
@@ -79,7 +83,9 @@ def _sections(files: RunFiles) -> list[Section]:
         # Only some evaluations have road scores and calibration, and nobody misses them elsewhere.
         Section("road", "Road, as KITTI scores it", road_section(files), lead=road_lead(files)),
         Section("classes", "Classes", class_table(files) if scored else "", needs="evaluation.json"),
-        Section("curves", "Curves", _wrap("plots", curves_section(files)), needs="log.jsonl, metrics.csv"),
+        Section(
+            "curves", "Curves", _wrap("plots", curves_section(files)), needs="log.jsonl, metrics.csv", lead=_CURVES_LEAD
+        ),
         Section(
             "over-steps",
             "Classes over time",
@@ -144,9 +150,13 @@ def _missing_sections(files: RunFiles, sections: list[Section]) -> str:
 
 
 def _title(files: RunFiles) -> str:
-    """Return a title such as "FCN-8s on camvid", as far as the files tell."""
+    """Return a title such as "FCN-8s on bolts", after the folder of the data, as far as the files tell."""
     stride = _nested(files.settings, "model", "stride")
-    data = _nested(files.run_info, "data", "format") or _nested(files.settings, "data", "format")
+    data = (
+        files.run_info.get("data_name")
+        or _nested(files.run_info, "data", "format")
+        or _nested(files.settings, "data", "format")
+    )
     name = f"FCN-{stride}s" if stride else "FCN" if files.is_training else "Scores"
     return f"{name} on {data}" if data else f"{name} of {files.folder.resolve().name}"
 
@@ -177,7 +187,9 @@ def _headline(files: RunFiles) -> str:
         tiles.append(("pictures", f"{len(pictures):,}"))
     items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in tiles)
     collapsed = single_prediction(files.evaluation.get("classes", ()))
-    remark = f'<p class="gist">{escape(collapsed[:1].upper() + collapsed[1:])}.</p>' if collapsed else ""
+    absent = absent_but_predicted(files.evaluation.get("predicted_only", ()))
+    remarks = (f'<p class="gist">{escape(text[:1].upper() + text[1:])}.</p>' for text in (collapsed, absent) if text)
+    remark = "".join(remarks)
     return f'{_best_and_weakest(files)}{remark}<dl class="tiles">{items}</dl>'
 
 

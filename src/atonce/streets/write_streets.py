@@ -28,6 +28,7 @@ VERSION = 4
 """The version of the generator: raise it when the same seed gives another picture, and old folders are made anew."""
 
 MARKER = "streets.json"
+_SPLITS = ("train", "val")
 MOST = 500_000
 """The most scenes of a split: each seed of a folder owns a million seeds of scenes, half for train, half for val."""
 
@@ -112,22 +113,24 @@ def _marker(root: Path) -> object:
 
 
 def _pictures(root: Path) -> Iterator[Path]:
-    for split in ("train", "val"):
+    for split in _SPLITS:
         for kind in ("images", "masks"):
             yield from (root / split / kind).glob("*")
 
 
 def _refuse_foreign(root: Path) -> None:
     strange = next((p for p in _pictures(root) if not p.name.startswith("street_")), None)
-    if strange is None and not (root / MARKER).exists() and (root / "classes.yaml").exists():
-        strange = root / "classes.yaml"
+    if strange is None and not (root / MARKER).exists() and root.is_dir():
+        strange = next(
+            (p for p in sorted(root.iterdir()) if p.name not in _SPLITS and not p.name.startswith(".")), None
+        )
     if strange is not None:
         raise DataError(f"{strange} is not a generated street", "an empty folder or one of streets", "choose another")
 
 
 def _prepare(root: Path, jobs: list[Job]) -> None:
     """Make the folders; remove the marker of completion, and scenes of other parameters."""
-    for split in ("train", "val"):
+    for split in _SPLITS:
         for kind in ("images", "masks"):
             (root / split / kind).mkdir(parents=True, exist_ok=True)
     # In this order: while the marker stands, the classes are known to be ours.

@@ -25,6 +25,7 @@ from atonce.studies.study_runs import PlannedRun, StudyCallback, plan_runs, run_
 from atonce.studies.study_table import TableRow, reading_notes, table_rows
 from atonce.training import Callback
 from atonce.training.recipe_choice import Overrides, choose_recipe
+from atonce.training.run_folder import require_place
 from atonce.version import __version__
 
 
@@ -86,7 +87,7 @@ def ablate(
         callback: called as runs start and end.
 
     Raises:
-        UserError: the study, the recipe or the data are wrong, the folder holds another study, or a run could not
+        UserError: the study, the recipe or the data are wrong, the folder holds something else, or a run could not
             begin or write. What is over stays; call again to go on.
         KeyboardInterrupt: Ctrl-C; the state of the run has been saved.
     """
@@ -99,6 +100,8 @@ def ablate(
     if seeds < 1:
         raise TrainingError(option("seeds", seeds), "1 or more")
     folder = require_local(out) if out is not None else Path("runs") / f"{data.resolve().name}-{chosen.name}"
+    if read_description(folder) is None:
+        require_place(folder, data)
     base = choose_recipe(data, recipe=recipe, overrides=overrides, weights=weights, format=format)
     planned = plan_runs(chosen, base, seeds, folder)
     session = _describe_session()

@@ -12,13 +12,13 @@ from torch import Tensor
 from atonce.data.augmentation import augment
 from atonce.data.batches import Batch
 from atonce.errors import TrainingError, option
-from atonce.text import count_of
+from atonce.text import count_of, duration_text
 from atonce.training.callbacks import Callback, CallbackList
 from atonce.training.distillation import distillation_sum
 from atonce.training.interrupt import Interrupt, StoppableValidation, StopValidation, deferred_interrupt
 from atonce.training.losses import Losses, data_loss, l2_penalty, mask_losses, total_loss, valid_weight, weigh
 from atonce.training.optimizers import learning_rate_factor, set_learning_rate
-from atonce.training.run_length import is_due, share_done
+from atonce.training.run_length import MOST_OF_TIME_VALIDATING, is_due, share_done
 from atonce.training.step_log import StepLog
 from atonce.training.training_run import TrainingRun
 from atonce.training.validation import validate
@@ -47,6 +47,8 @@ def fit(run: TrainingRun, callback: Callback) -> None:
         share = share_of(run)
         if share >= 1:
             callback.on_note(nothing_left(run))
+        elif progress.step:
+            callback.on_note(what_is_left(run))
         for step, batch in run.stream.batches(progress.step, knobs.steps):
             while share >= run.stage.end < 1:
                 next_stage(run, callback)
@@ -64,7 +66,8 @@ def fit(run: TrainingRun, callback: Callback) -> None:
             before, share = share, share_of(run)
             if share >= 1:
                 step_log.finish()
-            if is_due(knobs.validate_every, knobs, progress.step, before=before, share=share):
+            due = is_due(knobs.validate_every, knobs, progress.step, before=before, share=share)
+            if due and (share >= 1 or not validates_too_much(run)):
                 if knobs.validate_every is None:
                     step_log.end_part()
                 validate_or_stop(run, callback, interrupt)
@@ -95,8 +98,18 @@ def nothing_left(run: TrainingRun) -> str:
         longer, made = "train.steps" if knobs.epochs is None else "train.epochs", count_of(knobs.steps, "step")
         return f"nothing is left to train: the run has made its {made}; raise {longer} to go on"
     minutes = option("max_minutes", f"{2 * (knobs.max_minutes or 0):g}")
-    used = f"the run has used its {knobs.max_minutes:g} minutes at step {progress.step} of {knobs.steps}"
+    used = f"the run has used its {count_of(knobs.max_minutes or 0, 'minute')} at step {progress.step} of {knobs.steps}"
     return f"nothing is left to train: {used}; {minutes} gives it as many again"
+
+
+def what_is_left(run: TrainingRun) -> str:
+    """Say of a run that is resumed where it goes on, and what is left of it."""
+    knobs, progress = run.recipe.train, run.progress
+    left = f"{count_of(knobs.steps - progress.step, 'step')} left"
+    if knobs.max_minutes:
+        minutes = count_of(knobs.max_minutes, "minute")
+        left += f", but no more than {duration_text(60 * knobs.max_minutes - progress.seconds)} of its {minutes}"
+    return f"goes on at step {progress.step} of {run.folder.path}: {left}"
 
 
 def share_of(run: TrainingRun) -> float:
@@ -135,11 +148,22 @@ def validate_or_stop(run: TrainingRun, callback: Callback, interrupt: Interrupt)
     """
     if run.world == 1:
         callback = CallbackList([callback, StoppableValidation(interrupt)])
+    began = time.monotonic()
     try:
         validate(run, callback)
         run.progress.validation_due = False
     except StopValidation:
         run.progress.validation_due = True
+    run.validation_seconds += time.monotonic() - began
+
+
+def validates_too_much(run: TrainingRun) -> bool:
+    """Tell whether validations have taken so much of a run that minutes end that one more would cost its steps; the
+    last one is always made. The same in all processes."""
+    knobs = run.recipe.train
+    if knobs.validate_every is not None or not knobs.max_minutes:
+        return False
+    return run.from_main(run.validation_seconds) > MOST_OF_TIME_VALIDATING * run.from_main(run.progress.seconds)
 
 
 def next_stage(run: TrainingRun, callback: Callback) -> None:

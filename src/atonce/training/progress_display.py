@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from statistics import fmean
 from typing import Any
 
 from atonce.errors import as_command_line
@@ -20,8 +21,8 @@ from atonce.training.training_run import TrainingRun
 class ProgressDisplay(Callback):
     """Draws a bar for the run, one for whatever else takes time, and lines for results.
 
-    The bar of the run is that of what ends it, steps or minutes. The loss beside it is that of the last line of
-    log.jsonl; before the first one, that of the last step.
+    The bar of the run is that of what ends it, steps or minutes. The loss beside it is the mean of the
+    steps since the last line of log.jsonl, so that at the next line it is the loss that stands there.
 
     Args:
         bars: where it draws.
@@ -34,6 +35,8 @@ class ProgressDisplay(Callback):
         self.bars = bars
         self.seen = seen
         self.loss: float | None = None
+        self.since_line: list[float] = []
+        self.line_written = False
         self.numbers: tuple[str, ...] = ()
         self.start = (0, 0.0)
 
@@ -68,15 +71,21 @@ class ProgressDisplay(Callback):
         # Where nobody knew how many bytes there are, the bar of a download never was full.
         self.bars.remove("fetching weights")
         self.start = (run.progress.step, run.progress.seconds)
+        begun = run.progress.steps_since_log.get("losses", [])
+        self.since_line = [Losses(**losses).total(run.recipe) for losses in begun]
         self._draw_run(run)
 
     def on_step(self, run: TrainingRun, losses: Losses) -> None:
-        self._draw_run(run, losses.total(run.recipe) if self.loss is None else self.loss)
+        if self.line_written:
+            self.since_line, self.line_written = [], False
+        self.since_line.append(losses.total(run.recipe))
+        self.loss = fmean(self.since_line)
+        self._draw_run(run, self.loss)
 
     def _draw_run(self, run: TrainingRun, loss: float | None = None) -> None:
         """Draw the bar of the run, whose clock goes on until it is drawn the next time: a step may take a minute."""
         drawn, length = time.monotonic(), self._length(run)
-        numbers = (*(() if loss is None else (f"loss {loss:.4f}",)), *self.numbers)
+        numbers = (*(() if loss is None else (f"mean loss {loss:.4f}",)), *self.numbers)
         share = share_done(run.recipe.train, run.progress.step, run.progress.seconds)
         self.bars.draw("training", min(share, 1.0), 1.0, about=lambda: [*length(time.monotonic() - drawn), *numbers])
 
@@ -91,12 +100,15 @@ class ProgressDisplay(Callback):
             left = (knobs.steps - step) * (seconds - first_seconds) / (step - first_step)
         if limit - seconds < left:
             of = clock_text(limit)
-            return lambda since: (count_of(step, "step"), f"{clock_text(limit - seconds - since)} left of {of}")
+            return lambda since: (
+                count_of(step, "step"),
+                f"{clock_text(limit - seconds - since)} left of {of}" if since < limit - seconds else f"{of} are over",
+            )
         steps = f"{step}/{knobs.steps} steps"
         return lambda since: (steps, f"{clock_text(left - since)} left") if left < math.inf else (steps,)
 
     def on_log(self, run: TrainingRun, record: StepRecord) -> None:
-        self.loss, seen = record.loss, record.train_mean_iou
+        self.loss, seen, self.line_written = record.loss, record.train_mean_iou, True
         iou = () if seen is None or math.isnan(seen) else (f"train mIoU {seen:.3f}",)
         speed = record.pictures_per_second
         self.numbers = (*_l2(run, record), *iou, f"{speed:.{1 if speed >= 1 else 2}f} pictures/s")
@@ -112,7 +124,7 @@ class ProgressDisplay(Callback):
         console.print(f"step {row['step']}: {', '.join(scores)}{' (best so far)' if best else ''}", highlight=False)
 
     def on_train_end(self, run: TrainingRun) -> None:
-        loss = () if self.loss is None else (f"loss {self.loss:.4f}",)
+        loss = () if self.loss is None else (f"mean loss {self.loss:.4f}",)
         about = [count_of(run.progress.step, "step"), f"in {clock_text(run.progress.seconds)}", *loss, *self.numbers]
         # A run that was stopped did not come to its end.
         share = share_done(run.recipe.train, run.progress.step, run.progress.seconds) if run.stop_reason else 1.0

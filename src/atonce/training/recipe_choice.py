@@ -19,6 +19,7 @@ from atonce.recipes import Recipe, load_recipe
 from atonce.recipes.recipe_files import given_keys
 from atonce.remote import copy_of_results, local_copy
 from atonce.training.fine_tuning import with_shape_of_weights
+from atonce.training.run_folder import RunFolder
 from atonce.weights.registry import require_weights
 
 Overrides = Mapping[str, Any] | Sequence[str]
@@ -49,7 +50,8 @@ def choose_run(
         changes: what `recipe_changes` takes.
 
     Raises:
-        TrainingError: resumed with a recipe that is not the run's, or where there is no run.
+        TrainingError: resumed with a recipe that is not the run's, or where there is no run; the folder of a new run
+            holds files of somebody else, or lies among the data.
         RecipeError, DataError, WeightsError: no such recipe, data, weights or teacher.
     """
     path = local_copy(data)
@@ -72,6 +74,7 @@ def choose_run(
             chosen = load_recipe(folder / "recipe.yaml", overrides)
     begun = resume and (folder / "state" / "state.safetensors").is_file()
     _require_inputs(path, chosen, begun=begun)
+    RunFolder(folder).require_place(path)
     return folder, chosen
 
 

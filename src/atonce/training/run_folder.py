@@ -7,11 +7,12 @@ import io
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from atonce.data.images import IMAGE_SUFFIXES
 from atonce.errors import TrainingError, option
 from atonce.recipes import Recipe, load_recipe, to_yaml
 from atonce.reports.html_document import refuse_foreign_page
@@ -69,6 +70,15 @@ class RunFolder:
     def picture(self, name: str, step: int) -> Path:
         """The path of a validation picture that is drawn at a step."""
         return self.pictures / f"{file_stem(name)}_{step:06d}.jpg"
+
+    def require_place(self, data: Path) -> None:
+        """Raise TrainingError where a run cannot have its files: among those of somebody else, or among pictures.
+
+        Args:
+            data: the folder of the data set, which may lie in that of the run, as the demo's does.
+        """
+        if not self.recipe.exists() and not self.state.exists():
+            require_place(self.path, data)
 
     def require_new(self) -> None:
         """Raise TrainingError when there is a run already, DataError when there is somebody else's report.html."""
@@ -182,3 +192,43 @@ class RunFolder:
             writer.writeheader()
             writer.writerows(rows)
             write_text(self.metrics, text.getvalue())
+
+
+_LOG_SUFFIXES = frozenset({".log", ".out", ".err"})
+"""Files that a scheduler or a shell puts where the results are to be, before there are any."""
+
+
+def require_place(folder: Path, data: Path) -> None:
+    """Require a folder for results to be new or empty, and not to lie among the data's pictures.
+
+    Hidden files, logs of a scheduler and empty folders count as nothing; and so does the data set, where it lies in the
+    folder.
+
+    Raises:
+        TrainingError: files of somebody else are there, or it is the folder of the data, or lies in one of pictures.
+    """
+    remedy = f"choose another {option('out')}"
+    absolute, root = folder.resolve(), data.resolve()
+    if absolute == root:
+        raise TrainingError(f"{folder} is the folder of the data", "a new folder for the results", remedy)
+    above = [path for path in absolute.parents if path.is_relative_to(root)]
+    if among := next((path for path in above if _holds_pictures(path)), None):
+        expected = "a folder that is not read as data"
+        raise TrainingError(f"{folder} lies among the pictures in {among}", expected, remedy)
+    there = next(_foreign(absolute, root), None)
+    if there is not None:
+        found = f"{folder} holds {there.name}{'/' * there.is_dir()}, which is of no run"
+        raise TrainingError(found, "a new or empty folder", remedy)
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return folder.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
+
+
+def _foreign(folder: Path, data: Path) -> Iterator[Path]:
+    """Yield what is in a folder, but for hidden files, logs, empty folders and the data."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith(".") or path.suffix in _LOG_SUFFIXES or data.is_relative_to(path):
+            continue
+        if not path.is_dir() or any(path.iterdir()):
+            yield path

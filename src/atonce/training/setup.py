@@ -113,6 +113,7 @@ def _set_up(
     # A run that was killed before its first state begins again.
     resuming = resume and (folder.state.is_file() or not folder.recipe.is_file())
     if not resume:
+        folder.require_place(data)
         folder.require_new()
     elif not resuming:
         folder.require_no_model()

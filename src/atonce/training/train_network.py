@@ -124,7 +124,8 @@ def train(
             "none" starts afresh; None leaves it to the recipe.
         overrides: changes to the recipe, {"optim.lr": 1e-4} or ["optim.lr=1e-4"].
         seed: of all that is random; None leaves it to the recipe.
-        max_minutes: stop with the step in which this time is over.
+        max_minutes: stop with the step in which this time is over, over all sessions of a run; reading the data,
+            calibration and the last validation and evaluation come on top.
         teacher: a model file to learn from, too (distillation); "none" learns from the masks alone.
         format: the data's format; None recognises it.
         images, masks: the folders of pictures and of masks, in `data` or elsewhere, where the layout is none that is
@@ -258,6 +259,7 @@ def _evaluate_best(run: TrainingRun, session: provenance.Session, *, progress: b
         "minutes": round(run.progress.seconds / 60, 2),
         "data": run.about_data,
         "best_step": run.progress.best_step,
+        "data_name": run.dataset.root.resolve().name,
     }
     with shown_as("evaluating", progress=progress) as bar:
         return evaluate_items(

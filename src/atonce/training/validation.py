@@ -12,7 +12,7 @@ from atonce.inference import NetworkPredictor
 from atonce.inference.result import Result
 from atonce.metrics.confusion_matrix import ConfusionMatrix
 from atonce.process_group import ProcessGroup
-from atonce.reports.single_prediction import single_prediction
+from atonce.reports.single_prediction import absent_but_predicted, single_prediction
 from atonce.storage import nan_to_none, write_atomically
 from atonce.training.callbacks import Callback
 from atonce.training.training_run import TrainingRun
@@ -66,6 +66,10 @@ def validate(run: TrainingRun, callback: Callback) -> None:
     if collapsed and not run.collapsed:
         callback.on_note(f"step {run.progress.step}: {collapsed}")
     run.collapsed = bool(collapsed)
+    counted = confusion.scores(run.dataset.labels)["predicted_only"]
+    if counted and not run.counted_absent:
+        callback.on_note(f"step {run.progress.step}: {absent_but_predicted(counted)}")
+        run.counted_absent = True
 
 
 def _origin(run: TrainingRun) -> dict[str, Any]:

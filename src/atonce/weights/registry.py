@@ -135,8 +135,8 @@ def require_weights(source: str | Path) -> None:
         return
     if path.suffix:
         raise WeightsError(f"{path} does not exist", EXPECTED, similar_file(path))
-    hint = did_you_mean(str(source), REGISTRY)
-    raise WeightsError(f"no weights '{source}'", f"a file or one of {', '.join(REGISTRY)}", hint)
+    hint = did_you_mean(str(source), REGISTRY) or similar_file(path)
+    raise WeightsError(f"no weights '{source}'", f"a file, a run folder or one of {', '.join(REGISTRY)}", hint)
 
 
 def _copy_of_weights(address: str | Path) -> Path:
@@ -316,5 +316,6 @@ def _unreachable(entry: PretrainedWeights, path: Path, reason: str) -> WeightsEr
     return WeightsError(
         f"cannot download {entry.name}: {reason}",
         "a connection to the internet",
-        f"or fetch {entry.url} elsewhere and put it at {path}; {option('weights', 'none')} starts afresh",
+        f"or fetch {entry.url} elsewhere and put it at {path}; "
+        f"{option('weights', 'FILE')} takes another file, {option('weights', 'none')} starts afresh",
     )

@@ -89,7 +89,7 @@ class TestCvat:
             open_dataset(tools.cvat(tmp_path), format="voc")
 
     def test_a_format_that_does_not_fit_names_the_one_that_does(self, tmp_path: Path) -> None:
-        """`--recipe streets` asks for images/ and masks/, which nobody who types it has said."""
+        """A recipe may ask for images/ and masks/, which nobody who types its name has said."""
         with pytest.raises(DataError, match=r"for format='folder'; it is voc-layout: format='voc-layout'"):
             open_dataset(tools.cvat(tmp_path), format="folder")
 

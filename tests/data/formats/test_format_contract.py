@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
 from atonce.data.checks import check, fingerprint, raise_for_problems
 from atonce.data.dataset import Dataset
-from atonce.data.formats import FORMATS, open_dataset, recognise
+from atonce.data.formats import FORMATS, ClassesNeeded, open_dataset, recognise
+from atonce.errors import DataError
 from atonce.labels import IGNORE_INDEX
+from atonce.recipes import load_recipe
 from tests.data import annotation_trees, trees
 from tests.data.conftest import Tree
 
@@ -26,6 +29,27 @@ def test_recognises_the_layout(healthy: Tree) -> None:
     assert recognise(healthy.root) == healthy.format
     assert open_dataset(healthy.root).format == healthy.format
     assert open_dataset(str(healthy.root), format=healthy.format).format == healthy.format
+
+
+@pytest.mark.parametrize("recipe", ["streets", "folder"])
+def test_recipes_for_any_data_recognise_the_layout(healthy: Tree, recipe: str) -> None:
+    asked = load_recipe(recipe).data.format
+    dataset = open_dataset(healthy.root, asked)
+    assert dataset.format == healthy.format
+    assert all(item.mask is not None for item in dataset.split("train"))
+
+
+@pytest.mark.parametrize("asked", FORMATS)
+def test_a_format_that_does_not_fit_is_answered_with_the_one_that_does(healthy: Tree, asked: str) -> None:
+    """Some layouts can be read as another one, too; then there are masks."""
+    try:
+        splits = open_dataset(healthy.root, asked).splits
+    except ClassesNeeded:
+        pytest.skip(f"{asked} reads these masks, and asks for their classes")
+    except DataError as error:
+        assert error.remedy == f"it is {healthy.format}: format='{healthy.format}'"
+    else:
+        assert any(item.mask is not None for items in splits.values() for item in items)
 
 
 def test_healthy_tree_has_no_problem(healthy: Tree) -> None:

@@ -133,14 +133,21 @@ def open_dataset(
     chosen = FORMATS[name]
     _require_options(chosen, options)
     found = root if pictures is not None else chosen.find(root) or (chosen.find_deep(root) if format else None)
+    named = name if format is not None and pictures is None else None
+    expected = f"{chosen.layout} for {option('format', name)}"
     if found is None:
-        known = recognise(root)
-        raise DataError(
-            f"{root} holds {_contents(root)}",
-            f"{chosen.layout} for {option('format', name)}",
-            nearest_layout(root, _locate) if known is None else f"it is {known}: {option('format', known)}",
-        )
-    dataset = chosen.open(found, options)
+        remedy = _other_layout(root, named) or nearest_layout(root, _locate)
+        raise DataError(f"{root} holds {_contents(root)}", expected, remedy)
+    try:
+        dataset = chosen.open(found, options)
+    except ClassesNeeded:
+        raise
+    except DataError as error:
+        other = _other_layout(root, named)
+        raise (DataError(*error.parts[:2], other) if other else error) from None
+    masks_there = any(item.mask is not None for items in dataset.splits.values() for item in items)
+    if not masks_there and (other := _other_layout(root, named)):
+        raise DataError(f"{root} holds {_contents(root)}", expected, other)
     return replace(dataset, problems=(*dataset.problems, *clashes(dataset.splits)), bands=bands)
 
 
@@ -238,6 +245,12 @@ def _require_options(format: DatasetFormat, options: OpenOptions) -> None:
         raise DataError(found, "three numbers from 1 on, of red, green and blue, or one")
     if not 0 < options.val_fraction < 1:
         raise DataError(f"val_fraction is {options.val_fraction}", "a share above 0 and below 1, such as 0.2")
+
+
+def _other_layout(root: Path, named: str | None) -> str:
+    """Say of what format a folder is, where that is not the one that was named; empty where none was, or none fits."""
+    known = recognise(root) if named is not None else None
+    return "" if known in (None, named) else f"it is {known}: {option('format', known)}"
 
 
 def _layouts() -> str:
