@@ -211,7 +211,8 @@ def require_place(folder: Path, data: Path) -> None:
     absolute, root = folder.resolve(), data.resolve()
     if absolute == root:
         raise TrainingError(f"{folder} is the folder of the data", "a new folder for the results", remedy)
-    above = [path for path in absolute.parents if path.is_relative_to(root)]
+    # A folder of its own in the data's is fine, whatever lies beside it: who stands in the data has `runs` there.
+    above = [path for path in absolute.parents if path.is_relative_to(root) and path != root]
     if among := next((path for path in above if _holds_pictures(path)), None):
         expected = "a folder that is not read as data"
         raise TrainingError(f"{folder} lies among the pictures in {among}", expected, remedy)
