@@ -203,7 +203,10 @@ def test_quiet_is_the_result_alone(atonce: Command, street_data: Path, tiny_mode
     assert (done.code, done.err) == (0, "")
     assert "mean IoU" in done.out
     page = atonce("doctor", street_data, "--quiet", "-o", tmp_path / "page.html")
-    assert (page.code, page.err) == (0, "")
+    written = f"page     {tmp_path / 'page.html'}\n"
+    assert (page.code, page.err) == (0, written)
+    assert "note " not in page.out
     # It ends with the command: the next one is not quiet.
     spoken = atonce("doctor", street_data, "-o", tmp_path / "page.html")
-    assert spoken.err == f"page     {tmp_path / 'page.html'}\n"
+    assert spoken.err == written
+    assert "note " in spoken.out

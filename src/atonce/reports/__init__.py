@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from atonce.reports.report_page import render
-from atonce.reports.run_files import read_run_files
 from atonce.storage import write_text
 
 __all__ = ["write_report"]
@@ -25,6 +23,10 @@ def write_report(run: Path) -> Path:
         DataError: there is nothing to report in the folder, or a file in it is damaged.
         StorageError: the report cannot be written.
     """
+    # What draws pages brings matplotlib and torch; whoever only asks what a page is must not wait for them.
+    from atonce.reports.report_page import render
+    from atonce.reports.run_files import read_run_files
+
     path = run / "report.html"
     write_text(path, render(read_run_files(run)))
     return path
