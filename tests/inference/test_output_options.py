@@ -116,7 +116,7 @@ def test_huge_pictures_have_thresholds_and_maps_too(
         (["--threshold", "0.5"], r"--threshold 0\.5 with 0 classes; expected one class; name it with --only"),
         (["--only", "Road", "--only", "Car", "--threshold", "0.5"], "with 2 classes"),
         (["--colour", "Road=#010203", "--colour", "Car=#010203", "--labels", "colours"], "Road and Car have the same"),
-        (["--labels", "gray"], "'gray' is not one of"),
+        (["--labels", "gray"], "--labels gray; expected one of 'palette'"),
         (["--scale", "2", "--size", "640"], "--scale 2.0 and --size 640; expected one of them"),
     ],
 )
