@@ -289,8 +289,7 @@ class TrainConfig(Section):
     validate_every: Count | None = None
     """Steps between validations; the model with the best mean IoU is kept as model.safetensors. null follows the
     length, be it steps or max_minutes that end the run: a validation at the end of each of its equal parts, which are
-    of 200 steps or 5 minutes, whichever gives fewer, but 5 parts at least and 20 at most. Where max_minutes ends the
-    run and validations have taken more than a quarter of its time, they are left out until its end."""
+    of 200 steps or 5 minutes, whichever gives fewer, but 5 parts at least and 20 at most."""
     save_every: Count | None = None
     """Steps between saved states, from which an interrupted run resumes. null follows the length: a state at the end of
     each part, as for validate_every."""

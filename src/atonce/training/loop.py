@@ -18,7 +18,7 @@ from atonce.training.distillation import distillation_sum
 from atonce.training.interrupt import Interrupt, StoppableValidation, StopValidation, deferred_interrupt
 from atonce.training.losses import Losses, data_loss, l2_penalty, mask_losses, total_loss, valid_weight, weigh
 from atonce.training.optimizers import learning_rate_factor, set_learning_rate
-from atonce.training.run_length import MOST_OF_TIME_VALIDATING, is_due, share_done
+from atonce.training.run_length import is_due, share_done
 from atonce.training.step_log import StepLog
 from atonce.training.training_run import TrainingRun
 from atonce.training.validation import validate
@@ -66,8 +66,7 @@ def fit(run: TrainingRun, callback: Callback) -> None:
             before, share = share, share_of(run)
             if share >= 1:
                 step_log.finish()
-            due = is_due(knobs.validate_every, knobs, progress.step, before=before, share=share)
-            if due and (share >= 1 or not validates_too_much(run)):
+            if is_due(knobs.validate_every, knobs, progress.step, before=before, share=share):
                 if knobs.validate_every is None:
                     step_log.end_part()
                 validate_or_stop(run, callback, interrupt)
@@ -148,22 +147,11 @@ def validate_or_stop(run: TrainingRun, callback: Callback, interrupt: Interrupt)
     """
     if run.world == 1:
         callback = CallbackList([callback, StoppableValidation(interrupt)])
-    began = time.monotonic()
     try:
         validate(run, callback)
         run.progress.validation_due = False
     except StopValidation:
         run.progress.validation_due = True
-    run.validation_seconds += time.monotonic() - began
-
-
-def validates_too_much(run: TrainingRun) -> bool:
-    """Tell whether validations have taken so much of a run that minutes end that one more would cost its steps; the
-    last one is always made. The same in all processes."""
-    knobs = run.recipe.train
-    if knobs.validate_every is not None or not knobs.max_minutes:
-        return False
-    return run.from_main(run.validation_seconds) > MOST_OF_TIME_VALIDATING * run.from_main(run.progress.seconds)
 
 
 def next_stage(run: TrainingRun, callback: Callback) -> None:

@@ -11,9 +11,6 @@ import math
 from atonce.recipes.schema import TrainConfig
 
 _FEWEST_PARTS, _MOST_PARTS = 5, 20
-MOST_OF_TIME_VALIDATING = 0.25
-"""Share of a run that minutes end from which on validations are left out that follow from its length."""
-
 _STEPS_OF_A_PART, _MINUTES_OF_A_PART = 200, 5.0
 
 

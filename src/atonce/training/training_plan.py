@@ -25,7 +25,7 @@ from atonce.training.optimizers import set_learning_rate
 from atonce.training.progress_display import progress_display
 from atonce.training.recipe_choice import choose_run
 from atonce.training.run_folder import RunFolder
-from atonce.training.run_length import MOST_OF_TIME_VALIDATING, parts_of
+from atonce.training.run_length import parts_of
 from atonce.training.setup import set_up
 from atonce.training.step_log import StepLog
 from atonce.training.training_run import TrainingRun
@@ -149,8 +149,6 @@ def _plan_of(run: TrainingRun, notes: list[str], recipe: Recipe) -> TrainingPlan
     validating = pictures * per_picture / run.world
     steps, seconds = left, left * per_step + validations * validating
     if knobs.max_minutes and (limit := max(0.0, 60 * knobs.max_minutes - run.progress.seconds)) < seconds:
-        # The last one is always made; others only as long as they leave time for steps.
-        validations = min(validations, max(1, round(MOST_OF_TIME_VALIDATING * limit / validating)))
         steps, seconds = min(left, round(max(0.0, limit - validations * validating) / per_step)), limit
     # The best model is evaluated at the end, by one process.
     seconds += pictures * per_picture

@@ -50,7 +50,6 @@ class TrainingRun:
         stages: of which `progress.stage` is the present one.
         teacher: the network whose logits count beside the masks; None without.
         update_seconds: the time that this session has spent on updates so far.
-        validation_seconds: the time that this session has spent on validations so far.
         stop_reason: why a callback has asked the run to stop; None where none has.
         may_stop: whether a callback may ask at all; then the processes of a run agree on it at each step.
         counted_absent: whether this session has said that a class which no mask shows counts, since it was predicted.
@@ -74,7 +73,6 @@ class TrainingRun:
     stages: tuple[Stage, ...]
     teacher: Teacher | None = None
     update_seconds: float = 0.0
-    validation_seconds: float = 0.0
     stop_reason: str | None = None
     may_stop: bool = False
     collapsed: bool = False
