@@ -172,6 +172,10 @@ def test_an_onnx_file_that_fails_when_it_runs_is_named(tiny_model: Path, tmp_pat
     onnx.save(model, path)
     with pytest.raises(WeightsError, match=r"m\.onnx cannot be run by onnxruntime: .*; expected .*; export it again"):
         load(path)(np.zeros((30, 40, 3), np.uint8))
+    pytest.importorskip("openvino")
+    # It is run to see how fast it is.
+    with pytest.raises(WeightsError, match=r"m\.onnx (cannot be run|cannot be read) by \w+: "):
+        load(path, engine="auto")
 
 
 def test_openvino_on_a_full_disk_is_told_and_leaves_nothing(tiny_model: Path, tmp_path: Path) -> None:

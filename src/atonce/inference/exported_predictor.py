@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from atonce.data.input_size import InputSize
 from atonce.errors import UserError, WeightsError, option
 from atonce.inference import tiles
-from atonce.inference.engines import EngineName, described, engines_for, is_cpu, open_session
+from atonce.inference.engines import EngineName, Session, described, engines_for, is_cpu, open_session
 from atonce.inference.fastest_engine import SIZE, fastest_engine
 from atonce.inference.network_predictor import batch_size, computed_pixels
 from atonce.inference.predictor import Predictor
@@ -85,22 +85,7 @@ class ExportedPredictor(Predictor):
         return labels
 
     def _run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """Run the graph on a batch. Raises WeightsError: it is damaged in a way that only shows when it runs."""
-        try:
-            found = self._session.run(np.ascontiguousarray(images))
-        except Exception as error:
-            # Each engine has exceptions of its own; memory that is full is no fault of the file.
-            if isinstance(error, MemoryError) or "alloc" in str(error):
-                raise
-            reason = " ".join(str(error).split())[:160]
-            raise WeightsError(
-                f"{self._path} cannot be run by {self.engine}: {reason}", "a file of `atonce export`", "export it again"
-            ) from None
-        labels = found.get("labels")
-        if labels is None or labels.dtype != np.uint8 or labels.shape != images.shape[:3]:
-            told = "no labels" if labels is None else f"{labels.dtype} of shape {labels.shape} as labels"
-            raise WeightsError(f"{self._path} gives {told}", "a file of `atonce export`", "export it again")
-        return found
+        return _run_graph(self._session, self._path, self.engine, images)
 
     def batch_size_for(self, size: tuple[int, ...]) -> int:
         """Return the number of pictures of (height, width) in a batch, 1 to 8."""
@@ -128,6 +113,25 @@ class ExportedPredictor(Predictor):
         return Result(image, self.labels, labels=labels)
 
 
+def _run_graph(session: Session, path: Path, engine: str, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    """Run a file's graph on a batch. Raises WeightsError: it is damaged in a way that only shows when it runs."""
+    try:
+        found = session.run(np.ascontiguousarray(images))
+    except Exception as error:
+        # Each engine has exceptions of its own; memory that is full is no fault of the file.
+        if isinstance(error, MemoryError) or "alloc" in str(error):
+            raise
+        reason = " ".join(str(error).split())[:160]
+        raise WeightsError(
+            f"{path} cannot be run by {engine}: {reason}", "a file of `atonce export`", "export it again"
+        ) from None
+    labels = found.get("labels")
+    if labels is None or labels.dtype != np.uint8 or labels.shape != images.shape[:3]:
+        told = "no labels" if labels is None else f"{labels.dtype} of shape {labels.shape} as labels"
+        raise WeightsError(f"{path} gives {told}", "a file of `atonce export`", "export it again")
+    return found
+
+
 def _engine_for(path: Path, device: str | torch.device | None, engine: str | None) -> EngineName:
     """Choose the engine of a file: ONNX files run on either, their own first; OpenVINO's files on OpenVINO alone."""
     exact: tuple[EngineName, ...] = ("onnxruntime", "openvino") if path.suffix.lower() == ".onnx" else ("openvino",)
@@ -149,7 +153,7 @@ def _fastest(path: Path, engines: Sequence[EngineName]) -> EngineName:
     def open_engine(name: EngineName) -> Callable[[], object]:
         session = open_session(name, path)
         described(session, path)
-        return partial(session.run, np.zeros((1, *SIZE, 3), np.uint8))
+        return partial(_run_graph, session, path, name, np.zeros((1, *SIZE, 3), np.uint8))
 
     # What it holds, its size tells well enough: another one of as many bytes is of the same network.
     return fastest_engine(engines, {"file": path.suffix.lower(), "bytes": path.stat().st_size}, open_engine)
