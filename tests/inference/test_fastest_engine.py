@@ -92,6 +92,11 @@ def test_auto_measures_a_model_file_and_takes_what_was_found(cache: Path, monkey
     (told,) = json.loads(cache.read_text()).values()
     assert first.engine == told["engine"]
     assert {"torch", "openvino"} <= told["milliseconds"].keys()
+    # Another network of the same shape is not measured again.
+    other = small_model_file()
+    other.model.config = other.model.config.model_copy(update={"head_scale": 0.5, "dropout": 0.1})
+    NetworkPredictor(other, device="cpu", engine="auto")
+    assert len(json.loads(cache.read_text())) == 1
     told["engine"] = "openvino"
     (key,) = json.loads(cache.read_text())
     cache.write_text(json.dumps({key: told}))

@@ -125,8 +125,9 @@ class NetworkPredictor(Predictor):
         return self._run_torch if engine in IN_TORCH else accelerated(self.model, engine)
 
     def _what_takes_time(self) -> dict[str, Any]:
-        seen = self.model_file.input_size.apply(*SIZE)
-        return {"network": self.model.config.model_dump(mode="json"), "classes": self.model.num_classes, "size": seen}
+        """Return what the operations depend on: factors and how a network began make none."""
+        shape = self.model.config.model_dump(include={"stride", "alignment", "width", "head_width"})
+        return {**shape, "classes": self.model.num_classes, "size": self.model_file.input_size.apply(*SIZE)}
 
     def _one_run(self, engine: EngineName) -> Callable[[], object]:
         network, picture = self._open(engine), np.zeros((1, *SIZE, 3), np.uint8)
