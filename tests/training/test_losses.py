@@ -14,15 +14,18 @@ from torch import Tensor
 from atonce.data.batches import Batch
 from atonce.errors import RecipeError
 from atonce.model import FCN
+from atonce.recipes.schema import LossConfig
 from atonce.training import Callback, set_up
 from atonce.training.loop import update
 from atonce.training.losses import (
+    adjust_logits,
     cross_entropy_sum,
     dice_sum,
     focal_sum,
     kernels,
     l2_penalty,
     lovasz_sum,
+    mask_losses,
     valid_weight,
 )
 from atonce.training.step_log import StepLog
@@ -128,6 +131,55 @@ def test_weights_count_in_the_sum_and_in_what_it_is_divided_by(labels: Tensor) -
     mean = cross_entropy_sum(logits, labels, weights) / valid_weight(labels, weights)
     expected = torch.nn.functional.cross_entropy(logits, labels, weights, ignore_index=255)
     assert float(mean) == pytest.approx(float(expected), rel=1e-6)
+
+
+def gradient_at_true_probabilities(loss: LossConfig, weights: Tensor | None) -> Tensor:
+    """The gradient (C,) by the logits where softmax(logits) is how often each class occurs in a picture that shows
+    nothing else: 60, 30 and 10 of 100 pixels."""
+    labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10).reshape(1, 10, 10)
+    logits = torch.tensor([0.6, 0.3, 0.1]).log()[None, :, None, None].expand(1, 3, 10, 10).clone().requires_grad_()
+    shares = mask_losses(loss, logits, labels, class_weights=weights, weight=valid_weight(labels, weights), pictures=1)
+    shares["cross_entropy"].backward()
+    assert logits.grad is not None
+    return logits.grad.sum((0, 2, 3))
+
+
+class TestLogitAdjustment:
+    """Class weights let rare classes learn sooner; the network need not predict them more often for it."""
+
+    weights: ClassVar = torch.tensor([0.5, 1.0, 4.0])
+
+    def test_the_weighted_loss_is_least_at_the_true_probabilities(self) -> None:
+        gradient = gradient_at_true_probabilities(LossConfig(logit_adjustment=1), self.weights)
+        assert gradient.abs().max() < 1e-6
+
+    def test_without_it_weights_draw_the_network_to_the_rare_class(self) -> None:
+        gradient = gradient_at_true_probabilities(LossConfig(), self.weights)
+        assert gradient[2] < -0.1
+        assert gradient[0] > 0.1
+
+    def test_half_of_it_draws_half_way(self) -> None:
+        whole = gradient_at_true_probabilities(LossConfig(), self.weights)
+        half = gradient_at_true_probabilities(LossConfig(logit_adjustment=0.5), self.weights)
+        assert whole[2] < half[2] < 0
+
+    def test_without_weights_it_counts_for_nothing(self) -> None:
+        plain = gradient_at_true_probabilities(LossConfig(), None)
+        assert torch.equal(gradient_at_true_probabilities(LossConfig(logit_adjustment=1), None), plain)
+
+    def test_a_class_of_weight_0_stays_finite(self) -> None:
+        adjusted = adjust_logits(torch.zeros(1, 3, 2, 2), torch.tensor([0.0, 1.0, 2.0]), 1.0)
+        assert adjusted[0, :, 0, 0].tolist() == pytest.approx([0, 0, math.log(2)])
+
+    def test_the_focal_loss_is_adjusted_as_well(self) -> None:
+        labels, weights = torch.full((1, 2, 2), 2), self.weights
+        logits = torch.randn(1, 3, 2, 2)
+        found = mask_losses(
+            LossConfig(focal=1, logit_adjustment=1), logits, labels,
+            class_weights=weights, weight=torch.tensor(1.0), pictures=1,
+        )  # fmt: skip
+        expected = focal_sum(logits + weights.log()[:, None, None], labels, weights, gamma=2.0)
+        assert float(found["focal"]) == pytest.approx(float(expected))
 
 
 class TestUpdate:

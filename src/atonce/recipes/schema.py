@@ -195,6 +195,11 @@ class LossConfig(Section):
     Numbers: one per class, in the order of the classes."""
     max_class_weight: Positive = 10.0
     """Largest class weight: computed weights above it are cut to it."""
+    logit_adjustment: Probability = 0.0
+    """Logit adjustment for class weights: in cross entropy and focal loss each class's logit gets this factor times the
+    logarithm of its weight (after Menon et al., ICLR 2021). Weights let rare classes learn sooner, but a network that
+    has learned with them predicts these too often; with 1 the loss is least where it gives the classes their true
+    probabilities, with 0 where these are multiplied by the weights. Counts for nothing where class_weights is none."""
     l2: NonNegative = 5e-4
     """Coefficient of the L2 term, half the squared norm of all convolution kernels; what Caffe calls weight_decay.
     0 leaves the term out."""

@@ -154,6 +154,24 @@ class _SumOfSquares(torch.autograd.Function):
         return tuple(torch._foreach_mul(ctx.saved_tensors, 2 * gradient))
 
 
+def adjust_logits(logits: Tensor, class_weights: Tensor, factor: float) -> Tensor:
+    """Add to each class's logits the logarithm of its weight, times a factor: what weights would teach the network.
+
+    The weighted cross entropy is least where softmax(logits) is the true probabilities times the weights. With a factor
+    of 1 it is the adjusted logits that come to this, and the network's own give the true probabilities (after Menon et
+    al., "Long-tail learning via logit adjustment", ICLR 2021, where the prior is what is added).
+
+    Args:
+        logits: float (N, C, H, W).
+        class_weights: float (C,); a class of weight 0 is left as it is.
+
+    Returns:
+        float32 (N, C, H, W).
+    """
+    shift = torch.where(class_weights > 0, class_weights, 1).log()
+    return logits.float() + factor * shift[:, None, None]
+
+
 def mask_losses(
     config: LossConfig,
     logits: Tensor,
@@ -175,9 +193,12 @@ def mask_losses(
         Scalars by name, before their factors: cross_entropy, focal, dice, lovasz.
     """
     smoothing = config.label_smoothing
-    shares = {"cross_entropy": cross_entropy_sum(logits, labels, class_weights, smoothing=smoothing) / weight}
+    adjusted = logits
+    if class_weights is not None and config.logit_adjustment:
+        adjusted = adjust_logits(logits, class_weights, config.logit_adjustment)
+    shares = {"cross_entropy": cross_entropy_sum(adjusted, labels, class_weights, smoothing=smoothing) / weight}
     if config.focal:
-        shares["focal"] = focal_sum(logits, labels, class_weights, gamma=config.focal_gamma) / weight
+        shares["focal"] = focal_sum(adjusted, labels, class_weights, gamma=config.focal_gamma) / weight
     if config.dice:
         shares["dice"] = dice_sum(logits, labels) / pictures
     if config.lovasz:
