@@ -126,6 +126,15 @@ STUDIES: Mapping[str, Study] = {
             },
         ),
         Study(
+            "weights",
+            "Are class weights worth it, and should what they add be taken out of the network's logits again?",
+            {
+                "none": {"loss.class_weights": "none"},
+                "weighted": {"loss.class_weights": "sqrt-median-frequency", "loss.logit_adjustment": 0.0},
+                "adjusted": {"loss.class_weights": "sqrt-median-frequency", "loss.logit_adjustment": 1.0},
+            },
+        ),
+        Study(
             "augmentation",
             "Which augmentation is worth its steps?",
             {
