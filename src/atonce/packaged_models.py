@@ -13,7 +13,7 @@ from pathlib import Path
 
 from atonce.errors import StorageError, WeightsError
 from atonce.storage import sha256_of
-from atonce.text import did_you_mean
+from atonce.text import did_you_mean, words_of
 
 GROUP = "atonce.models"
 """The group of the entry points."""
@@ -53,7 +53,7 @@ def find_packaged(name: str) -> Path | None:
         path = folder / file
         found = sha256_of(path)
     except (StorageError, OSError, ValueError, LookupError, TypeError, StopIteration, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = words_of(error, 120)
         raise WeightsError(
             f"the package {module} has no model '{name}' ({reason})", "a whole package", remedy
         ) from None
