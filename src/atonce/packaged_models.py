@@ -65,5 +65,6 @@ def find_packaged(name: str) -> Path | None:
 def packaged_hint(name: str) -> str:
     """Say what may be meant by a name that no installed package has; empty where nothing is near."""
     if name in KNOWN_PACKAGES:
-        return f"the package {KNOWN_PACKAGES[name]} has it, which is not installed (docs/models.md)"
+        about = 'the page "Models by name, and their cards" tells of it'
+        return f"the package {KNOWN_PACKAGES[name]} has it, which is not installed: {about}"
     return did_you_mean(name, [*packaged_models(), *KNOWN_PACKAGES])
