@@ -118,6 +118,7 @@ def test_every_option_is_on_the_page_of_options(source: Path) -> None:
         named = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", " ".join(re.findall(r"^``(.*)``$", section, re.MULTILINE))))
         assert {name for name in names if name.startswith("-")} == named, words
         assert f"   atonce {words} [OPTIONS]" in section
+    assert "with ``--images``." in page, "two dashes stay two"
 
 
 def test_what_a_reader_needs_of_the_repository_can_be_downloaded(source: Path) -> None:

@@ -66,6 +66,8 @@ def _entry(parameter: Any, context: Any) -> Iterator[str]:
 
 def _text(text: str) -> str:
     """Text whose marks are characters, but for what stands in backticks, and with links to the pages that it names."""
-    parts = re.split(r"(`[^`]+`)", " ".join(text.split()))
+    # Two dashes of an option would be set as one long one.
+    options = re.sub(r"(?<![\w`-])--[a-z][\w-]*(?!`)", r"`\g<0>`", " ".join(text.split()))
+    parts = re.split(r"(`[^`]+`)", options)
     escaped = (f"`{part}`" if part.startswith("`") else re.sub(r"([\\*|_`])", r"\\\1", part) for part in parts)
     return with_page_links("".join(escaped), rst_link)
