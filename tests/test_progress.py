@@ -17,7 +17,7 @@ from tests.commands import Command
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("atonce.progress.time.monotonic", lambda: now[0])
     return now
 
 

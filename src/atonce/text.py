@@ -150,7 +150,7 @@ def printable(text: str) -> str:
 
 
 def words_of(error: BaseException, limit: int = 200) -> str:
-    """What an error of a library says, on one line; of a long text the words that fit, each whole, addresses too.
+    """Write what an error of a library says on one line: of a long text the words that fit, each whole, addresses too.
 
     The name of its kind where it says nothing.
     """
