@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ class Hub:
         files: (repository, path) -> content.
         asked: (method, path) of each request for a file, and of each that writes.
         sizes, digests: other sizes and checksums than the files', by (repository, path): a hub that lies.
+        commit: what it says that its files are of.
+        answers: (method, repository) -> what is answered instead of a file.
         gated: repositories whose terms nobody has accepted.
     """
 
@@ -34,6 +36,8 @@ class Hub:
         self.asked: list[tuple[str, str]] = []
         self.sizes: dict[tuple[str, str], int] = {}
         self.digests: dict[tuple[str, str], str] = {}
+        self.commit = COMMIT
+        self.answers: dict[tuple[str, str], Callable[[BaseHTTPRequestHandler], None]] = {}
         self.gated: set[str] = set()
         self.blobs: dict[str, bytes] = {}
         self.created: list[dict[str, Any]] = []
@@ -85,7 +89,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return
             hub.asked.append((self.command, self.path))
             key, revision = ("/".join(words[:2]), "/".join(words[4:])), words[3]
-            if key[0] in hub.gated:
+            if answer := hub.answers.get((self.command, key[0])):
+                answer(self)
+            elif key[0] in hub.gated:
                 self.answer(403, X_Error_Code="GatedRepo", X_Error_Message="accept the terms")
             elif key[0] not in hub.repositories():
                 self.answer(404, X_Error_Code="RepoNotFound")
@@ -103,7 +109,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                     ETag=f'"{digest}"',
                     X_Linked_Etag=f'"{digest}"',
                     X_Linked_Size=size,
-                    X_Repo_Commit=COMMIT,
+                    X_Repo_Commit=hub.commit,
                 )
 
         def do_PUT(self) -> None:

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
 import atonce as package
-from atonce import hub_models
+from atonce import downloads, hub_models
 from atonce.errors import UserError, WeightsError
 from atonce.hub_models import HubAddress, parse_address
 from atonce.model_file import load_model_file, read_metadata
 from atonce.storage import sha256_of
 from tests.commands import Command
+from tests.hostile_servers import (
+    Answer,
+    answering,
+    endless,
+    garbage,
+    gzip_of_zeros,
+    redirect_to,
+    trickle,
+    trickling_headers,
+    without_an_etag,
+)
 from tests.hub import COMMIT, TOKEN, Hub, hub
 from tests.networks import save_model
 from tests.pictures import blocks, encoded
@@ -60,6 +74,8 @@ def test_addresses() -> None:
         "hf://me/road/x.py",
         "hf://me/../road",
         "hf://me/road/../a.safetensors",
+        "hf://me/road@/tmp/mine",
+        "hf://me/road//tmp/a.safetensors",
     ],
 )
 def test_other_addresses_are_one_line(text: str) -> None:
@@ -129,6 +145,98 @@ def test_a_file_without_bounds_is_not_downloaded(stocked: Hub) -> None:
     with pytest.raises(WeightsError, match=r"hf://me/road is a file of 5\.4 GB; expected a model of at most 4\.3 GB"):
         package.load("hf://me/road")
     assert {method for method, _ in stocked.asked} == {"HEAD"}
+
+
+@pytest.mark.parametrize(
+    "place", ["{outside}/.profile", "../../../../.profile", ".profile", "W/", "{outside}/" + "0" * 64]
+)
+@pytest.mark.parametrize("where", ["digest", "commit"])
+def test_a_hub_names_no_file_of_this_machine(stocked: Hub, place: str, where: str, tmp_path: Path) -> None:
+    """Its checksum and its commit become names in the cache, so they are hexadecimal digits or nothing."""
+    (tmp_path / "outside").mkdir()
+    named = place.format(outside=tmp_path / "outside")
+    before = sorted(tmp_path.rglob("*"))
+    if where == "digest":
+        stocked.digests["me/road", "model.safetensors"] = named
+    else:
+        stocked.commit = named
+    what = {"digest": "checksum", "commit": "commit"}[where]
+    with pytest.raises(WeightsError, match=rf"hf://me/road: the hub gives .* as its {what}; expected hexadecimal"):
+        package.load("hf://me/road")
+    assert sorted(tmp_path.rglob("*")) == before and {method for method, _ in stocked.asked} == {"HEAD"}
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "told"),
+    [
+        ("GET", endless, r"cannot be downloaded from http://127.* \(it sends more than \d+ bytes\)"),
+        ("GET", gzip_of_zeros, r"the checksum .*; expected .*; try again later"),
+        ("GET", trickle, r"it is too slow: its next 64 KiB take more than 0\.5 s"),
+        ("GET", trickling_headers, "it is too slow"),
+        ("HEAD", trickling_headers, "it is too slow"),
+        ("GET", redirect_to("file:///etc/passwd"), "Redirection to .* is not allowed"),
+        ("HEAD", redirect_to("file:///etc/passwd"), "it is at no http address|size that the hub does not say"),
+        ("HEAD", redirect_to("/me/road/resolve/main/model.safetensors"), "says: .*redirect"),
+        ("HEAD", without_an_etag, "the hub gives nothing as its checksum"),
+        ("HEAD", garbage, r"hf://me/road: http://127.* says: "),
+    ],
+)
+def test_a_hub_may_send_what_it_likes(
+    stocked: Hub, method: str, answer: Answer, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is taken is bounded in bytes and in time, it is told as what it is, and nothing of it is kept."""
+    monkeypatch.setattr(downloads, "PATIENCE", 0.5)
+    stocked.answers[method, "me/road"] = answer
+    with pytest.raises(WeightsError, match=told) as caught:
+        package.load("hf://me/road")
+    assert "\n" not in str(caught.value) and "HF_HUB_OFFLINE" not in str(caught.value)
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_the_token_stays_with_the_hub(stocked: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    seen: list[str | None] = []
+
+    def serve(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers["Authorization"])
+        content = stocked.files["me/road", "model.safetensors"]
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    with answering(serve) as elsewhere:
+        stocked.answers["GET", "me/road"] = redirect_to(f"{elsewhere}/blob")
+        package.load("hf://me/road")
+        stocked.answers["GET", "me/road"] = serve
+        forget()
+        shutil.rmtree(os.environ["HF_HUB_CACHE"])
+        package.load("hf://me/road")
+    assert seen == [None, f"Bearer {TOKEN}"]
+
+
+def test_a_cache_without_links_will_do(stocked: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    package.load("hf://me/road")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    forget()
+    package.load("hf://me/road")
+    assert not any(path.is_symlink() for path in Path(os.environ["HF_HUB_CACHE"]).rglob("*"))
+
+
+def test_the_client_finds_what_lies_in_the_cache(stocked: Hub) -> None:
+    """The cache is Hugging Face's own, for its other programs, too."""
+    from huggingface_hub import scan_cache_dir, try_to_load_from_cache
+
+    package.load("hf://me/road")
+    assert try_to_load_from_cache("me/road", "model.safetensors", os.environ["HF_HUB_CACHE"], "main") is not None
+    found = scan_cache_dir(os.environ["HF_HUB_CACHE"])
+    assert not found.warnings and [repo.repo_id for repo in found.repos] == ["me/road"]
 
 
 def test_other_bytes_than_the_hub_says_are_refused(stocked: Hub) -> None:

@@ -1,7 +1,7 @@
 """Models of a hub: `hf://user/name` is the model.safetensors of that repository, kept in Hugging Face's own cache.
 
 Nothing of a repository is run: its one file is read as what it is, tensors and a description. Its size is bounded
-before it is downloaded, and what lies in the cache must have the checksum that the hub gave.
+before and while it is downloaded, and what lies in the cache must have the checksum that the hub gave.
 """
 
 from __future__ import annotations
@@ -10,22 +10,24 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import Request
 
+from atonce.downloads import LARGEST_MODEL, DownloadError, in_time, open_download
 from atonce.errors import UserError, WeightsError
+from atonce.hub_cache import CachedFile, is_checksum
 from atonce.storage import sha256_of
+from atonce.text import words_of
 from atonce.version import __version__
-
-LARGEST_BYTES = 4 << 30
-"""The largest file that is downloaded; an FCN-8s of full width has 0.54 GB."""
 
 _PART = r"[A-Za-z0-9][\w.-]{0,95}"
 _ADDRESS = re.compile(
-    rf"hf:/{{1,2}}(?P<repo>{_PART}/{_PART})(?:@(?P<revision>[\w./-]{{1,96}}?))?(?:/(?P<file>[\w./-]+))?/?"
+    rf"hf:/{{1,2}}(?P<repo>{_PART}/{_PART})(?:@(?P<revision>\w[\w./-]{{0,95}}?))?(?:/(?P<file>\w[\w./-]*))?/?"
 )
 _EXPECTED = "hf://user/name, hf://user/name@revision, or hf://user/name/file.safetensors"
 _FILE = "model.safetensors"
@@ -100,26 +102,64 @@ def _fetch(address: HubAddress) -> Path:
     from huggingface_hub import constants, errors, hf_hub_url
 
     api, where = hub_api(), {"repo_id": address.repo, "filename": address.file}
-    cache = {"cache_dir": os.environ.get("HF_HUB_CACHE") or None}
-    digest: str | None = None
+    cache = os.environ.get("HF_HUB_CACHE") or constants.HF_HUB_CACHE
     with hub_errors(str(address)):
         try:
             if constants.HF_HUB_OFFLINE:
                 raise errors.OfflineModeIsEnabled
             url = hf_hub_url(**where, revision=address.revision, endpoint=api.endpoint)
-            about = api.get_hf_file_metadata(url=url)
+            about = in_time(lambda: api.get_hf_file_metadata(url=url))
         except Exception as error:
             if _is_answer(error):
                 raise
             # No answer: what was downloaded before is as good as it was then.
-            path = api.hf_hub_download(**where, **cache, revision=address.revision, local_files_only=True)
-        else:
-            _require_size(address, about.size)
-            digest = about.etag
-            path = api.hf_hub_download(**where, **cache, revision=address.revision)
-    found = Path(path)
-    _require_digest(address, found, _cached_digest(found) or digest)
+            with suppress(errors.LocalEntryNotFoundError):
+                found = Path(
+                    api.hf_hub_download(**where, cache_dir=cache, revision=address.revision, local_files_only=True)
+                )
+                _require_digest(address, found, _cached_digest(found))
+                return found
+            raise
+        size = _require_size(address, about.size)
+        for name, checksum in (("checksum", about.etag), ("commit", about.commit_hash)):
+            if not is_checksum(checksum):
+                told = f"'{checksum[:40]}'" if checksum else "nothing"
+                raise WeightsError(f"{address}: the hub gives {told} as its {name}", "hexadecimal digits, 40 or 64")
+        kept = CachedFile(Path(cache), address.repo, address.file, about.commit_hash, about.etag)
+
+        def download(path: Path) -> None:
+            _download(address, _request(url, about.location), size, path)
+            _require_digest(address, path, kept.digest, "try again later")
+
+        found = kept.bring(download, address.revision or "main")
+        _require_digest(address, found, _cached_digest(found) or kept.digest)
     return found
+
+
+def _request(url: str, location: str) -> Request:
+    """Build the request for a file at the place that the hub names; who the user is stays between them and the hub."""
+    from huggingface_hub.utils._headers import build_hf_headers
+
+    headers = build_hf_headers(library_name="atonce", library_version=__version__)
+    token = headers.pop("authorization", None)
+    # Bytes as they are: the checksum is theirs.
+    request = Request(location, headers={**headers, "Accept-Encoding": "identity"})
+    if token and urlsplit(location)[:2] == urlsplit(url)[:2]:
+        request.add_unredirected_header("Authorization", token)
+    return request
+
+
+def _download(address: HubAddress, request: Request, size: int, path: Path) -> None:
+    """Write what is at an address to a path, with the client's own progress bar. Raises DownloadError, OSError."""
+    from huggingface_hub.utils.tqdm import tqdm
+
+    bar: Any = tqdm(  # type: ignore[no-untyped-call]
+        total=size, unit="B", unit_scale=True, desc=PurePosixPath(address.file).name
+    )
+    with open_download(request, size) as download, path.open("wb") as file, bar:
+        for block in download.blocks:
+            file.write(block)
+            bar.update(len(block))
 
 
 def _is_answer(error: Exception) -> bool:
@@ -128,10 +168,11 @@ def _is_answer(error: Exception) -> bool:
     return status is not None and 400 <= status < 500 and status not in (408, 429)
 
 
-def _require_size(address: HubAddress, size: int | None) -> None:
-    if size is None or size > LARGEST_BYTES:
+def _require_size(address: HubAddress, size: int | None) -> int:
+    if size is None or not 0 <= size <= LARGEST_MODEL:
         told = "of a size that the hub does not say" if size is None else f"of {size / 1e9:.1f} GB"
-        raise WeightsError(f"{address} is a file {told}", f"a model of at most {LARGEST_BYTES / 1e9:.1f} GB")
+        raise WeightsError(f"{address} is a file {told}", f"a model of at most {LARGEST_MODEL / 1e9:.1f} GB")
+    return size
 
 
 def _cached_digest(path: Path) -> str | None:
@@ -139,21 +180,37 @@ def _cached_digest(path: Path) -> str | None:
     return path.readlink().name if path.is_symlink() else None
 
 
-def _require_digest(address: HubAddress, path: Path, digest: str | None) -> None:
-    """Refuse a file that is not what the hub says: the sha256 of large files, git's own sha1 of small ones."""
+def _require_digest(address: HubAddress, path: Path, digest: str | None, remedy: str | None = None) -> None:
+    """Refuse a file that is not what the hub says: the sha256 of large files, git's own sha1 of small ones.
+
+    Args:
+        remedy: None for that of a file in the cache.
+    """
     if digest is None:
         return
-    if re.fullmatch(r"[0-9a-f]{64}", digest):
-        found = sha256_of(path)
-    elif re.fullmatch(r"[0-9a-f]{40}", digest):
-        content = path.read_bytes()
-        found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-    else:
-        raise WeightsError(f"{address}: the hub gives '{digest[:40]}' as a checksum", "a sha256")
+    if not is_checksum(digest):
+        raise WeightsError(f"{address}: the cache has '{digest[:40]}' as a checksum", "a sha256", f"delete {path}")
+    found = sha256_of(path) if len(digest) == 64 else _git_sha1_of(path)
     if found != digest:
         raise WeightsError(
-            f"{address} has the checksum {found[:16]}...", f"{digest[:16]}...", f"delete {path.resolve()} and try again"
+            f"{address} has the checksum {found[:16]}...",
+            f"{digest[:16]}...",
+            f"delete {path.resolve()} and try again" if remedy is None else remedy,
         )
+
+
+def _git_sha1_of(path: Path) -> str:
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _is_no_connection(error: Exception) -> bool:
+    """Tell whether nobody answered. Each version of the client has another HTTP library, whose names are alike."""
+    known = {"ConnectError", "ConnectTimeout", "ConnectionError", "OfflineModeIsEnabled"}
+    return not known.isdisjoint(kind.__name__ for kind in type(error).__mro__)
 
 
 @contextmanager
@@ -173,9 +230,6 @@ def hub_errors(what: str) -> Iterator[None]:
         raise
     except errors.GatedRepoError:
         raise WeightsError(f"{what} is gated", "access to it", f"accept its terms on {hub}, then {log_in}") from None
-    except errors.LocalEntryNotFoundError:
-        found = f"{what} has not been downloaded yet, and {hub} cannot be reached"
-        raise WeightsError(found, "a connection, or a copy in the cache", "is HF_HUB_OFFLINE set?") from None
     except errors.RevisionNotFoundError:
         raise WeightsError(f"{what}: there is no such revision", "a branch, a tag or a commit") from None
     except errors.RepositoryNotFoundError:
@@ -183,11 +237,20 @@ def hub_errors(what: str) -> Iterator[None]:
         raise WeightsError(found, "a repository of a model", f"check its name, or {log_in}") from None
     except errors.EntryNotFoundError:
         raise WeightsError(f"{what}: there is no such file in it", f"a repository with a {_FILE}") from None
+    except DownloadError as error:
+        raise WeightsError(
+            f"{what} cannot be downloaded from {hub} ({error})", "the file that it has announced", "try again later"
+        ) from None
     except Exception as error:
+        if _is_no_connection(error):
+            offline = isinstance(error, errors.OfflineModeIsEnabled)
+            found = f"{what} has not been downloaded yet, and {hub} cannot be reached"
+            remedy = "HF_HUB_OFFLINE is set" if offline else f"it says: {words_of(error)}"
+            raise WeightsError(found, "a connection, or a copy in the cache", remedy) from None
         # Each version of the client has another HTTP library, with exceptions of its own.
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in (401, 403):
             raise WeightsError(f"{hub} refuses {what} ({status})", "the right to do so", log_in) from None
         told = error.__cause__ or error
-        reason = " ".join(str(told).split())[:200] or type(told).__name__
+        reason = words_of(told).rstrip(".")
         raise WeightsError(f"{what}: {hub} says: {reason}", "an answer of the hub", "try again later") from None

@@ -15,10 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
+from atonce import downloads
 from atonce.errors import DataError
-from atonce.inference import Predictor, Result, load
+from atonce.inference import Predictor, Result, load, pictures
 from atonce.inference.pictures import as_rgb
 from tests.data import trees
+from tests.hostile_servers import Answer, answering, endless, trickle, trickling_headers, wordy_redirect
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +141,25 @@ def test_addresses_are_downloaded_only_where_that_is_asked_for(segment: Predicto
         result = segment(address, url=True)
         np.testing.assert_array_equal(result.labels, segment(path).labels)
         assert result.source == address
-        with pytest.raises(DataError, match=r"missing\.png cannot be downloaded \(HTTP Error 404"):
+        with pytest.raises(DataError, match=r"missing\.png cannot be downloaded \(the server says 404"):
             segment(address.replace("street", "missing"), url=True)
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (endless, r"it sends more than 1048576 bytes\); expected .* of at most 1 MiB"),
+        (trickle, r"it is too slow: its next 64 KiB take more than 0\.5 s"),
+        (trickling_headers, r"it is too slow"),
+        (wordy_redirect, r"it is too slow|redirect"),
+    ],
+)
+def test_a_download_is_bounded(answer: Answer, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bytes and in time, whatever is sent: a socket's own timeout begins anew with each byte."""
+    monkeypatch.setattr(pictures, "_LARGEST_DOWNLOAD", 1 << 20)
+    monkeypatch.setattr(downloads, "PATIENCE", 0.5)
+    with answering(answer) as address, pytest.raises(DataError, match=told):
+        as_rgb(f"{address}/street.png", url=True)

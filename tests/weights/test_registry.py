@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from atonce import downloads
 from atonce.errors import StorageError, WeightsError
 from atonce.weights import REGISTRY, read_weights, registry
 from atonce.weights.registry import PretrainedWeights, fetch
 from tests.commands import Command
+from tests.hostile_servers import Answer, answering, endless, trickle
 from tests.systems import needs_signals
 from tests.weights.torchvision_vgg import TorchvisionVGG
 
@@ -180,6 +182,24 @@ def test_a_wrong_beginning_is_thrown_away(server: Server, file: str, left: bytes
     (registry.cache_folder() / f".{file}.part").write_bytes(content)
     assert fetch(known).read_bytes() == server.content
     assert len(cache()) == 1 and server.asked <= 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"), [(endless, "it sends more than 1048576 bytes"), (trickle, "it is too slow: its next 64 KiB")]
+)
+def test_a_download_is_bounded(server: Server, answer: Answer, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "LARGEST_MODEL", 1 << 20)
+    monkeypatch.setattr(downloads, "PATIENCE", 0.5)
+    asked: list[str] = []
+
+    def count(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        answer(handler)
+
+    with answering(count) as address, pytest.raises(WeightsError, match=told):
+        fetch(PretrainedWeights(NAME, f"{address}/vgg.pth", "0" * 64, "torchvision-features", "for tests"))
+    assert len(asked) == 1, "to ask again would not help"
+    assert sum(path.stat().st_size for path in cache()) <= 1 << 20
 
 
 def test_a_busy_server_is_asked_again(server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.request import Request
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from atonce.data.images import Bands, read_image, read_image_bytes, to_rgb
+from atonce.downloads import DownloadError, open_download
 from atonce.errors import DataError
 
 Picture = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | bytes | BinaryIO
@@ -19,7 +21,6 @@ Picture = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | byte
 see `Predictor.__call__`."""
 
 _LARGEST_DOWNLOAD = 256 << 20
-_SECONDS = 30
 
 
 def as_rgb(picture: Picture, *, bands: Bands | None = None, url: bool = False) -> NDArray[np.uint8]:
@@ -103,16 +104,14 @@ def _from_tensor(tensor: torch.Tensor) -> NDArray[np.uint8]:
 
 
 def _download(address: str) -> bytes:
-    from http.client import HTTPException
-    from urllib.request import Request, urlopen
-
     try:
         # Some servers refuse programs that do not say who they are.
         request = Request(address, headers={"User-Agent": "atonce"})
-        with urlopen(request, timeout=_SECONDS) as response:
-            data: bytes = response.read(_LARGEST_DOWNLOAD + 1)
-    except (OSError, HTTPException, ValueError) as error:
-        raise DataError(f"{address} cannot be downloaded ({error})", "an address of a picture") from None
-    if len(data) > _LARGEST_DOWNLOAD:
-        raise DataError(f"{address} is larger than {_LARGEST_DOWNLOAD >> 20} MiB", "a picture", "download it yourself")
-    return data
+        with open_download(request, _LARGEST_DOWNLOAD) as download:
+            return b"".join(download.blocks)
+    except (DownloadError, ValueError) as error:
+        raise DataError(
+            f"{address} cannot be downloaded ({error})",
+            f"an address of a picture, of at most {_LARGEST_DOWNLOAD >> 20} MiB",
+            "download it yourself",
+        ) from None

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import os
 import time
-import urllib.error
-import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO
+from urllib.request import Request
 
+from atonce.downloads import LARGEST_MODEL, DownloadError, open_download
 from atonce.errors import DataError, StorageError, WeightsError, option
 from atonce.model_location import FILE_NAME, find_model_file, is_named_model
 from atonce.progress import ProgressCallback
@@ -27,8 +26,6 @@ from atonce.weights.checkpoint_files import checkpoint_prefix
 EXPECTED = "a weights file (`atonce weights list` names the kinds)"
 """The words for what is read, in messages."""
 
-_BLOCK = 1 << 20
-_TIMEOUT = 30  # seconds without a byte
 _WAITS = (1.0, 2.0, 4.0, 8.0)
 """Seconds before each further attempt, where attempts fail one after the other; the first two where none ever got a
 byte: then there is no connection, rather than a bad one."""
@@ -251,23 +248,33 @@ def _fetch_rest(entry: PretrainedWeights, path: Path, file: IO[bytes], progress:
 
 
 def _append(entry: PretrainedWeights, path: Path, file: IO[bytes], progress: ProgressCallback | None) -> None:
-    """Ask once for what follows the end of a file, and append it."""
+    """Ask once for what follows the end of a file, and append it.
+
+    Raises:
+        _Refused: the answer is no.
+        WeightsError: there is none, or one that says to ask again, or that breaks off.
+    """
     done = file.tell()
-    response = _open(entry, path, done)
-    if response is None:
-        return
-    with response:
-        if response.status == HTTPStatus.OK and done:
-            # A server that does not know ranges sends everything.
-            file.truncate(0)
-            done = file.seek(0)
-        length = int(response.headers.get("Content-Length") or 0)
-        total = done + length if length else 0
-        while block := _read(response, entry, path):
-            file.write(block)
-            done += len(block)
-            if progress:
-                progress(done, total)
+    request = Request(entry.url, headers={"Range": f"bytes={done}-"} if done else {})
+    try:
+        with open_download(request, LARGEST_MODEL - done) as download:
+            if download.status == HTTPStatus.OK and done:
+                # A server that does not know ranges sends everything.
+                file.truncate(0)
+                done = file.seek(0)
+            total = done + download.length if download.length else 0
+            for block in download.blocks:
+                file.write(block)
+                done += len(block)
+                if progress:
+                    progress(done, total)
+    except DownloadError as error:
+        if error.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and done:
+            return  # it ends there
+        failure = _unreachable(entry, path, str(error))
+        if error.is_final or (error.status is not None and error.status not in _TEMPORARY):
+            raise _Refused(failure) from None
+        raise failure from None
     # A connection that breaks off looks like the end of the file.
     if done < total:
         raise _unreachable(entry, path, f"the connection broke off after {done} of {total} bytes")
@@ -279,37 +286,6 @@ class _Refused(Exception):
     def __init__(self, error: WeightsError) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-def _open(entry: PretrainedWeights, path: Path, start: int) -> HTTPResponse | None:
-    """Ask for a file from its byte `start` on; None where it ends there.
-
-    Raises:
-        _Refused: the answer is no.
-        WeightsError: there is none, or one that says to ask again.
-    """
-    request = urllib.request.Request(entry.url, headers={"Range": f"bytes={start}-"} if start else {})
-    try:
-        response: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
-            return None
-        failure = _unreachable(entry, path, f"the server says {error.code} {error.reason}")
-        if error.code in _TEMPORARY:
-            raise failure from None
-        raise _Refused(failure) from None
-    except (OSError, HTTPException) as error:
-        raise _unreachable(entry, path, str(getattr(error, "reason", error))) from None
-    return response
-
-
-def _read(response: HTTPResponse, entry: PretrainedWeights, path: Path) -> bytes:
-    """Read a block of the download. A broken line is the network's fault, not the disk's."""
-    try:
-        return response.read(_BLOCK)
-    except (OSError, HTTPException) as error:
-        raise _unreachable(entry, path, str(error)) from None
 
 
 def _unreachable(entry: PretrainedWeights, path: Path, reason: str) -> WeightsError:
