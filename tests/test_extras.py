@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -107,3 +108,30 @@ def test_the_packages_themselves_do_without_it(name: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
+
+
+def test_onnx_runtime_writes_nothing_into_the_home_folder(tmp_path: Path) -> None:
+    """It would leave an id of the machine and events that it sends; who has allowed it is not overruled."""
+    pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
+    script = (
+        "import os, sys\n"
+        "from atonce.extras import require_extra\n"
+        "from onnx import TensorProto, helper as h\n"
+        "value = h.make_tensor_value_info('x', TensorProto.FLOAT, [1]), h.make_tensor_value_info('y', TensorProto.FLOAT, [1])\n"
+        "graph = h.make_graph([h.make_node('Neg', ['x'], ['y'])], 'g', value[:1], value[1:])\n"
+        "model = h.make_model(graph, opset_imports=[h.make_opsetid('', 17)], ir_version=8).SerializeToString()\n"
+        "ort = require_extra('onnxruntime', 'a test', 'export')\n"
+        "ort.InferenceSession(model, providers=['CPUExecutionProvider'])\n"
+        "assert 'ORT_DISABLE_TELEMETRY' not in os.environ"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+    for home in (tmp_path, tmp_path / "none" / "there"):
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            env={**environment, "HOME": str(home)},
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not list(tmp_path.rglob("*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 from atonce.errors import UserError
 
 _TELEMETRY = "openvino_telemetry"
+_SWITCH = "ORT_DISABLE_TELEMETRY"
 
 
 def require_extra(module: str, what: str, extra: str) -> Any:
@@ -46,10 +48,14 @@ def _without_telemetry() -> Iterator[None]:
     does the package for whoever imports it afterwards.
     """
     there = sys.modules.pop(_TELEMETRY, None)
+    chosen = _SWITCH in os.environ
+    os.environ.setdefault(_SWITCH, "1")
     sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # Python's way to say that there is no such module
     try:
         yield
     finally:
+        if not chosen:
+            os.environ.pop(_SWITCH, None)
         del sys.modules[_TELEMETRY]
         if there is not None:
             sys.modules[_TELEMETRY] = there
