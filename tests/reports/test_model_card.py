@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -87,7 +89,7 @@ def test_names_of_a_stranger_are_no_markup() -> None:
     card = render_card(file, name="# x")
     assert "<script>" not in card and "![x](" not in card and "\x1b" not in card and "\n# title" not in card
     assert "| a\\|b | 0.100 |" in card and "two lines" in card
-    assert card.count("\n# ") == 1 and card.count("```") % 2 == 0
+    assert card.count("\n# ") == 1 and "## Licence" in outside_of_code(card)
 
 
 def test_the_command_prints_what_python_returns(atonce: Command, tiny_run: Path, tmp_path: Path) -> None:
@@ -111,3 +113,32 @@ def test_a_loaded_model_and_an_exported_file_have_a_card(tiny_run: Path, tmp_pat
     package.export(tiny_run, to="onnx", out=tmp_path / "small.onnx")
     card = package.card(tmp_path / "small.onnx")
     assert card.startswith("---") and "# small\n" in card and sha256_of(tmp_path / "small.onnx") in card
+
+
+EVIL = "run\n```\n\n<img src=x onerror=alert(1)>\n`````\n"
+
+
+def outside_of_code(card: str) -> list[str]:
+    """The lines of a card that are Markdown, after each block of code was found to end."""
+    fence, lines = "", []
+    for line in card.splitlines():
+        ticks = re.match("`{3,}", line)
+        if fence:
+            fence = "" if line == fence else fence
+        elif ticks:
+            fence = ticks[0]
+        else:
+            lines.append(line)
+    assert not fence
+    return lines
+
+
+def test_no_name_ends_a_block_of_code() -> None:
+    """The fence of a block is longer than any in it, and a name in it is one line."""
+    file = small_model_file()
+    file.recipe = {"notes": EVIL}
+    run = {"command": f"atonce train {shlex.quote(EVIL)}"}
+    lines = outside_of_code(render_card(file, name=EVIL, run=run, pictures=[(EVIL, f"a.png)\n\n{EVIL}")]))
+    text = "\n".join(lines).replace("<details><summary>", "").replace("</summary>", "").replace("</details>", "")
+    assert not re.search(r"(?<!\\)<", text)
+    assert f"atonce.load({EVIL!r})" in render_card(file, name=EVIL)

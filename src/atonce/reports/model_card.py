@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
+from atonce.errors import one_line
 from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.model_file import ModelFile
@@ -25,6 +28,9 @@ from atonce.reports.number_format import percent, score
 from atonce.storage import refuse_existing, sha256_of, write_text
 from atonce.text import count_of, listing, printable
 from atonce.version import __version__
+
+_IN_ADDRESSES = "/:?#@%+,;=&~"
+"""Characters of the address of a picture that mean something there, and cannot end it."""
 
 _WEAK = 0.5
 """The IoU below which a class is named as a weakness."""
@@ -137,15 +143,14 @@ def _lead(model_file: ModelFile) -> str:
 
 
 def _use(name: str, classes: Sequence[str]) -> str:
-    word = shlex.quote(printable(name))
-    return (
-        "## Use\n\n```\n"
-        f"atonce predict {word} street.jpg\n"
-        "```\n\n```python\nimport atonce\n\n"
-        f'result = atonce.load({printable(name)!r})("street.jpg")\n'
+    python = (
+        "import atonce\n\n"
+        f'result = atonce.load({name!r})("street.jpg")\n'
         f"result.labels                 # uint8 (H, W), ids 0..{len(classes) - 1}, the size of the picture\n"
-        'result.overlay().save("seen.png")\n```'
+        'result.overlay().save("seen.png")'
     )
+    command = f"atonce predict {shlex.quote(one_line(name))} street.jpg"
+    return "\n\n".join(["## Use", _code(command), _code(python, "python")])
 
 
 def _scores(model_file: ModelFile) -> str:
@@ -200,7 +205,7 @@ def _weaknesses(model_file: ModelFile, notes: Sequence[str], pictures: Sequence[
     if sizes := _sizes(model_file):
         lines.append(f"It knows things at the size at which it was shown them: {sizes}.")
     lines.append("Of pictures unlike those that it was trained on, nothing is known but what you measure on yours.")
-    shown = [f"![{_text(title)}]({path})" for title, path in pictures]
+    shown = [f"![{_text(title)}]({quote(path, safe=_IN_ADDRESSES)})" for title, path in pictures]
     return "\n\n".join(["## Known weaknesses", "\n".join(f"- {line}" for line in lines), *shown])
 
 
@@ -258,12 +263,12 @@ def _training(model_file: ModelFile, run: Mapping[str, Any]) -> str:
         rows.append(("minutes", f"{run['minutes']:g}"))
     parts = ["## Training"]
     if command := run.get("command"):
-        parts.append(f"```\n{shorten_command(str(command)).replace('```', '')}\n```")
+        parts.append(_code(one_line(shorten_command(str(command)))))
     parts += [_table(rows)] if rows else []
     if not recipe:
         return "\n\n".join([*parts, "The file holds no recipe: it was not trained by atonce."])
     text = yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None, allow_unicode=True, width=100)
-    parts.append(f"<details><summary>the whole recipe</summary>\n\n```yaml\n{text.replace('```', '')}```\n\n</details>")
+    parts.append(f"<details><summary>the whole recipe</summary>\n\n{_code(text.rstrip(), 'yaml')}\n\n</details>")
     return "\n\n".join(parts)
 
 
@@ -300,6 +305,12 @@ def _classes(scores: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _number(value: object, default: float = math.nan) -> float:
     return float(value) if isinstance(value, (int, float)) else default
+
+
+def _code(text: str, language: str = "") -> str:
+    """Fence a text off as code, by more backticks than it has in a row: nothing in it ends the block."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _text(value: object) -> str:
