@@ -16,7 +16,9 @@ from atonce.data.input_size import InputSize
 from atonce.devices import has_bf16
 from atonce.errors import StorageError, UserError, WeightsError
 from atonce.inference import NetworkPredictor, load
+from atonce.labels import LabelSpec
 from atonce.model_file import ModelFile
+from atonce.onnx_graph import METADATA_KEY
 from tests.commands import Command
 from tests.networks import small_model_file
 from tests.pictures import blocks
@@ -65,6 +67,32 @@ def test_labels_alone_say_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="probabilities=True") as caught:
         _ = result.probabilities
     assert "export the model with --probabilities" in caught.value.for_command_line()
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("probabilities", [False, True])
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_graph_of_other_classes_than_the_file_describes_is_refused(
+    engine: str, kept: int, tmp_path: Path, probabilities: bool
+) -> None:
+    import onnx
+
+    path = tmp_path / "model.onnx"
+    described = small_model_file(labels=LabelSpec.from_names(["a", "b", "c"]))
+    bias = described.model.score_fc7.bias
+    assert bias is not None
+    with torch.no_grad():
+        bias[2] = 30
+    export_checked(described, Target.ONNX, path, CheckImages.from_scenes(), probabilities=probabilities)
+    graph = onnx.load(path)
+    (note,) = [each for each in graph.metadata_props if each.key == METADATA_KEY]
+    data = json.loads(note.value)
+    data["labels"] = {key: value[:kept] if isinstance(value, list) else value for key, value in data["labels"].items()}
+    note.value = json.dumps(data)
+    onnx.save(graph, path)
+    told = r"gives (the class id 2|probabilities of shape \(1, 3, .*), and describes (1 class|2 classes); expected a file of"
+    with pytest.raises(WeightsError, match=told):
+        _ = load(path, engine=engine)(blocks(40, 50)).labels
 
 
 def test_large_pictures_go_through_an_export_in_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from atonce.model.preprocessing import Normalise
 from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback
 from atonce.recipes import FCNConfig
-from atonce.text import words_of
+from atonce.text import count_of, words_of
 
 
 class ExportedPredictor(Predictor):
@@ -86,7 +86,24 @@ class ExportedPredictor(Predictor):
         return labels
 
     def _run(self, images: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        return _run_graph(self._session, self._path, self.engine, images)
+        found = _run_graph(self._session, self._path, self.engine, images)
+        self._require_known_classes(found)
+        return found
+
+    def _require_known_classes(self, found: dict[str, NDArray[Any]]) -> None:
+        """Refuse what the graph gives where its classes are not those that the file describes. Raises WeightsError."""
+        known, probabilities = self.labels.num_classes, found.get("probabilities")
+        if probabilities is not None and probabilities.shape[1:2] != (known,):
+            told = f"probabilities of shape {probabilities.shape}"
+        elif (largest := int(found["labels"].max())) >= known:
+            told = f"the class id {largest}"
+        else:
+            return
+        raise WeightsError(
+            f"{self._path} gives {told}, and describes {count_of(known, 'class', 'classes')}",
+            "a file of `atonce export`",
+            "export it again",
+        )
 
     def batch_size_for(self, size: tuple[int, ...]) -> int:
         """Return the number of pictures of (height, width) in a batch, 1 to 8."""
