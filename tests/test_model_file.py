@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from atonce.model.preprocessing import CAFFE_VGG
 from atonce.model_file import ModelFile, load_model_file, read_metadata
 from atonce.model_location import find_model_file
 from atonce.recipes import Recipe
-from tests.networks import small_network
+from tests.networks import save_model, small_network
+from tests.systems import needs_any_file_name
 
 VARIANTS: tuple[dict[str, Any], ...] = (
     {},
@@ -157,3 +159,12 @@ def test_class_names_of_any_alphabet_survive(tmp_path: Path) -> None:
     labels = LabelSpec.from_names(["Straße", "道路"])
     ModelFile(tiny(), labels).save(tmp_path / "x.safetensors")
     assert load_model_file(tmp_path / "x.safetensors").labels == labels
+
+
+@needs_any_file_name
+def test_a_folder_of_any_name_will_do(tmp_path: Path) -> None:
+    """safetensors takes names in UTF-8 alone, and file systems whatever bytes they are given."""
+    folder = tmp_path / os.fsdecode(b"run\xff")
+    folder.mkdir()
+    path = save_model(folder / "model.safetensors")
+    assert load(path).classes == load(save_model(tmp_path / "model.safetensors")).classes

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from atonce.data.input_size import InputSize
 from atonce.errors import WeightsError, option
@@ -20,6 +20,7 @@ from atonce.labels import LabelSpec
 from atonce.model import FCN
 from atonce.recipes import FCNConfig
 from atonce.safetensors_writer import save_tensors
+from atonce.storage import open_tensors
 from atonce.text import listing, words_of
 from atonce.version import __version__
 
@@ -110,7 +111,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise WeightsError(f"{path} does not exist", "a model file (model.safetensors)")
     try:
-        with safe_open(path, "pt") as file:
+        with open_tensors(path) as file:
             metadata = (file.metadata() or {}).get(_KEY)
     except (SafetensorError, OSError):
         raise WeightsError(f"{path} is not a safetensors file or is damaged", "a model file of atonce") from None
@@ -162,7 +163,7 @@ def _is_float(file: Any, key: str) -> bool:
 def _with_tensors(model: FCN, path: Path) -> FCN:
     """Give a network that has no memory yet the tensors of a model file, after checking all names and shapes."""
     target = model.state_dict()
-    with safe_open(path, "pt") as file:
+    with open_tensors(path) as file:
         found = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
         wrong = [f"{k} missing" for k in target if k not in found] + [f"{k} unknown" for k in found if k not in target]
         # Whole numbers would be taken for weights, and give a network of noise.

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, SupportsFloat
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from atonce.errors import DataError, StorageError
 from atonce.processes import ProcessIdentity
@@ -291,6 +291,27 @@ def none_to_nan(value: object) -> float:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return math.nan
+
+
+@contextmanager
+def open_tensors(path: Path, framework: str = "pt") -> Iterator[Any]:
+    """Open a safetensors file, whatever bytes its name has: the library takes names in UTF-8 alone.
+
+    Args:
+        framework: "pt" for tensors of torch, "np" for arrays.
+
+    Raises:
+        SafetensorError, OSError: it is none, or cannot be read.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        # The system has another name for a file that is open. Windows has no such names.
+        with path.open("rb") as file, safe_open(f"/dev/fd/{file.fileno()}", framework) as tensors:
+            yield tensors
+    else:
+        with safe_open(path, framework) as tensors:
+            yield tensors
 
 
 def sha256_of(*paths: Path) -> str:

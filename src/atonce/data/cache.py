@@ -22,14 +22,14 @@ import numpy as np
 import PIL
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from atonce.data.dataset import Dataset, Item
 from atonce.data.input_size import InputSize
 from atonce.data.mask_sources import mask_parts
 from atonce.errors import StorageError
 from atonce.safetensors_writer import save_tensors
-from atonce.storage import make_folder, remove_temporaries
+from atonce.storage import make_folder, open_tensors, remove_temporaries
 from atonce.version import __version__
 
 _RESERVE = 2 << 30
@@ -139,7 +139,7 @@ class FileCache:
         """See `Cache.get`; a file that is damaged or outdated is as good as none."""
         try:
             source = self._source(item)
-            with safe_open(self._path(item), "pt") as file:
+            with open_tensors(self._path(item)) as file:
                 about = file.metadata()
                 if about["source"] != source:
                     return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from atonce.data.classes_file import read_classes
 from atonce.data.formats.voc import LABELS as VOC
@@ -16,7 +16,7 @@ from atonce.labels import LabelSpec
 from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback
 from atonce.remote import require_local
-from atonce.storage import make_folder, refuse_foreign, sha256_of
+from atonce.storage import make_folder, open_tensors, refuse_foreign, sha256_of
 from atonce.weights import ImportedWeights, build_network, find_weights, read_weights, trained_at_once, write_trunk
 from atonce.weights.layouts.atonce_files import WEIGHTS_KEY
 from atonce.weights.layouts.pytorch_fcn import FILE_NAME
@@ -103,7 +103,7 @@ def convert_weights(
 def _is_converted(path: Path) -> bool:
     """Tell whether a file was made of weights from elsewhere, which can be done again; a trained model was not."""
     try:
-        with safe_open(path, "pt") as file:
+        with open_tensors(path) as file:
             metadata = file.metadata() or {}
     except SafetensorError:
         return False

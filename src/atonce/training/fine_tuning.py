@@ -10,12 +10,13 @@ from collections.abc import Collection
 from typing import Any
 
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from atonce.errors import WeightsError
 from atonce.model_location import find_model_file
 from atonce.recipes import FCNConfig, Recipe
 from atonce.recipes.recipe_files import build
+from atonce.storage import open_tensors
 from atonce.weights.registry import REGISTRY
 
 SHAPE_KNOBS = ("stride", "alignment", "skip_scales", "head_scale", "upsampling", "width", "head_width")
@@ -64,7 +65,7 @@ def description_of(weights: str | None) -> dict[str, Any] | None:
         return None
     try:
         # By way of NumPy: what is mistyped on the command line is refused without waiting for torch.
-        with safe_open(find_model_file(weights), "np") as file:
+        with open_tensors(find_model_file(weights), "np") as file:
             description = json.loads((file.metadata() or {})["atonce"])
     except (WeightsError, SafetensorError, OSError, KeyError, ValueError, RecursionError):
         return None

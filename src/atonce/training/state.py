@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from atonce.errors import TrainingError, option
@@ -19,6 +19,7 @@ from atonce.model.fcn import FCN
 from atonce.recipes import FCNConfig, Recipe
 from atonce.recipes.schema import MASK_LOSSES, OptimConfig
 from atonce.safetensors_writer import save_tensors
+from atonce.storage import open_tensors
 from atonce.text import listing, words_of
 from atonce.training.losses import Losses
 from atonce.training.optimizers import MovingAverage, grouped_names
@@ -158,7 +159,7 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[RunProgress, dict[str, str
             f"{path} does not exist", "the state of a run to resume", f"start it without {option('resume', value=True)}"
         )
     try:
-        with safe_open(path, "pt") as file:
+        with open_tensors(path) as file:
             metadata = file.metadata() or {}
             found: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys() if with_tensors}  # noqa: SIM118
         progress = _parse_progress(metadata["progress"])

@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
 from atonce.errors import WeightsError
+from atonce.storage import open_tensors
 from atonce.text import listing
 from atonce.weights.archives import describe_archive, describe_folder, map_member, open_archive, unpack_member
 from atonce.weights.caffemodel import is_caffemodel, read_caffemodel
@@ -247,7 +248,7 @@ def _refuse_text(path: Path, head: bytes) -> None:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
-        with safe_open(path, "pt") as file:
+        with open_tensors(path) as file:
             # safe_open is a handle, not a mapping: it has keys() but cannot be iterated over.
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError):
