@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from atonce.errors import DataError, UserError, as_command_line, as_python, option
+from atonce.errors import DataError, SeveralProblems, UserError, as_command_line, as_python, option
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,17 @@ def test_an_error_that_comes_from_another_process_keeps_its_message() -> None:
     error = pickle.loads(pickle.dumps(DataError("x.png is empty", "a picture", f"see {option('split')}")))
     assert isinstance(error, DataError)
     assert str(error) == "x.png is empty; expected a picture; see `split`"
+
+
+@pytest.mark.parametrize("mark", ["\n", "\r", "\x1b[2J", "\x85", "\u2028", "\u202e"])
+def test_a_name_writes_no_lines_of_a_message(mark: str) -> None:
+    error = DataError(f"a{mark}atonce: all is well.png is no picture", f"b{mark}c", f"d{mark}e")
+    for told in (str(error), error.for_command_line(), error.found, error.expected, error.remedy):
+        assert mark not in told and mark.encode("unicode_escape").decode() in told
+    again = DataError(*pickle.loads(pickle.dumps(error)).parts)
+    assert str(again) == str(error)
+
+
+def test_several_problems_have_a_line_each() -> None:
+    error = SeveralProblems("2 problems:\n  a\x1b.png\n  b.png")
+    assert error.for_command_line() == str(error) == "2 problems:\n  a\\x1b.png\n  b.png"

@@ -81,6 +81,18 @@ def as_command_line(message: str) -> str:
     return _OPTION.sub(write, message)
 
 
+# Control codes, ends of lines as any program knows them, and the marks that turn the direction of what follows.
+_NOT_IN_A_LINE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def one_line(text: str) -> str:
+    r"""Write a text in one line, its control codes and ends of lines escaped as in Python: "\\n".
+
+    A name may hold any of them, and whoever has given it would otherwise write lines of a message himself.
+    """
+    return _NOT_IN_A_LINE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
 _LONGEST_LINE = 1500
 """Characters of a line of a message: what a file holds may be quoted in it."""
 
@@ -111,8 +123,8 @@ class UserError(Exception):
 
     def __init__(self, found: str, expected: str = "", remedy: str = "") -> None:
         self.parts = (found, expected, remedy)
-        self.found, self.expected, self.remedy = map(as_python, self.parts)
-        super().__init__(as_python(self._message()))
+        self.found, self.expected, self.remedy = (self._shown(as_python(part)) for part in self.parts)
+        super().__init__(self._shown(as_python(self._message())))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Worker processes send their errors home pickled; the default would pass the message only.
@@ -129,11 +141,26 @@ class UserError(Exception):
 
     def for_command_line(self) -> str:
         """The message with its options as flags."""
-        return as_command_line(self._message())
+        return self._shown(as_command_line(self._message()))
+
+    def _shown(self, message: str) -> str:
+        """Escape what may not stand in a message of one line."""
+        return one_line(message)
 
 
 class DataError(UserError):
     """Pictures, masks, their pairing or their layout."""
+
+
+class SeveralProblems(DataError):
+    """A line for each of several problems.
+
+    Args:
+        text: the lines, whatever they quote in one line each.
+    """
+
+    def _shown(self, message: str) -> str:
+        return "\n".join(map(one_line, message.split("\n")))
 
 
 class RecipeError(UserError):

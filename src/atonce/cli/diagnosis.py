@@ -11,6 +11,7 @@ from atonce.cli.show import results
 from atonce.doctor import Examination, Finding
 from atonce.doctor.examination import class_weights_override
 from atonce.doctor.findings import SEVERITIES, relative_path
+from atonce.errors import one_line
 from atonce.progress import terminal_columns
 from atonce.text import count_of, listing, wrapped
 
@@ -101,12 +102,14 @@ def _percent(share: float) -> str:
 
 
 def _finding(finding: Finding, root: Path) -> Text:
-    found, remedy = finding.for_command_line()
+    found, remedy = map(one_line, finding.for_command_line())
     columns, severity = terminal_columns(results), f"{finding.severity:8}"
     said = wrapped(f"{severity} {found}", columns, 9)
     text = Text.assemble((severity, _STYLES[finding.severity]), said.removeprefix(severity))
     for file in finding.files[:_MAX_FILES]:
-        text.append("\n" + wrapped(f"           {relative_path(file.path, root)} {file.about}".rstrip(), columns, 13))
+        text.append(
+            "\n" + wrapped(one_line(f"           {relative_path(file.path, root)} {file.about}".rstrip()), columns, 13)
+        )
     if finding.count > _MAX_FILES:
         text.append(f"\n           ... and {finding.count - _MAX_FILES} more", "dim")
     if remedy:

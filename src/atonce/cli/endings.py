@@ -6,6 +6,8 @@ import errno
 import re
 import sys
 
+from atonce.errors import one_line
+
 _OUT_OF_MEMORY = re.compile(
     "DefaultCPUAllocator|[Cc]annot allocate memory|bad_alloc|could not (create a memory|(create|execute) a primitive$)"
 )
@@ -79,5 +81,5 @@ def unreachable_line(error: BaseException) -> str | None:
     if not isinstance(error, OSError) or error.errno not in refused or error.filename is None:
         return None
     name = error.filename if isinstance(error.filename, str) else repr(error.filename)
-    shown = name if len(name) <= 300 else f"{name[:297]}..."
+    shown = one_line(name if len(name) <= 300 else f"{name[:297]}...")
     return f"{shown} cannot be opened: {error.strerror}; expected a file or folder that you may read and enter"

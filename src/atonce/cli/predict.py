@@ -253,4 +253,4 @@ def _play(model: Path, source: Path, loading: dict[str, Any], **shown: Any) -> N
 
     report = play_video(load(model, **loading), source, **shown)
     speed = f"{report.frames} frames at {report.frames_per_second:.1f} frames/s"
-    print_note("\n".join([*report.marked, speed]))
+    print_note(*report.marked, speed)

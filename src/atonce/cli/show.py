@@ -14,6 +14,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from atonce.errors import one_line
 from atonce.progress import PrintableConsole
 from atonce.remote import address_of
 from atonce.storage import nan_to_none
@@ -38,8 +39,9 @@ def print_lines(*lines: str) -> None:
     from atonce.progress import terminal_columns
 
     columns = terminal_columns(results)
-    labels = [_LABEL.match(line) for line in lines]
-    said = (wrapped(line, columns, label and label.end()) for line, label in zip(lines, labels, strict=True))
+    shown = [one_line(line) for line in lines]
+    labels = [_LABEL.match(line) for line in shown]
+    said = (wrapped(line, columns, label and label.end()) for line, label in zip(shown, labels, strict=True))
     results.print("\n".join(said), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -49,12 +51,12 @@ def print_json(data: Any) -> None:
         typer.echo(json.dumps(nan_to_none(data), allow_nan=False))
 
 
-def print_note(text: str) -> None:
-    """Print a line on stderr that a user should know, its options as flags."""
+def print_note(*lines: str) -> None:
+    """Print lines on stderr that a user should know, their options as flags."""
     from atonce.errors import as_command_line
     from atonce.progress import console, terminal_columns
 
-    said = wrapped(as_command_line(text), terminal_columns(console))
+    said = wrapped("\n".join(one_line(as_command_line(line)) for line in lines), terminal_columns(console))
     console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
