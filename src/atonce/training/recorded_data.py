@@ -11,7 +11,7 @@ from typing import Any
 
 from atonce.data.checks import CheckReport
 from atonce.data.dataset import Dataset, Item
-from atonce.data.fingerprint import fingerprint, item_digests
+from atonce.data.fingerprint import fingerprint, item_digests, picture_digest
 from atonce.data.splits import keep_split, split_was_made
 from atonce.errors import TrainingError, WeightsError, option
 from atonce.model_file import read_metadata
@@ -33,6 +33,8 @@ class RecordedData:
         pixels: "train" and "val" -> pixels of each class, which tell what the masks' values were taken for.
         fingerprint: see `atonce.data.fingerprint`.
         split_made: seed and share of validation of a split that was made here; None where the data bring their own.
+        trained_pictures: a digest of each training picture alone, by which an evaluation knows it whatever its mask is;
+            none in what an earlier version recorded.
     """
 
     classes: Sequence[str]
@@ -40,6 +42,7 @@ class RecordedData:
     pixels: Mapping[str, Sequence[int]]
     fingerprint: str
     split_made: Sequence[float] | None = None
+    trained_pictures: Sequence[str] = ()
 
     @classmethod
     def describe(cls, dataset: Dataset, report: CheckReport, recipe: Recipe) -> RecordedData:
@@ -51,6 +54,7 @@ class RecordedData:
             pixels={split: report.statistics[split].pixel_count.tolist() for split in _SPLITS},
             fingerprint=fingerprint(dataset),
             split_made=made,
+            trained_pictures=[picture_digest(item.image) for item in dataset.splits.get("train", ())],
         )
 
     def save(self, path: Path) -> None:
@@ -75,6 +79,7 @@ class RecordedData:
                 pixels={s: [int(count) for count in data["pixels"][s]] for s in _SPLITS},
                 fingerprint=str(data["fingerprint"]),
                 split_made=None if made is None else (float(made[0]), float(made[1])),
+                trained_pictures=[str(digest) for digest in data.get("trained_pictures", ())],
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
             raise TrainingError(
