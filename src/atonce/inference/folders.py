@@ -285,6 +285,8 @@ def predict(
         simplify=simplify,
         min_area=min_area,
     ).resolved(predictor.labels)
+    if on_note:
+        on_note(predictor.hardware)
     with results_at(out) as results:
         summary = predict_files(
             predictor,

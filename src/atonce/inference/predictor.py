@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from atonce.data.image_checks import image_problems
 from atonce.data.images import Problem
 from atonce.data.problem_notes import problem_notes
+from atonce.devices import describe_device
 from atonce.errors import as_python
 from atonce.inference.pictures import Picture, as_rgb, is_address, source_of
 from atonce.inference.size_note import size_note
@@ -53,6 +54,11 @@ class Predictor(ABC):
     def __repr__(self) -> str:
         classes = count_of(len(self.classes), "class", "classes")
         return f"<{type(self).__name__} of {classes} on {self.device}, engine {self.engine}>"
+
+    @property
+    def hardware(self) -> str:
+        """The device and the engine, for people: "on cpu (2 threads), torch"."""
+        return f"on {describe_device(self.device)}, {self.engine}"
 
     @property
     def classes(self) -> tuple[str, ...]:
