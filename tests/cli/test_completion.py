@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from atonce.cli.completion import ENGINES
+from atonce.cli.completion import ENGINES, STUDY_NAMES
 from atonce.data.formats import FORMATS
 from atonce.inference.engines import ENGINES as KNOWN_ENGINES
 from atonce.recipes import shipped_recipes
@@ -132,3 +132,7 @@ echo "${{COMPREPLY[@]}}"
 """
     done = subprocess.run(["bash", "-c", pressed], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
     assert (done.stdout, done.stderr) == ("kitti-road\n", "")
+
+
+def test_the_studies_that_the_help_lists_are_those_there_are() -> None:
+    assert tuple(STUDIES) == STUDY_NAMES
