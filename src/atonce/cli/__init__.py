@@ -12,6 +12,7 @@ from typing import cast
 import typer
 
 from atonce.cli.app import CommandStopped, app
+from atonce.cli.bash_words import joined_words
 from atonce.cli.endings import out_of_memory_line, stopped_line, unreachable_line
 from atonce.cli.terminal import columns_of, make_streams_printable
 from atonce.errors import UserError
@@ -49,7 +50,8 @@ def main() -> None:
             weights,
         )
 
-        sys.exit(app(prog_name="atonce", standalone_mode=False))
+        with joined_words():
+            sys.exit(app(prog_name="atonce", standalone_mode=False))
     except UserError as error:
         if not error.is_told:
             sys.stderr.write(f"{wrapped(f'atonce: {error.for_command_line()}', columns_of(sys.stderr))}\n")

@@ -87,7 +87,8 @@ def evaluate(
             that the model was trained with, where `data` has them.
         device, engine, tta: see `load`; run.json says which views were averaged.
         alone: score all pictures in this process, also where there are others.
-        progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
+        progress: whether progress is shown on stderr: a bar on a terminal and in a notebook, lines elsewhere; or a
+            function called with (done, total).
         on_note: called with a line at a time: where it is computed, what was left out, what was lost in reading the
             pictures, how many the model was trained on, and of how many the size is far from that in training; None
             makes Python's warnings of the latter three.
