@@ -1,5 +1,6 @@
 # A model behind HTTP, on the CPU:
-#   docker build -t atonce .
+#   docker build -t atonce .                            in a clone
+#   docker build --build-context build=. -t atonce .    with this file, constraints.txt and wheel/atonce-....whl alone
 #   docker run --rm -p 127.0.0.1:8000:8000 -v "$PWD/runs/mine:/model:ro" atonce
 # Any other command: docker run --rm -v "$PWD:/data" atonce doctor /data
 FROM python:3.12-slim-bookworm AS build

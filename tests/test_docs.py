@@ -165,6 +165,36 @@ def test_pages_that_docstrings_send_to_exist() -> None:
             assert (ROOT / page).is_file(), f"{path.relative_to(ROOT)} sends to {page}"
 
 
+def test_the_package_names_pages_of_the_documentation_by_their_titles() -> None:
+    """Whoever has the wheel alone has no docs/own-data.md; the site makes links of the titles."""
+    titles = {
+        re.findall(r"^# (.+)$", page.read_text("utf-8"), re.MULTILINE)[0] for page in (ROOT / "docs").glob("*.md")
+    }
+    named: set[str] = set()
+    for path in (ROOT / "src").rglob("*"):
+        # The one that makes a page says which file that is.
+        if path.suffix not in {".py", ".yaml", ".html", ".js"} or path.name == "reference.py":
+            continue
+        text = path.read_text("utf-8")
+        assert re.findall(r"\bdocs/[\w-]+\.\w+", text) == [], path.relative_to(ROOT)
+        text = re.sub(r"\s*\n\s*(?:# )?", " ", text)
+        named |= set(re.findall(r"\b[Pp]age \"([A-Z][^\"]*|atonce \w+)\"", text))
+    assert len(named) > 8 and named <= titles
+
+
+NEEDS_A_CLONE = re.compile(r"(?m)^make [a-z]|`make [a-z]|python -m (?:benchmarks|models)|benchmarks/studies/\S+")
+
+
+@pytest.mark.parametrize(
+    "name", ["README", "SECURITY", *(f"docs/{page.stem}" for page in (ROOT / "docs").glob("*.md"))]
+)
+def test_a_page_with_commands_of_the_repository_says_that_they_are(name: str) -> None:
+    text = (ROOT / f"{name}.md").read_text("utf-8")
+    text = re.sub(r"(?s)<!--.*?-->", "", text)
+    if name != "docs/README" and NEEDS_A_CLONE.search(text):
+        assert re.search(r"\bclone\b", text), NEEDS_A_CLONE.search(text)
+
+
 @pages
 def test_python_in_pages_compiles(page: Path) -> None:
     for block in blocks(page, "python"):

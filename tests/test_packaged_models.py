@@ -88,7 +88,8 @@ def test_what_lies_at_a_path_comes_first(install: Install, tmp_path: Path, monke
     [
         ("small-rod", "small-rod does not exist; expected a model file (model.safetensors), a run folder, hf://user/name "
          "or a packaged model (small-road); did you mean 'small-road'?"),
-        ("camvid-slim", "the package atonce-camvid has it, which is not installed (docs/models.md)"),
+        ("camvid-slim", "the package atonce-camvid has it, which is not installed: the page "
+         '"Models by name, and their cards" tells of it'),
         ("camvid-slm", "did you mean 'camvid-slim'?"),
         ("qqq", "or a packaged model (small-road)"),
     ],

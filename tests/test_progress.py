@@ -1,13 +1,75 @@
-"""Bars: what stands beside them."""
+"""Bars: what stands beside them, and the lines in their place where there is no terminal."""
 
 from __future__ import annotations
 
 import io
+from typing import Any
 
+import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from atonce.progress import _CountsOrText
+from atonce import progress as module
+from atonce.progress import _CountsOrText, progress_bar, progress_bars
+from tests.commands import Command
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr("atonce.progress.time.monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What a log file gets: no terminal."""
+    file = io.StringIO()
+    monkeypatch.setattr(module, "console", module.PrintableConsole(file=file, width=40))
+    return file
+
+
+def test_without_a_terminal_what_takes_long_is_told_by_lines(clock: list[float], log: io.StringIO) -> None:
+    with progress_bar("reading the data") as bar:
+        for seconds, done in ((1, 1), (4, 4), (5, 5), (20, 20), (64, 64), (66, 66), (100, 100)):
+            clock[0] = 100.0 + seconds
+            bar(done, 100)
+    assert log.getvalue() == "reading the data: 5/100\nreading the data: 66/100\n"
+
+
+def test_what_is_done_soon_is_no_line(clock: list[float], log: io.StringIO) -> None:
+    with progress_bars() as bars:
+        for name in ("validating", "validating"):
+            bars.draw(name, 1, 2)
+            clock[0] += 4
+            bars.draw(name, 2, 2)
+            bars.remove(name)
+    assert log.getvalue() == ""
+
+
+def test_what_has_words_of_its_own_beside_the_bar_is_told_by_others(clock: list[float], log: io.StringIO) -> None:
+    with progress_bars() as bars:
+        for share in (0.1, 0.2):
+            bars.draw("training", share, 1.0, about=["1/2 steps"])
+            clock[0] += 600
+    assert log.getvalue() == ""
+
+
+def test_megabytes_are_told_as_such(clock: list[float], log: io.StringIO) -> None:
+    with progress_bar("reading weights", unit="MB", first_line=0) as bar:
+        bar(3_000_000, 0)
+        clock[0] += 60
+        bar(4_000_000, 9_000_000)
+    assert log.getvalue() == "reading weights: 3 MB\nreading weights: 4/9 MB\n"
+
+
+def test_drawing_streets_says_at_once_how_many(tmp_path: Any, atonce: Command) -> None:
+    done = atonce("streets", tmp_path / "s", "--train", 3, "--val", 1, "--height", 32, "--width", 32, "--threads", 1)
+    assert (done.code, done.err) == (0, "drawing streets: 1/4\n")
+    again = atonce("streets", tmp_path / "s", "--train", 3, "--val", 1, "--height", 32, "--width", 32, "--threads", 1)
+    assert (again.code, again.err) == (0, ""), "they are there"
+    quiet = atonce("streets", tmp_path / "q", "--train", 3, "--val", 1, "--height", 32, "--width", 32, "-q")
+    assert (quiet.code, quiet.err) == (0, "")
 
 
 def test_a_bar_tells_how_many_are_done_in_a_second() -> None:

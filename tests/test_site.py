@@ -13,6 +13,7 @@ import pytest
 
 import atonce
 from atonce.version import __version__
+from tests.commands import all_commands
 from tests.test_docs import PAGES
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +22,7 @@ SITE = ROOT / "docs" / "site"
 
 @pytest.fixture(scope="module")
 def build() -> ModuleType:
+    # build.py finds the modules beside it, as a script does.
     spec = importlib.util.spec_from_file_location("build_site", SITE / "build.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -94,6 +96,46 @@ def test_names_of_files_that_are_no_pages_and_code_are_left_alone(build: ModuleT
     text = "[b.md](b.md) [c.md](c.md) [a b.md](b.md)\n```\n[b.md](b.md)\n```\n[there/b.md](b.md#here)\n"
     changed = "[Title](b.md) [c.md](c.md) [a b.md](b.md)\n```\n[b.md](b.md)\n```\n[Title](b.md#here)\n"
     assert build.with_titles(text, titles.get) == changed
+
+
+def test_pages_that_are_named_by_their_title_are_links(source: Path) -> None:
+    assert "(page [Experiment trackers](tracking.md))" in (source / "recipes.md").read_text("utf-8")
+    options = (source / "command-line.rst").read_text("utf-8")
+    assert "of any tool on the page :doc:`Your own data </own-data>`." in options
+    titles = importlib.import_module("page_titles")
+    broken = 'as the page "Your own\n    data" has them, page "No such page"'
+    linked = 'as the page :doc:`Your own data </own-data>` has them, page "No such page"'
+    assert titles.with_page_links(broken, titles.rst_link) == linked
+
+
+def test_every_option_is_on_the_page_of_options(source: Path) -> None:
+    page = (source / "command-line.rst").read_text("utf-8")
+    for words, command in all_commands().items():
+        section = page.partition(f"\natonce {words}\n---")[2].partition("\n---")[0]
+        names = {
+            name for parameter in command.params if not getattr(parameter, "hidden", False) for name in parameter.opts
+        }
+        named = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", " ".join(re.findall(r"^``(.*)``$", section, re.MULTILINE))))
+        assert {name for name in names if name.startswith("-")} == named, words
+        assert f"   atonce {words} [OPTIONS]" in section
+    assert "with ``--images``." in page, "two dashes stay two"
+
+
+def test_what_a_reader_needs_of_the_repository_can_be_downloaded(source: Path) -> None:
+    for name in ("Dockerfile", "constraints.txt"):
+        assert f"](files/{name}.md)" in (source / "serve.md").read_text("utf-8")
+        page = (source / f"files/{name}.md").read_text("utf-8")
+        assert f"{{literalinclude}} {name}" in page and f"{{download}}`download <{name}>`" in page
+        assert (source / f"files/{name}").read_bytes() == (ROOT / name).read_bytes()
+    cells = json.loads((source / "first-network.ipynb").read_text("utf-8"))["cells"]
+    assert "{download}`Download this page as a notebook <files/docs/first-network.ipynb>`" in cells[0]["source"]
+    kept = source / "files/docs/first-network.ipynb"
+    assert kept.read_bytes() == (ROOT / "docs/first-network.ipynb").read_bytes()
+
+
+def test_no_two_pages_have_one_title(source: Path) -> None:
+    titles = [re.findall(r"^# (.+)$", page.read_text("utf-8"), re.MULTILINE)[0] for page in source.glob("*.md")]
+    assert len(titles) > 20 and len(set(titles)) == len(titles)
 
 
 def test_dead_links_are_found(build: ModuleType, tmp_path: Path) -> None:

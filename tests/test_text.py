@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from pathlib import Path
 
 import pytest
 
-from atonce.text import count_of, did_you_mean, duration_text, listing, with_command, wrapped
+from atonce.text import count_of, did_you_mean, duration_text, listing, with_command, words_of, wrapped
 
 
 @pytest.mark.parametrize(
@@ -95,3 +97,20 @@ def test_commands_longer_than_a_line_are_broken_as_a_shell_takes_it() -> None:
     assert len(lines) > 2 and max(map(len, lines)) <= 48
     typed = "\n".join(lines[1:] if lines[0] == "write it:" else lines)
     assert shlex.split(typed.replace("\\\n", "")) == shlex.split(command), "a shell drops a backslash at the end"
+
+
+def test_what_a_library_says_is_shortened_between_words() -> None:
+    address = "https://mlflow.org/docs/latest/self-hosting/migrate-from-file-store"
+    told = OSError(f"The filesystem  backend\nis in maintenance mode. See {address} for more")
+    assert words_of(told) == f"The filesystem backend is in maintenance mode. See {address} for more"
+    for limit in range(60, len(words_of(told))):
+        short = words_of(told, limit)
+        assert len(short) <= limit and short.endswith(" ...")
+        assert "https" not in short or address in short, "an address is whole or not there"
+    assert words_of(ValueError("x" * 300), 100) == f"{'x' * 97}..."
+    assert words_of(ValueError()) == "ValueError"
+
+
+def test_nobody_shortens_what_a_library_says_in_another_way() -> None:
+    sources = {path: path.read_text("utf-8") for path in (Path(__file__).parents[1] / "src" / "atonce").rglob("*.py")}
+    assert [path.name for path, text in sources.items() if re.search(r"str\(error\)(\.split\(\)\))?\[:", text)] == []

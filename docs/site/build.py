@@ -21,6 +21,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
+sys.path.insert(0, str(Path(__file__).parent))
+from command_reference import reference
+from page_titles import markdown_link, with_page_links
+
 ROOT = Path(__file__).parents[2]
 SITE = Path(__file__).parent
 
@@ -51,6 +55,9 @@ MENU_TITLES = {
 }
 """Pages whose own title says too little, or too much, in the menu."""
 
+_OTHER_TITLES = {"readme.md": "atonce on one page"}
+"""Pages whose own title another page of the site has, too: a search shows both."""
+
 _FENCE = re.compile(r"(^```.*?^```\n)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?(?=\))")
 _FILE_AS_TEXT = re.compile(r"\[`?[\w./-]+\.(?:md|ipynb)`?\](?=\((?P<target>[^)\s#]+)(?:#[^)\s]*)?\))")
@@ -80,16 +87,24 @@ def stage(target: Path) -> None:
 
     for page, name in pages.items():
         text = with_titles((ROOT / page).read_text("utf-8"), lambda to, page=page: title(page, to))
-        write(target / name, with_links(text, lambda to, page=page: address(page, to)))
+        text = with_links(text, lambda to, page=page: address(page, to))
+        if name.endswith(".md"):
+            text = outside_of_code(text, lambda part: with_page_links(part, markdown_link))
+        if name in _OTHER_TITLES:
+            text = re.sub(r"^# .+$", f"# {_OTHER_TITLES[name]}", text, count=1, flags=re.MULTILINE)
+        if name.endswith(".ipynb"):
+            text = with_download(text, others, page)
+        write(target / name, text)
     for path in sorted(others):
         place = target / "files" / path
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, place)
-        if place.suffix not in {".svg", ".jpg", ".png"}:
+        if place.suffix not in {".svg", ".jpg", ".png", ".ipynb"}:
             write(place.with_name(f"{place.name}.md"), page_of_a_file(path))
     for path in sorted(SITE.iterdir()):
         if path.suffix == ".rst":
-            shutil.copy(path, target)
+            text = path.read_text("utf-8")
+            write(target / path.name, text + reference() if path.stem == "command-line" else text)
         if path.is_dir() and path.name in {"_static", "python"}:
             shutil.copytree(path, target / path.name)
     add_missing_names(target)
@@ -129,8 +144,23 @@ def with_links(text: str, address: Callable[[str], str]) -> str:
             return match[0]
         return address(match["target"]) + (match["anchor"] or "")
 
+    return outside_of_code(text, lambda part: _LINK.sub(replace, part))
+
+
+def outside_of_code(text: str, change: Callable[[str], str]) -> str:
+    """The text, changed but for its blocks of code."""
     parts = _FENCE.split(text)
-    return "".join(part if part.startswith("```") else _LINK.sub(replace, part) for part in parts)
+    return "".join(part if part.startswith("```") else change(part) for part in parts)
+
+
+def with_download(notebook: str, others: set[str], page: str) -> str:
+    """The notebook with a line below its title that offers its file, as it is in the repository."""
+    others.add(page)
+    data = json.loads(notebook)
+    title, *rest = "".join(data["cells"][0]["source"]).split("\n")
+    line = f"{{download}}`Download this page as a notebook <files/{page}>`, for Jupyter, VS Code or Colab."
+    data["cells"][0]["source"] = "\n".join([title, "", line, *rest])
+    return json.dumps(data, indent=1, ensure_ascii=False)
 
 
 def with_titles(text: str, title: Callable[[str], str | None]) -> str:
@@ -140,8 +170,7 @@ def with_titles(text: str, title: Callable[[str], str | None]) -> str:
         found = title(match["target"])
         return match[0] if found is None else f"[{found}]"
 
-    parts = _FENCE.split(text)
-    return "".join(part if part.startswith("```") else _FILE_AS_TEXT.sub(replace, part) for part in parts)
+    return outside_of_code(text, lambda part: _FILE_AS_TEXT.sub(replace, part))
 
 
 def title_of(page: Path, name: str) -> str:
@@ -160,7 +189,7 @@ def page_of_a_file(path: str) -> str:
     name = path.rpartition("/")[2]
     language = _LANGUAGES.get(Path(path).suffix, "text")
     return (
-        f"---\norphan: true\nnosearch: true\n---\n# {name}\n\n`{path}`\n\n"
+        f"---\norphan: true\nnosearch: true\n---\n# {name}\n\n`{path}` ({{download}}`download <{name}>`)\n\n"
         f"```{{literalinclude}} {name}\n:language: {language}\n:linenos:\n```\n"
     )
 

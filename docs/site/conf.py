@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib import import_module
-from pkgutil import iter_modules, resolve_name
+from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from docutils import nodes
@@ -12,7 +14,9 @@ from pygments.lexers.special import TextLexer
 from sphinx.domains.python import PyXRefRole
 
 import atonce
-from atonce import cli
+
+sys.path.insert(0, str(Path(__file__).parent))
+from page_titles import rst_link, with_page_links
 
 project = "atonce"
 author = "the atonce authors"
@@ -24,9 +28,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
-    "sphinxcontrib.typer",
 ]
-exclude_patterns = ["_static"]
+# Of files, the pages that show them are read, not they themselves.
+exclude_patterns = ["_static", "files/**/*.ipynb"]
 highlight_language = "none"
 # Names of other packages are written as they are: no other site is asked for its own when this one is built.
 nitpick_ignore_regex = [(r"py:.*", r"(?!atonce\.).*")]
@@ -59,10 +63,6 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 
-# The commands register themselves when they are imported; the reference of the command line lists all of them.
-for module in iter_modules(cli.__path__):
-    import_module(f"atonce.cli.{module.name}")
-
 
 def setup(app: Any) -> None:
     # The picture of the layers in CONTRIBUTING.md, which a test reads, and Triton's settings, which no lexer knows.
@@ -71,6 +71,7 @@ def setup(app: Any) -> None:
     app.add_role("name", Name())
     app.connect("missing-reference", public_address)
     app.connect("viewcode-follow-imported", where_its_source_is)
+    app.connect("autodoc-process-docstring", link_pages)
 
 
 class Name(PyXRefRole):
@@ -108,6 +109,11 @@ def where_its_source_is(app: Any, module: str, name: str) -> str | None:
     # Of a method, its class.
     home = getattr(getattr(import_module(module), name.partition(".")[0], None), "__module__", module)
     return "atonce" if module != "atonce" and home in public else None
+
+
+def link_pages(app: Any, what: str, name: str, thing: object, options: Any, lines: list[str]) -> None:
+    """Make links of the pages that a docstring names by their titles."""
+    lines[:] = with_page_links("\n".join(lines), rst_link).split("\n")
 
 
 def exists(name: str) -> bool:

@@ -20,7 +20,7 @@ from atonce.labels import LabelSpec
 from atonce.model import FCN
 from atonce.recipes import FCNConfig
 from atonce.safetensors_writer import save_tensors
-from atonce.text import listing
+from atonce.text import listing, words_of
 from atonce.untrusted_files import parse_json
 from atonce.version import __version__
 
@@ -151,7 +151,7 @@ def load_model_file(path: Path) -> ModelFile:
         made = ModelFile(model, labels, size, **about)
         _ = made.bands  # a text, or infinity, is none
     except (ValidationError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = words_of(error)
         raise WeightsError(f"{path} describes a network unknown here: {reason}", "a model file of atonce") from None
     return replace(made, model=_with_tensors(model, path).eval())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from atonce.errors import StorageError, WeightsError
 from atonce.storage import sha256_of
-from atonce.text import did_you_mean
+from atonce.text import did_you_mean, words_of
 from atonce.untrusted_files import read_json
 
 GROUP = "atonce.models"
@@ -61,7 +61,7 @@ def find_packaged(name: str) -> Path | None:
         path = folder / file
         found = sha256_of(path)
     except (StorageError, OSError, ValueError, LookupError, TypeError, StopIteration) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = words_of(error, 120)
         raise WeightsError(
             f"the package {module} has no model '{name}' ({reason})", "a whole package", remedy
         ) from None
@@ -73,5 +73,6 @@ def find_packaged(name: str) -> Path | None:
 def packaged_hint(name: str) -> str:
     """Say what may be meant by a name that no installed package has; empty where nothing is near."""
     if name in KNOWN_PACKAGES:
-        return f"the package {KNOWN_PACKAGES[name]} has it, which is not installed (docs/models.md)"
+        about = 'the page "Models by name, and their cards" tells of it'
+        return f"the package {KNOWN_PACKAGES[name]} has it, which is not installed: {about}"
     return did_you_mean(name, [*packaged_models(), *KNOWN_PACKAGES])

@@ -1,8 +1,9 @@
-"""Progress bars on stderr, in a terminal or a notebook; drawn for whoever asks for one, never by themselves."""
+"""Progress on stderr, for whoever asks for it: bars in a terminal or a notebook, now and then a line elsewhere."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -63,12 +64,23 @@ _NAME, _NARROWEST_BAR, _WIDEST_BAR = 10, 10, 40
 """Columns that are left to names and bars."""
 
 
-class ProgressBars:
-    """Named bars, one below the other; each appears when it is first drawn, and fits the width of the terminal."""
+_FIRST_LINE, _LINE_EVERY = 5.0, 60.0
+"""Seconds after which the progress of one thing is a line where no bar is seen, and from each line to the next."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+
+class ProgressBars:
+    """Named bars, one below the other; each appears when it is first drawn, and fits the width of the terminal.
+
+    Where no bar is seen, as in a log file, what takes long is told by a line now and then.
+
+    Args:
+        first_line: seconds until the first of these.
+    """
+
+    def __init__(self, progress: Progress, first_line: float = _FIRST_LINE) -> None:
+        self._progress, self._first_line = progress, first_line
         self._tasks: dict[str, TaskID] = {}
+        self._next_line: dict[str, float] = {}
 
     @property
     def shown(self) -> bool:
@@ -94,6 +106,8 @@ class ProgressBars:
                 them as they are at the moment, from another thread; None for the counts and the time that is left.
             unit: of the counts.
         """
+        if not self.shown and about is None:
+            self._tell(name, done, total, unit)
         # Where no total is given, rich takes 100.
         known = total or None
         text: Callable[[], str] | None = None
@@ -103,8 +117,20 @@ class ProgressBars:
             self._tasks[name] = self._progress.add_task(name, total=known, about=text, unit=unit)
         self._progress.update(self._tasks[name], completed=done, total=known, about=text)
 
+    def _tell(self, name: str, done: float, total: float, unit: Unit) -> None:
+        """Print a line where it is time for one."""
+        now = time.monotonic()
+        due = self._next_line.setdefault(name, now + self._first_line)
+        if now < due or not done or done >= total > 0:
+            return
+        self._next_line[name] = now + _LINE_EVERY
+        self._progress.console.print(
+            f"{name}: {_counts(done, total, unit)}", highlight=False, markup=False, soft_wrap=True
+        )
+
     def remove(self, name: str) -> None:
         """Remove a bar, if it is there."""
+        self._next_line.pop(name, None)
         if name in self._tasks:
             self._progress.remove_task(self._tasks.pop(name))
 
@@ -121,6 +147,16 @@ class ProgressBars:
         return text
 
 
+_SCALE: dict[Unit, tuple[float, str]] = {"": (1, ""), "MB": (1e-6, " MB")}
+"""Factor and name of each unit."""
+
+
+def _counts(done: float, total: float, unit: Unit) -> str:
+    """Write how much is done of how much: "120/760", "3/96 MB", "3 MB" where nobody knows how much there is."""
+    factor, name = _SCALE[unit]
+    return f"{done * factor:.0f}" + (f"/{total * factor:.0f}" if total else "") + name
+
+
 class _CountsOrText(ProgressColumn):
     """The text of a bar; where there is none: how much is done of how much, how much in a second, the time left."""
 
@@ -129,11 +165,11 @@ class _CountsOrText(ProgressColumn):
     def render(self, task: Task) -> Text:
         if (about := task.fields["about"]) is not None:
             return Text(about())
-        factor, unit = (1e-6, " MB") if task.fields["unit"] == "MB" else (1, "")
+        counts = _counts(task.completed, task.total or 0, task.fields["unit"])
         if task.total is None:
-            return Text(f"{task.completed * factor:.0f}{unit}" if task.completed else "")
-        counts = f"{task.completed * factor:.0f}/{task.total * factor:.0f}{unit}"
+            return Text(counts if task.completed else "")
         if speed := task.finished_speed or task.speed:
+            factor, unit = _SCALE[task.fields["unit"]]
             counts += f"  {_three_digits(speed * factor)}{unit}/s"
         left = task.time_remaining
         return Text(counts if left is None or task.finished else f"{counts}  {clock_text(left)} left")
@@ -151,8 +187,8 @@ def clock_text(seconds: float) -> str:
 
 
 @contextmanager
-def progress_bars() -> Iterator[ProgressBars]:
-    """Open bars that are there on a terminal and in a notebook only."""
+def progress_bars(first_line: float = _FIRST_LINE) -> Iterator[ProgressBars]:
+    """Open bars, which are seen on a terminal and in a notebook only; `first_line` as in `ProgressBars`."""
     seen = console.is_terminal or console.is_jupyter
     columns = (
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
@@ -160,15 +196,15 @@ def progress_bars() -> Iterator[ProgressBars]:
         _CountsOrText(table_column=Column(no_wrap=True)),
     )
     with Progress(*columns, console=console, disable=not seen) as progress:
-        yield ProgressBars(progress)
+        yield ProgressBars(progress, first_line)
 
 
 @contextmanager
-def progress_bar(what: str, *, unit: Unit = "") -> Iterator[ProgressCallback]:
-    """One bar, which moves when it is called with (done, total)."""
-    with progress_bars() as bars:
+def progress_bar(what: str, *, unit: Unit = "", first_line: float = _FIRST_LINE) -> Iterator[ProgressCallback]:
+    """One bar, which moves when it is called with (done, total); `first_line` as in `ProgressBars`."""
+    with progress_bars(first_line) as bars:
         bars.draw(what, 0, 0, unit=unit)
-        yield lambda done, total: bars.draw(what, done, total)
+        yield lambda done, total: bars.draw(what, done, total, unit=unit)
 
 
 @contextmanager
@@ -177,7 +213,7 @@ def shown_as(what: str, *, progress: bool | ProgressCallback) -> Iterator[Progre
 
     Args:
         what: the text before the bar.
-        progress: True draws a bar, False nothing; a function is called with (done, total).
+        progress: True draws a bar, see `ProgressBars`, False nothing; a function is called with (done, total).
     """
     if progress is True:
         with progress_bar(what) as bar:

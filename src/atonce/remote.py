@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from atonce.errors import DataError, StorageError, UserError, option
 from atonce.process_group import is_first_process
 from atonce.storage import make_folder, user_cache, wait_for_others, write_atomically, write_text
-from atonce.text import similar_file
+from atonce.text import similar_file, words_of
 from atonce.untrusted_files import open_in_place, read_json
 
 T = TypeVar("T")
@@ -320,7 +320,7 @@ def _told(address: str, kind: type[UserError]) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = words_of(error, 300)
         what = "written" if kind is StorageError else "read"
         remedy = "check the name, the rights and the connection"
         raise kind(f"{address} cannot be {what} ({reason})", remedy=remedy) from error

@@ -172,6 +172,19 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def words_of(error: BaseException, limit: int = 200) -> str:
+    """Write what an error of a library says on one line: of a long text the words that fit, each whole, addresses too.
+
+    The name of its kind where it says nothing.
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    if len(text) <= limit:
+        return text
+    fitting = text[: limit - 3].rpartition(" ")[0]
+    # One word that fills the limit is cut all the same.
+    return f"{fitting} ..." if fitting else f"{text[: limit - 3]}..."
+
+
 def shortened(value: object, limit: int = 120) -> str:
     """The text that Python writes for a value; of a long one the beginning and the end."""
     try:

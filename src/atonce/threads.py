@@ -26,7 +26,7 @@ _WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
 By default it spins for milliseconds, holding the core that the thread which is late is waiting for. torch's wheels for
 Linux bring GNU's OpenMP, which counts turns (1000 are some microseconds); those for macOS and Windows bring LLVM's or
 Intel's, which counts milliseconds. OMP_WAIT_POLICY is not used: it knows only always and never, and never costs a tenth
-of the speed where nobody else works (docs/performance.md)."""
+of the speed where nobody else works (page "Performance")."""
 
 _OWN_WAITING = ("OMP_WAIT_POLICY", *_WAITING)
 """A user who has set one of these has decided."""

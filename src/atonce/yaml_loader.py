@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from atonce.text import words_of
+
 MOST_CHARACTERS = 1_000_000
 MOST_NODES = 100_000
 """Values of a document, those that an alias repeats counted once more each time."""
@@ -51,10 +53,10 @@ def parse_yaml(text: str, *, unique_keys: bool = False) -> Any:
     except YamlProblem:
         raise
     except yaml.YAMLError as error:
-        raise YamlProblem(" ".join(str(error).split())[:500]) from None
+        raise YamlProblem(words_of(error, 500)) from None
     # The constructors of the single tags (!!int, !!bool, !!timestamp, ...) fail in their own ways.
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = words_of(error)
         raise YamlProblem(f"a value that cannot be read ({type(error).__name__}: {reason})") from None
     finally:
         if loader:

@@ -46,7 +46,7 @@ def save_kitti(
 
 NOTE = (
     "620x188 pixels, much smaller than the pictures that the model was trained on (1242x375): if the same scene is "
-    "shown, scale='1' lets the network see it as in training"
+    "shown, the network sees it as in training at 1 times this size (scale='1')"
 )
 
 TYPED = NOTE.replace("scale='1'", "--scale 1")

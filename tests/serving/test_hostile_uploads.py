@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from atonce.data.images import format_names
 from atonce.errors import DataError
 from atonce.inference.pixel_limit import PixelLimit
 from atonce.serving import decoding, responses
@@ -191,6 +194,18 @@ def test_any_damage_is_told_in_one_line(live: Live) -> None:
                 assert reply.error
                 refused += 1
     assert refused > 20, "the damage is too small to be noticed"
+
+
+def test_the_formats_that_are_read_are_named_alike_everywhere(live: Live) -> None:
+    names = "PNG, JPEG, TIFF, BMP, WebP, PPM (or PGM, PBM) or GIF"
+    assert live.send(b"#!/bin/sh").error == f"the file is not a picture; expected {names}"
+    assert format_names(decoding.FORMATS) == names
+    assert live.ask("GET", "/model").json["limits"]["formats"] == [*decoding.FORMATS]
+    page = " ".join((Path(__file__).parents[2] / "docs" / "serve.md").read_text("utf-8").split())
+    assert f"{names.replace('TIFF', 'TIFF (its first page)').replace(' or GIF', ' and GIF')} are read" in page
+    (accepted,) = re.findall(r'accept="([^"]*)"', live.ask("GET", "/").body.decode())
+    kinds = {kind.removeprefix("image/").removeprefix(".") for kind in accepted.split(",")}
+    assert {name.lower() for name in decoding.FORMATS} | {"pgm", "pbm"} == kinds
 
 
 def test_a_mode_without_meaning_is_told(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,18 @@ def test_polygons_are_those_of_the_result(live: Live, segment: Predictor) -> Non
     assert live.send(encoded(noise(8, 8)), "format=polygons&simplify=nan").status == 422
 
 
+def test_what_a_reader_should_know_is_in_every_json(live: Live, segment: Predictor) -> None:
+    """The network was trained on pictures of 64x48: the page, which asks for JSON, says so, as `Result` does."""
+    picture = noise(200, 300)
+    (note,) = segment(picture).notes
+    assert note.startswith("300x200 pixels, much larger than the pictures that the model was trained on (64x48)")
+    for query in ("format=json", "format=json&labels=true&layer=true", "format=polygons&simplify=100"):
+        assert live.send(encoded(picture), query).json["notes"] == [note], query
+        assert live.send(encoded(noise(48, 64)), query).json["notes"] == [], query
+    script = live.ask("GET", "/").body.decode()
+    assert "answer.notes" in script and 'id="notes"' in script
+
+
 def test_outlines_that_would_fill_the_memory_are_refused() -> None:
     """A board of single pixels: millions of areas, of which each would become a list of points."""
     labels = (np.indices((1200, 1200)).sum(0) % 2).astype(np.uint8)

@@ -308,6 +308,24 @@ def test_one_that_does_not_start_leaves_a_run_that_is_gone_on_with(
     assert {path.name for path in run.iterdir()} == {path.name for path in tiny_run.iterdir()}
 
 
+def test_a_folder_that_mlflow_refuses_is_told_with_the_variable_that_allows_it(
+    street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "https://mlflow.org/docs/latest/self-hosting/migrate-from-file-store"
+
+    def in_maintenance(run: TrainingRun, ids: dict[str, str], title: str) -> tuple[Any, str]:
+        raise ValueError(
+            "The filesystem tracking backend (e.g., './mlruns') is in maintenance mode and will not receive further "
+            "updates. Please switch to a database backend (e.g., 'sqlite:///mlflow.db') to continue using MLflow. "
+            f"To use the filesystem backend without switching, set an environment variable. See {address} for more."
+        )
+
+    monkeypatch.setitem(trackers._OPENERS, "mlflow", in_maintenance)
+    with pytest.raises(TrainingError, match=r"MLFLOW_ALLOW_FILE_STORE=true$") as told:
+        run_training(recipe_with("mlflow"), street_data, tmp_path / "run")
+    assert address in str(told.value) or "http" not in str(told.value)
+
+
 def test_no_process_trains_while_the_first_one_says_that_it_cannot_begin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from typing import cast
 import typer
 
 from atonce.cli.app import CommandStopped, app
+from atonce.cli.bash_words import joined_words
 from atonce.cli.endings import out_of_memory_line, stopped_line, unreachable_line
 from atonce.cli.terminal import columns_of, make_streams_printable
 from atonce.errors import UserError
@@ -50,7 +51,8 @@ def main() -> None:
             weights,
         )
 
-        code = app(prog_name="atonce", standalone_mode=False)
+        with joined_words():
+            code = app(prog_name="atonce", standalone_mode=False)
         with suppress(BrokenPipeError):
             # Here, where it can still be told that the disk is full.
             sys.stdout.flush()

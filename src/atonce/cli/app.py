@@ -67,7 +67,8 @@ class Application(typer.Typer):
 app = Application(
     name="atonce",
     cls=Commands,
-    help="Semantic segmentation with fully convolutional networks (FCN-32s, FCN-16s, FCN-8s on VGG-16).",
+    help="Semantic segmentation with fully convolutional networks (FCN-32s, FCN-16s, FCN-8s on VGG-16).\n\n"
+    'A page that a help or a message names, such as "Your own data", is one of the documentation.',
     no_args_is_help=True,
     add_completion=True,
     # Our own mistakes are to show a plain traceback that can be pasted into an issue.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from atonce.recipes.knobs import Knob
 
 Completions = list[tuple[str, str]]
 """Values, and a line about each; empty where there is none. Without any, the shell completes names of files."""
@@ -63,18 +67,36 @@ def complete_split(incomplete: str) -> Completions:
 
 
 def complete_override(incomplete: str) -> Completions:
-    """Complete section.key=value: the keys, and the values of one that has choices."""
-    from atonce.recipes.knobs import Knob, knob_sections
-
-    def choices(knob: Knob) -> Iterator[tuple[str, str]]:
-        yield from ((f"{knob.name}={value}", "") for value in knob.choices)
+    """Complete section.key=value: the keys, and the values of one."""
+    from atonce.recipes.knobs import knob_sections
 
     knobs = [knob for section in knob_sections() for knob in section.knobs]
-    key, equals, _ = incomplete.partition("=")
-    near = [knob for knob in knobs if (knob.name == key if equals else knob.name.startswith(key))]
-    if len(near) == 1 and near[0].choices:
-        return _beginning_with(incomplete, choices(near[0]))
-    return _beginning_with(incomplete, ((f"{knob.name}=", knob.meaning) for knob in near))
+    key, equals, value = incomplete.partition("=")
+    if equals:
+        return [found for knob in knobs if knob.name == key for found in _complete_value(knob, value)]
+    near = [knob for knob in knobs if knob.name.startswith(key)]
+    if len(near) == 1 and (values := _complete_value(near[0], "")):
+        # Beside values, the key alone is no whole word, which a shell would put a blank behind.
+        return values if near[0].choices else [*_beginning_with("", [(f"{near[0].name}=", near[0].meaning)]), *values]
+    return _beginning_with("", ((f"{knob.name}=", knob.meaning) for knob in near))
+
+
+def _complete_value(knob: Knob, value: str) -> Completions:
+    """Complete a knob's value: one of its choices, or its default, to be changed; nothing where it may be a path.
+
+    What begins like none of the choices, and what is free, is answered by itself: without an answer the shell would put
+    the name of a file there.
+    """
+    from atonce.data.formats import FORMATS
+    from atonce.recipes.knobs import yaml_value
+
+    choices = tuple(FORMATS) if knob.name == "data.format" else knob.choices
+    if choices:
+        near = [choice for choice in choices if choice.startswith(value)] or [value]
+        return [(f"{knob.name}={choice}", "") for choice in near]
+    if knob.kind == "null or text":
+        return []
+    return [(f"{knob.name}={value or yaml_value(knob.default).replace(' ', '')}", knob.kind)]
 
 
 def _beginning_with(incomplete: str, values: Iterable[tuple[str, str]]) -> Completions:

@@ -38,11 +38,11 @@ def streets(
 
 
 def draw_streets(out: Path, *, train: int, val: int, seed: int, size: tuple[int, int]) -> None:
-    """Write generated streets, with a bar, by all cores."""
+    """Write generated streets, with a bar, by all cores; where no bar is seen, a line says at once how many."""
     from atonce.progress import progress_bar
     from atonce.streets import write_streets
 
-    with progress_bar("drawing streets") as progress:
+    with progress_bar("drawing streets", first_line=0) as progress:
         write_streets(
             out,
             train=train,

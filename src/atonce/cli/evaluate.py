@@ -51,7 +51,7 @@ def evaluate(
 ) -> None:
     """Score a model on a split: one count over all pictures, at the pictures' own size.
 
-    Several processes (torchrun, accelerate launch) share the pictures: docs/scale.md.
+    Several processes (torchrun, accelerate launch) share the pictures: the page "From a laptop to a rack".
     """
     from atonce.cli.show import print_json, print_lines, print_note
     from atonce.data.formats import require_folder

@@ -54,7 +54,7 @@ def be_quiet(context: typer.Context, quiet: bool) -> bool:
     return quiet
 
 
-Data = Annotated[Path, typer.Argument(help="Folder of pictures and labels, of any tool in docs/own-data.md.")]
+Data = Annotated[Path, typer.Argument(help='Folder of pictures and labels, of any tool on the page "Your own data".')]
 RecipeName = Annotated[
     str | None,
     typer.Option(
@@ -101,7 +101,10 @@ TTA = Annotated[
         "seven times), or factors: flip,0.75,1.25.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="The result as one JSON document on stdout (docs/commands.md).")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help='The result as one JSON document on stdout; the page "The command line" has its keys.'),
+]
 Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", callback=be_quiet, help="No progress, no notes: the result and errors alone."),

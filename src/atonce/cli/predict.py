@@ -127,7 +127,7 @@ def predict(
     """Segment pictures and videos: an overlay of the same size for each, and a label picture of each picture.
 
     What the same model has done with the same options is skipped; results are no inputs, nor are a data set's masks.
-    Several processes (torchrun, accelerate launch) share the files: docs/scale.md.
+    Several processes (torchrun, accelerate launch) share the files: the page "From a laptop to a rack".
     """
     from atonce.model_location import require_model_file, require_model_first
     from atonce.remote import require_existing

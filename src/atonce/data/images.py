@@ -30,8 +30,12 @@ MAX_PIXELS = 500_000_000
 """Pixels of the largest picture that is read."""
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
-# Eight of the forty that Pillow knows: some others run outside programs (EPS), some take any file for theirs (TGA).
-_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF", "JPEG2000")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF", "JPEG2000")
+"""The formats that are read, as Pillow calls them: eight of the forty that it knows. Some others run outside programs
+(EPS), some take any file for theirs (TGA)."""
+
+_FORMAT_NAMES = {"WEBP": "WebP", "PPM": "PPM (or PGM, PBM)", "JPEG2000": "JPEG 2000"}
+"""Their names for people, where these are others."""
 
 ProblemKind = Literal[
     "missing", "unpaired", "no-mask", "duplicate", "leak", "unsupported", "list", "unreadable", "lossy", "mode", "size",
@@ -135,7 +139,7 @@ def open_image(path: Path) -> Image.Image:
     hush_pillow()
     _require_regular(path)
     try:
-        image: Image.Image = Image.open(path, formats=_FORMATS)
+        image: Image.Image = Image.open(path, formats=FORMATS)
         with image:
             if image.width * image.height > MAX_PIXELS:
                 raise FileError(_too_large(path))
@@ -205,8 +209,12 @@ def _not_a_picture(path: Path) -> Problem:
     return Problem("unreadable", path, found, expected, remedy=remedy)
 
 
-def what_instead(head: bytes) -> tuple[str, str, str]:
-    """Tell what a file that is no picture is instead, as far as its first bytes tell: found, expected, remedy."""
+def what_instead(head: bytes, formats: Sequence[str] = FORMATS) -> tuple[str, str, str]:
+    """Tell what a file that is no picture is instead, as far as its first bytes tell: found, expected, remedy.
+
+    Args:
+        formats: those that would have been read.
+    """
     if not head:
         return "is empty (0 bytes)", "a picture", "copy or export it again"
     if head.startswith(b"version https://git-lfs"):
@@ -216,7 +224,13 @@ def what_instead(head: bytes) -> tuple[str, str, str]:
     what = "is not a picture"
     if head.lstrip().lower().startswith((b"<!doctype", b"<html")):
         what = "is a web page, not a picture (a failed download?)"
-    return what, "PNG, JPEG, TIFF, BMP or WebP", "replace or remove it"
+    return what, format_names(formats), "replace or remove it"
+
+
+def format_names(formats: Sequence[str]) -> str:
+    """List formats by their names for people: "PNG, JPEG or WebP"."""
+    *names, last = (_FORMAT_NAMES.get(name, name) for name in formats)
+    return f"{', '.join(names)} or {last}" if names else last
 
 
 def _orientation(image: Image.Image) -> int:
@@ -250,7 +264,7 @@ def read_size(path: Path) -> tuple[int, int]:
     if layout is not None:
         return layout.size
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=FORMATS) as image:
             sideways = _EXIF_TRANSPOSE.get(_orientation(image)) in _SIDEWAYS
             return (image.width, image.height) if sideways else (image.height, image.width)
     except (*DAMAGE, Image.DecompressionBombError):
@@ -268,7 +282,7 @@ def stored_size(path: Path) -> tuple[int, int] | None:
         layout = _banded_tiff(path)
         if layout is not None:
             return layout.size
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return image.height, image.width
     except (*DAMAGE, FileError, Image.DecompressionBombError):
         return None
@@ -385,7 +399,7 @@ def read_image_bytes(data: bytes, name: str = "the picture") -> NDArray[np.uint8
     """
     hush_pillow()
     try:
-        with Image.open(BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise FileError(_too_large(Path(name)))
             decode_with_numpy(image)

@@ -112,7 +112,7 @@ class Examination:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """Return the examination for machines; docs/doctor.md explains the keys, and they stay."""
+        """Return the examination for machines; the page "atonce doctor" explains the keys, and they stay."""
         labels = self.dataset.labels if self.dataset else None
         return {
             "data": str(self.root),

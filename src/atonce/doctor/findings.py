@@ -38,7 +38,8 @@ class Finding:
 
     Attributes:
         severity: "error", "warning" or "note"; see `SEVERITIES`.
-        kind: a short, stable word ("unpaired", "values", "near-duplicates-across", ...; docs/doctor.md lists them).
+        kind: a short, stable word ("unpaired", "values", "near-duplicates-across", ...; the page "atonce doctor" lists
+            them).
         found: one sentence.
         remedy: what to do; empty where there is nothing to do. Both name options as Python does; see `option`.
         files: at most 1000 of them.

@@ -109,7 +109,10 @@ def about_split(
                 f"val/images/ and val/masks/, in {dataset.root}"
             )
         else:
-            use = f"put the pictures of {files} into the folders or lists of their split, as docs/own-data.md has them"
+            use = (
+                f"put the pictures of {files} into the folders or lists of their split, as the page "
+                '"Your own data" has them'
+            )
         lines = [use]
     shown = {item.item.image: item.mask.classes for item in all_items(examination.observations) if item.mask}
     present = {side: frozenset[int]().union(*(shown[item.image] for item in items)) for side, items in split.items()}

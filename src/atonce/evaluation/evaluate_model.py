@@ -85,7 +85,8 @@ def evaluate(
             that the model was trained with, where `data` has them.
         device, engine, tta: see `load`; run.json says which views were averaged.
         alone: score all pictures in this process, also where there are others.
-        progress: whether a bar is drawn (on a terminal or in a notebook); or a function called with (done, total).
+        progress: whether progress is shown on stderr: a bar on a terminal and in a notebook, lines elsewhere; or a
+            function called with (done, total).
         on_note: called with what was left out, what was lost in reading the pictures, and of how many the size is far
             from that in training, a line at a time; None makes Python's warnings of the latter two.
 

@@ -66,7 +66,7 @@ class TestingPictures:
         return max(0, self.all - len(self.entries))
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `atonce submit` prints as JSON; docs/commands.md explains the keys, and they stay."""
+        """Return what `atonce submit` prints as JSON; the page "The command line" explains the keys, and they stay."""
         entries = [{"name": name, "picture": str(picture)} for name, picture in self.entries]
         left_out = list(self.left_out)
         return {"ground_truth": self.kind, "entries": entries, "left_out": left_out, "missing": self.missing}

@@ -48,7 +48,7 @@ class Export:
     parity_bf16: Parity | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `atonce export` prints as JSON; docs/commands.md explains the keys, and they stay."""
+        """Return what `atonce export` prints as JSON; the page "The command line" explains the keys, and they stay."""
         rounded = None if self.parity_bf16 is None else asdict(self.parity_bf16)
         return {
             "path": str(self.path),

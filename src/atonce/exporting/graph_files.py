@@ -23,6 +23,7 @@ from atonce.extras import require_extra
 from atonce.inference.engines import EngineName
 from atonce.model_file import ModelFile
 from atonce.onnx_graph import METADATA_KEY
+from atonce.text import words_of
 
 _NEARLY_FULL = 16 << 20
 """Bytes free on a disk on which a model could not be written: less is most likely the reason."""
@@ -91,7 +92,7 @@ def write_graph(
         # It says "iostream error" and no more; the disk tells the rest.
         full = shutil.disk_usage(path.parent).free < _NEARLY_FULL
         code = errno.ENOSPC if full else errno.EIO
-        raise OSError(code, f"{os.strerror(code)} ({' '.join(str(error).split())[:80]})") from error
+        raise OSError(code, f"{os.strerror(code)} ({words_of(error, 80)})") from error
 
 
 def is_graph(path: Path) -> bool:

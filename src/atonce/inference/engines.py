@@ -22,6 +22,7 @@ from atonce.extras import require_extra
 from atonce.model import FCN
 from atonce.model_file import FORMAT_VERSION
 from atonce.onnx_graph import METADATA_KEY
+from atonce.text import words_of
 from atonce.untrusted_files import parse_json
 
 EngineName = Literal["torch", "torch-bf16", "onnxruntime", "openvino", "openvino-bf16"]
@@ -114,7 +115,7 @@ def open_session(engine: EngineName, source: bytes | Path, extra_outputs: tuple[
         # Each engine has exceptions of its own, most of them plain RuntimeErrors; a graph of ours in memory is sound.
         if isinstance(source, bytes):
             raise
-        reason = " ".join(str(error).split())[:160]
+        reason = words_of(error)
         raise WeightsError(f"{source} cannot be read by {engine}: {reason}", "a file of `atonce export`") from None
 
 

@@ -28,6 +28,7 @@ from atonce.model.preprocessing import Normalise
 from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback
 from atonce.recipes import FCNConfig
+from atonce.text import words_of
 
 
 class ExportedPredictor(Predictor):
@@ -122,7 +123,7 @@ def _run_graph(session: Session, path: Path, engine: str, images: NDArray[np.uin
         # Each engine has exceptions of its own; memory that is full is no fault of the file.
         if isinstance(error, MemoryError) or "alloc" in str(error):
             raise
-        reason = " ".join(str(error).split())[:160]
+        reason = words_of(error)
         raise WeightsError(
             f"{path} cannot be run by {engine}: {reason}", "a file of `atonce export`", "export it again"
         ) from None
@@ -171,6 +172,6 @@ def _model_file(data: dict[str, Any], path: Path) -> ModelFile:
         size = InputSize.from_json(data["input_size"])
         about = {key: dict(data[key]) for key in ("training_data", "recipe", "scores")}
     except (ValidationError, ValueError, KeyError, TypeError, OverflowError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = words_of(error)
         raise WeightsError(f"{path} describes a network unknown here: {reason}", "a file of `atonce export`") from None
     return ModelFile(model.eval(), labels, size, **about)

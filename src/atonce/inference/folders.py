@@ -175,7 +175,7 @@ class Summary:
     problems: list[Problem] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `atonce predict` prints as JSON; docs/commands.md explains the keys, and they stay."""
+        """Return what `atonce predict` prints as JSON; the page "The command line" explains the keys, and they stay."""
         return {
             "out": str(self.out),
             "inputs": [{"source": str(j.source), "name": j.name, "video": j.is_video} for j in self.jobs],

@@ -51,7 +51,7 @@ def info(model: Model | None = None) -> dict[str, Any]:
 
     Returns:
         "atonce", "python", "platform", "packages", "extras", "devices", "default_device", "threads", "engines",
-        "weights_folder", and "model", None without one; docs/commands.md explains the keys.
+        "weights_folder", and "model", None without one; the page "The command line" explains the keys.
 
     Raises:
         WeightsError: missing, damaged, or not a model of atonce.

@@ -56,7 +56,7 @@ def load(
             sees, whatever the shape of the picture.
         tta: test-time augmentation, the mean over several views of each picture: "flip" (mirrored, too: twice the
             time), "flip,scales" (at 0.8 and 1.3 of the size, too: about seven times), or factors: "flip,0.75,1.25".
-            Its gain is measured in docs/results.md.
+            Its gain is measured on the page "Results: pictures, numbers, polygons, annotations".
 
     Returns:
         A `Predictor`: call it with a picture.

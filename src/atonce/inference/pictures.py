@@ -13,6 +13,7 @@ from PIL import Image
 
 from atonce.data.images import DAMAGE, Bands, read_image, read_image_bytes, to_rgb
 from atonce.errors import DataError
+from atonce.text import words_of
 
 Picture = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | bytes | BinaryIO
 """A path, a Pillow picture, an array (H, W, 3), (H, W) or (H, W, 4), a tensor (C, H, W), bytes of a file, an open file;
@@ -74,8 +75,8 @@ def _from_pillow(picture: Image.Image) -> NDArray[np.uint8]:
     except DataError:
         raise
     except DAMAGE as error:  # closed, or opened and damaged further on
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"a Pillow picture that cannot be read ({reason})", "one that is open, and intact") from None
+        found = f"a Pillow picture that cannot be read ({words_of(error)})"
+        raise DataError(found, "one that is open, and intact") from None
 
 
 def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:

@@ -41,8 +41,8 @@ def size_note(model_file: ModelFile, size: tuple[int, ...]) -> str | None:
         high, wide = trained.apply(*known["median"])
         compared = f"which the network sees at {shape[1]}x{shape[0]}, much {than} than the pictures in training"
     return (
-        f"{width}x{height} pixels, {compared} ({wide}x{high}): if the same scene is shown, "
-        f"{option('scale', f'{scale:.2g}')} lets the network see it as in training"
+        f"{width}x{height} pixels, {compared} ({wide}x{high}): if the same scene is shown, the network sees it as in "
+        f"training at {scale:.2g} times this size ({option('scale', f'{scale:.2g}')})"
     )
 
 

@@ -3,7 +3,8 @@
 Source: Csurka, Larlus, Perronnin, "What is a good evaluation measure for semantic segmentation?", BMVC 2013 (after
 Martin et al., PAMI 2004): precision is the share of the predicted boundary within the tolerance of the true one,
 recall the share of the true boundary within the tolerance of the predicted one. They average per picture; here the
-boundary pixels are pooled over the data set, as in the confusion matrix. docs/metrics.md says what that changes.
+boundary pixels are pooled over the data set, as in the confusion matrix. The page "What the numbers mean"
+says what that changes.
 """
 
 from __future__ import annotations

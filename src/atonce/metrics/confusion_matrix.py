@@ -9,7 +9,7 @@ t_i = sum_j n_ij:
     mean IoU                  mean_i n_ii / (t_i + sum_j n_ji - n_ii)
     frequency-weighted IoU    sum_i t_i * IoU_i / sum_k t_k
 
-docs/metrics.md says what others define differently.
+the page "What the numbers mean" says what others define differently.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Calibrated skip scales, for weights whose statistics the authors' constants do not fit (docs/skip-scaling.md derives
-the rule).
+"""Calibrated skip scales, for weights whose statistics the authors' constants do not fit (the page "Skip scales"
+derives the rule).
 
 A score layer that is given x at a position moves its score there, in one step of gradient descent, by |x|² times the
 learning rate and the error there: |x|², the squared norm over the channels, is the branch's share of all that is

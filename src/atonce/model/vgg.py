@@ -117,7 +117,7 @@ class Head(nn.Module):
 def im2col_is_faster(layer: nn.Conv2d, x: Tensor) -> bool:
     """Tell whether `im2col_conv2d` is the faster way for an unpadded layer: on CPUs, few positions, a wide kernel.
 
-    Then it takes half the time, and the windows take no more memory than the kernel does (docs/performance-log.md).
+    Then it takes half the time, and the windows take no more memory than the kernel does (page "Performance log").
     """
     side = layer.kernel_size[0]
     positions = len(x) * (x.shape[2] - side + 1) * (x.shape[3] - side + 1)

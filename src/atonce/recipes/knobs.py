@@ -1,6 +1,6 @@
 """The knobs of a recipe as data: name, default, type and range in words, and meaning, taken from the schema.
 
-Whoever shows a knob asks here: the comments in YAML files, `atonce recipes NAME --explain`, docs/recipes.md.
+Whoever shows a knob asks here: the comments in YAML files, `atonce recipes NAME --explain`, the page "Recipes".
 """
 
 from __future__ import annotations

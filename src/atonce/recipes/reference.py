@@ -61,10 +61,10 @@ def markdown() -> str:
 def _markdown_section(section: KnobSection) -> str:
     title, about = (f"## {section.name}", section.meaning) if section.name else ("## Outside of sections", "")
     rows = [
-        f"| `{knob.name}` | `{yaml_value(knob.default)}` | {_cell(knob.kind)} | {_cell(knob.meaning)} |"
+        f"| `{knob.name}` | {_cell(knob.meaning)} | {_cell(knob.kind)} | `{yaml_value(knob.default)}` |"
         for knob in section.knobs
     ]
-    table = ["| knob | default | values | meaning |", "|---|---|---|---|", *rows]
+    table = ["| knob | meaning | values | default |", "|---|---|---|---|", *rows]
     return "\n".join([title, "", *([_escaped(about), ""] if about else []), *table, ""])
 
 

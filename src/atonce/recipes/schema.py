@@ -2,8 +2,8 @@
 otherwise.
 
 The docstring under a field is what a user reads of it: in the comments of every recipe.yaml, in `atonce recipes NAME
---explain`, in docs/recipes.md and in the JSON schema. It says what the knob does and in which unit; default, type and
-range follow from the annotation (see `knobs.py`).
+--explain`, on the page "Recipes" and in the JSON schema. It says what the knob does and in which unit; default, type
+and range follow from the annotation (see `knobs.py`).
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class FCNConfig(Section):
     with the predictions of the one before."""
     upsampling_init_sigma: Positive = 0.1
     """Standard deviation of the truncated normal of upsampling_init, which is cut at two of them; unused otherwise. Of
-    0.001, 0.01, 0.1 and 0.3, 0.1 learned fastest on CamVid, and bilinear faster than any (docs/experiments.md)."""
+    0.001, 0.01, 0.1 and 0.3, 0.1 learned fastest on CamVid, and bilinear faster than any (page
+    "What makes an FCN-8s train: measured")."""
     width: Annotated[float, Field(gt=0, le=16)] = 1.0
     """Factor on the channels of the trunk, which are 64 to 512; below 1 for small trunks, which have no pretrained
     weights. Each count is rounded to a multiple of 8."""
@@ -100,8 +101,8 @@ class DataConfig(Section):
     """The data set, how it is split, the size at which the network sees it, and how it is read."""
 
     format: str | None = None
-    """Layout of the data set, a name of docs/own-data.md such as coco, labelme or folder; null recognises it from the
-    folder."""
+    """Layout of the data set, a name on the page "Your own data" such as coco, labelme or folder; null recognises it
+    from the folder."""
     images: str | None = None
     """Folder of the pictures, relative to the data set or absolute, where the layout is none that is known; together
     with data.masks. null: found by the layout."""
@@ -304,7 +305,7 @@ class TrainConfig(Section):
     """Number of validation pictures that are drawn with their predictions at each validation."""
     track: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
     """Experiment trackers that are fed as the run goes: tensorboard, into the run folder; mlflow and wandb, where their
-    own settings say (docs/tracking.md). Each needs the extra of its name."""
+    own settings say (page "Experiment trackers"). Each needs the extra of its name."""
     max_minutes: Positive | None = None
     """Longest training time, in minutes, over all sessions of a run; the learning rate schedule comes to its end with
     it. Reading the data, calibration and the last validation and evaluation come on top. null: only steps count."""
@@ -345,7 +346,7 @@ class Recipe(Section):
     """All that a training run is made of."""
 
     weights: str | None = None
-    """Pretrained VGG-16: a file or folder of PyTorch, timm, Keras, TensorFlow, Caffe or NumPy (docs/weights.md), or a
+    """Pretrained VGG-16: a file or folder of PyTorch, timm, Keras, TensorFlow, Caffe or NumPy (page "Weights"), or a
     name (`atonce weights list`); null starts from scratch."""
     schedule: Literal["at-once", "staged"] = "at-once"
     """at-once trains all score layers together. staged trains an FCN-32s, then an FCN-16s from it, then an FCN-8s from

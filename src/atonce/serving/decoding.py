@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from atonce.data.images import DAMAGE, hush_pillow, to_rgb, what_instead
+from atonce.data.images import FORMATS as READ_FROM_FILES
 from atonce.data.pure_python_pictures import decode_with_numpy, slow_decoder
 from atonce.errors import DataError
 from atonce.inference.pixel_limit import PixelLimit
 from atonce.serving.jpeg_scans import MAX_SCANS, has_too_many_scans
 from atonce.serving.picture_headers import header_problem
 from atonce.serving.request_errors import RequestError
+from atonce.text import words_of
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM", "GIF")
+FORMATS = tuple(name for name in READ_FROM_FILES if name != "JPEG2000")
 """Those that `atonce predict` reads, without JPEG 2000: its decoder has no bound but the file's own word."""
 
 _TIFF_TILE = (322, 323)
@@ -57,7 +59,7 @@ def decode_picture(file: bytes, limit: PixelLimit) -> NDArray[np.uint8]:
     except DataError as error:
         raise RequestError(415, error.found, error.expected, error.remedy) from None
     except DAMAGE as error:
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = words_of(error)
         raise RequestError(422, f"the picture cannot be read ({reason})", "an intact one", "export it again") from None
 
 
@@ -89,7 +91,7 @@ def _require_cheap_decoding(image: Image.Image, file: bytes) -> None:
 
 
 def _unknown(file: bytes) -> RequestError:
-    found, expected, _ = what_instead(file[:64])
+    found, expected, _ = what_instead(file[:64], FORMATS)
     if "damaged" in found:
         return RequestError(422, f"the file {found}", expected, "export it again")
     return RequestError(415, f"the file {found}", expected)

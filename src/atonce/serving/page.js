@@ -131,6 +131,12 @@ async function show(file, answer, signal) {
   at("save-labels").href = labels;
   for (const figure of document.querySelectorAll(".pictures figure"))
     figure.style.maxWidth = `calc(75vh * ${answer.width / answer.height})`;
+  at("notes").replaceChildren(...answer.notes.map((note) => {
+    const line = document.createElement("li");
+    line.textContent = note;
+    return line;
+  }));
+  at("notes").hidden = !answer.notes.length;
   tabulate(answer.classes);
   at("drop").classList.add("compact");
   at("limits").hidden = true;

@@ -138,7 +138,13 @@ def encode_result(result: Result, options: ResponseOptions, about: Mapping[str, 
         del told["picture"]
         return json.dumps({**about, **told}, ensure_ascii=False).encode()
     labels = result.label_image()
-    data = {**about, "width": labels.width, "height": labels.height, "classes": class_shares(labels, result.label_spec)}
+    data = {
+        **about,
+        "width": labels.width,
+        "height": labels.height,
+        "notes": list(result.notes),
+        "classes": class_shares(labels, result.label_spec),
+    }
     if options.with_labels:
         data["labels_png"] = base64.b64encode(_png(labels)).decode()
     if options.with_layer:

@@ -19,7 +19,7 @@ from atonce.model.fcn import FCN
 from atonce.recipes import FCNConfig, Recipe
 from atonce.recipes.schema import MASK_LOSSES, OptimConfig
 from atonce.safetensors_writer import save_tensors
-from atonce.text import listing
+from atonce.text import listing, words_of
 from atonce.training.losses import Losses
 from atonce.training.optimizers import MovingAverage, grouped_names
 
@@ -143,8 +143,9 @@ def load_state(path: Path, model: FCN, optimizer: torch.optim.Optimizer, average
             for position, weight in enumerate(average.weights):
                 weight.copy_(tensors[f"average.{position}"])
     except (RuntimeError, LookupError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TrainingError(f"{path} does not fit this recipe: {reason}", "the recipe the run began with") from None
+        raise TrainingError(
+            f"{path} does not fit this recipe: {words_of(error)}", "the recipe the run began with"
+        ) from None
     model.set_scales(config)
     if average:
         average.updates = int(metadata["averages"])

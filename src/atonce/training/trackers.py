@@ -24,7 +24,7 @@ from atonce.errors import TrainingError, UserError
 from atonce.recipes import Recipe, to_yaml
 from atonce.recipes.schema import MASK_LOSSES
 from atonce.storage import file_stem, write_text
-from atonce.text import distinct_names
+from atonce.text import distinct_names, words_of
 from atonce.training.callbacks import Callback, CallbackList, StepRecord
 from atonce.training.hardware import in_main_process
 from atonce.training.run_folder import RunFolder
@@ -35,7 +35,7 @@ _TITLES = {"tensorboard": "TensorBoard", "mlflow": "MLflow", "wandb": "Weights &
 _PROJECT = "atonce"
 _REMEDIES = {
     "tensorboard": "is the run folder writable?",
-    "mlflow": "MLFLOW_TRACKING_URI says where it keeps its runs",
+    "mlflow": "MLFLOW_TRACKING_URI says where it keeps its runs; a folder of files wants MLFLOW_ALLOW_FILE_STORE=true",
     "wandb": "log in by `wandb login`, or set WANDB_MODE=offline",
 }
 
@@ -168,7 +168,7 @@ class Tracking(Callback):
             except UserError:
                 raise
             except Exception as error:
-                found = f"train.track: {_TITLES[name]} does not start ({_reason(error)})"
+                found = f"train.track: {_TITLES[name]} does not start ({words_of(error, 300)})"
                 raise TrainingError(found, remedy=_REMEDIES[name]) from None
             self._on_note(f"tracked: {tracker.title}, {where}")
 
@@ -208,7 +208,7 @@ class Tracking(Callback):
                 # Networks and disks of others have errors of every kind.
                 self._trackers.remove(tracker)
                 self._let_go.append(tracker)
-                self._on_note(f"{tracker.title} is not written to any more: {_reason(error)}")
+                self._on_note(f"{tracker.title} is not written to any more: {words_of(error, 300)}")
 
 
 def _tensorboard(run: TrainingRun, ids: dict[str, str], title: str) -> tuple[Any, str]:
@@ -279,7 +279,3 @@ def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
             name = f"{section}.{key}" if key else section
             found[name] = value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
     return found
-
-
-def _reason(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:300]

@@ -66,7 +66,7 @@ class TrainedRun:
         return self.evaluation.to_json() if self.evaluation else {}
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `atonce train` prints as JSON; docs/commands.md explains the keys, and they stay."""
+        """Return what `atonce train` prints as JSON; the page "The command line" explains the keys, and they stay."""
         return {
             "folder": str(self.folder),
             "model": str(self.model),

@@ -73,7 +73,7 @@ class TrainingPlan:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `atonce train` prints as JSON where it tries out only; docs/commands.md explains the keys."""
+        """Return what `atonce train` prints of a plan as JSON; the page "The command line" explains the keys."""
         return {
             "folder": str(self.folder),
             "data": self.data,

@@ -1,7 +1,7 @@
 """Pretrained weights: by name or from a file, into a network.
 
 `registry` holds the names and downloads, `tensor_files` opens files of all formats, `layouts` knows the tools that
-wrote them, `loading` fills a network, `verification` checks files. docs/weights.md says what is read.
+wrote them, `loading` fills a network, `verification` checks files. The page "Weights" says what is read.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from atonce.errors import StorageError, WeightsError
-from atonce.text import count_of, listing
+from atonce.text import count_of, listing, words_of
 from atonce.weights.mapped_file import map_open_file
 
 _LARGEST = 2 << 30
@@ -156,5 +156,4 @@ def _kind(names: Sequence[str]) -> str | None:
 
 def _reason(error: Exception) -> str:
     """The reason in an error, in a few words on one line."""
-    text = " ".join(str(error).split())
-    return "a password is needed" if "password" in text else text[:100] or type(error).__name__
+    return "a password is needed" if "password" in str(error) else words_of(error, 100)

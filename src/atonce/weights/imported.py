@@ -60,7 +60,7 @@ class ImportedWeights:
         return None if self.network is None else len(self.tensors["score_fc7.bias"])
 
     def to_json(self) -> dict[str, Any]:
-        """Return what the weights are; docs/commands.md explains the keys, and they stay."""
+        """Return what the weights are; the page "The command line" explains the keys, and they stay."""
         return {
             "layout": self.layout,
             "layers": list(self.layers),

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
+from atonce.text import words_of
+
 _MOST_INSTRUCTIONS = 1_000_000
 """A VGG-16 has hundreds."""
 _LONGEST_LINE = 4096
@@ -82,7 +84,7 @@ def read_pickled(data: memoryview) -> object:
     except PickleError:
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, EOFError) as error:
-        raise PickleError(" ".join(str(error).split())[:100] or type(error).__name__) from None
+        raise PickleError(words_of(error, 100)) from None
     raise PickleError("it has no end")
 
 

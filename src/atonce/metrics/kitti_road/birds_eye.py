@@ -31,7 +31,7 @@ class BirdsEye:
 
     The cell takes the pixel its centre falls on. The kit counts pixels from 1 where P2 counts from 0, so it reads
     the pixel one to the left and one up of that; it does so for ground truth and confidences alike, and so do we.
-    docs/metrics.md has the details.
+    The page "What the numbers mean" has the details.
 
     Source: Fritsch, Kuehnl, Geiger, ITSC 2013, and the benchmark's development kit.
 

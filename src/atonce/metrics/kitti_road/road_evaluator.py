@@ -2,8 +2,8 @@
 
 Source: Fritsch, Kuehnl, Geiger, "A New Performance Measure and Evaluation Benchmark for Road Detection Algorithms",
 ITSC 2013, and the benchmark's development kit. The numerical habits of the kit that can show in a score (the two
-1e-10, recall levels as multiples of 0.1 in binary, ties going to the lowest threshold) are kept; docs/metrics.md
-lists them.
+1e-10, recall levels as multiples of 0.1 in binary, ties going to the lowest threshold) are kept; the page
+"What the numbers mean" lists them.
 """
 
 from __future__ import annotations
