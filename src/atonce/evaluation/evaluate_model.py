@@ -37,6 +37,7 @@ from atonce.remote import address_of, local_copy, results_at
 from atonce.reports import write_report
 from atonce.storage import make_folder, write_text
 from atonce.text import count_of
+from atonce.untrusted_files import parse_json
 
 
 def evaluate(
@@ -274,7 +275,7 @@ def _with_split_of(model_file: ModelFile, dataset: Dataset) -> Dataset:
     """Keep the model's validation pictures, also where pictures have been added to the data since: by the same seed,
     the split of more pictures is another one."""
     try:
-        val = json.loads(model_file.training_data["split_val"])
+        val = parse_json(model_file.training_data["split_val"])
     except (KeyError, TypeError, ValueError):
         return dataset
     if not split_was_made(dataset) or not isinstance(val, list):

@@ -27,6 +27,7 @@ from atonce.studies.study_table import TableRow, reading_notes, table_rows
 from atonce.training import Callback
 from atonce.training.recipe_choice import Overrides, choose_recipe
 from atonce.training.run_folder import require_place
+from atonce.untrusted_files import read_json
 from atonce.version import __version__
 
 
@@ -50,7 +51,7 @@ class StudyResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `atonce ablate` prints as JSON: the content of table.json, the notes and where the files are."""
-        table: dict[str, Any] = json.loads((self.folder / "table.json").read_text("utf-8"))
+        table: dict[str, Any] = read_json(self.folder / "table.json")
         report = self.folder / "report.html"
         return {"folder": str(self.folder), "report": str(report), "notes": list(self.notes), **table}
 

@@ -19,6 +19,7 @@ from atonce.recipes import Recipe
 from atonce.storage import write_text
 from atonce.text import count_of, listing
 from atonce.training.run_folder import RunFolder
+from atonce.untrusted_files import parse_json, read_json
 
 _SPLITS = ("train", "val")
 
@@ -68,10 +69,10 @@ class RecordedData:
         Raises:
             TrainingError: the file is damaged.
         """
-        if not path.is_file():
+        if not path.exists():
             return None
         try:
-            data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            data: dict[str, Any] = read_json(path)
             made = data["split_made"]
             return cls(
                 classes=tuple(str(name) for name in data["classes"]),
@@ -81,7 +82,7 @@ class RecordedData:
                 split_made=None if made is None else (float(made[0]), float(made[1])),
                 trained_pictures=[str(digest) for digest in data.get("trained_pictures", ())],
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
             raise TrainingError(
                 f"{path} is damaged", "the description of the data that the run began with", "remove it to do without"
             ) from None
@@ -230,7 +231,7 @@ def split_of_weights(dataset: Dataset, weights: str, recipe: Recipe) -> tuple[Da
     else:
         try:
             described = read_metadata(folder.model if path.is_dir() else path)["training_data"]["split_val"]
-            val, train = set(json.loads(described)), None
+            val, train = set(parse_json(described)), None
         except (WeightsError, KeyError, TypeError, ValueError):
             return dataset, ""
     return keep_split(
