@@ -22,6 +22,7 @@ from atonce.errors import DataError, StorageError, UserError, option
 from atonce.process_group import is_first_process
 from atonce.storage import make_folder, user_cache, wait_for_others, write_atomically, write_text
 from atonce.text import similar_file, words_of
+from atonce.untrusted_files import open_in_place, read_json
 
 T = TypeVar("T")
 
@@ -181,7 +182,7 @@ class RemoteFiles:
             DataError: it cannot be read; there is nothing, though there must be.
         """
         make_folder(self._cache)
-        with (self._cache / _LOCK).open("w") as lock:
+        with os.fdopen(open_in_place(self._cache / _LOCK, os.O_WRONLY), "w") as lock:
             # Processes of torchrun want the same copy: the first one makes it, the others find it there.
             wait_for_others(lock)
             self._known = self._read_index()
@@ -265,7 +266,7 @@ class RemoteFiles:
 
     def _read_index(self) -> dict[str, list[Any]]:
         try:
-            return dict(json.loads((self._cache / _INDEX).read_text("utf-8")))
+            return dict(read_json(self._cache / _INDEX))
         except (OSError, ValueError, TypeError):
             return {}
 

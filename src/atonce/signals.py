@@ -89,9 +89,14 @@ def leave_dead_terminal(descriptors: list[int]) -> None:
     """
     for descriptor in descriptors:
         if not os.isatty(descriptor):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, descriptor)
-            os.close(nowhere)
+            send_nowhere(descriptor)
+
+
+def send_nowhere(descriptor: int) -> None:
+    """Have a descriptor take whatever is written to it, and keep nothing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def terminal_descriptors() -> list[int]:

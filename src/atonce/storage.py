@@ -9,7 +9,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, SupportsFloat
@@ -18,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from atonce.errors import DataError, StorageError
 from atonce.processes import ProcessIdentity
+from atonce.text import distinct_names
 
 try:
     import fcntl
@@ -78,12 +80,39 @@ def file_stem(name: str, limit: int = 180) -> str:
     A name that is one already stays as it is; another one ends in a digest, so that no two become the same.
     """
     plain = re.sub(r'[/\\\0:*?"<>|]', "_", name)
-    if plain == name and len(os.fsencode(name)) <= limit and name.strip("."):
+    # What looks like a name with a digest may be that of another one.
+    is_one = plain == name and len(os.fsencode(name)) <= limit and name.strip(".")
+    if is_one and not re.search("-[0-9a-f]{8}$", name):
         return name
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
-    while len(os.fsencode(plain)) > limit - 9:
-        plain = plain[:-1]
-    return f"{plain}-{digest}"
+    return f"{_cut(plain, limit - 9)}-{digest}"
+
+
+def distinct_folder_names(names: Sequence[str], limit: int = 180) -> list[str]:
+    """Make names that folders can have, all different, where upper and lower case are one, too (macOS, Windows).
+
+    What is a folder's name already, and no other's, stays as it is; of the others the number is added.
+
+    Args:
+        limit: bytes of a name.
+
+    Returns:
+        A name for each, in their order; the same for the same names.
+    """
+    plain = [_cut(re.sub(r"[^\w .-]|^[. ]+|[. ]+$", "_", name), limit) for name in names]
+    return distinct_names(plain, case_insensitive)
+
+
+def case_insensitive(name: str) -> str:
+    """Return what file systems compare of a name that hold upper and lower case, composed and decomposed, for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def _cut(name: str, limit: int) -> str:
+    """Cut a name to so many bytes, not within a character."""
+    while len(os.fsencode(name)) > limit:
+        name = name[:-1]
+    return name
 
 
 def refuse_existing(path: Path) -> None:
@@ -289,7 +318,7 @@ def none_to_nan(value: object) -> float:
     """A number as it was before `nan_to_none`; NaN for whatever is none: None, an empty cell, a word."""
     try:
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 

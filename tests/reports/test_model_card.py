@@ -142,3 +142,20 @@ def test_no_name_ends_a_block_of_code() -> None:
     text = "\n".join(lines).replace("<details><summary>", "").replace("</summary>", "").replace("</details>", "")
     assert not re.search(r"(?<!\\)<", text)
     assert f"atonce.load({EVIL!r})" in render_card(file, name=EVIL)
+
+
+def test_a_name_of_several_lines_stays_in_its_block() -> None:
+    card = render_card(small_model_file(), name="x\n```\n<img src=y>\n```")
+    assert card.count("\n```") == 2 * (1 + card.count("\n```python") + card.count("\n```yaml"))
+    assert "\n<img" not in card
+
+
+def test_numbers_that_no_float_holds_are_unknown(tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    (run / "run.json").write_text(json.dumps({"sessions": [], "minutes": 10**400}))
+    assert "| minutes |" not in package.card(run)
+    model_file = small_model_file()
+    model_file = replace(
+        model_file, scores={"mean_iou": 10**400, "classes": [{"name": "a", "iou": 0.5, "pixels": 10**400}]}
+    )
+    assert "## Scores" in render_card(model_file, name="x")

@@ -19,6 +19,7 @@ from atonce.adaptive_threads import compute_threads
 from atonce.errors import StorageError
 from atonce.inference.engines import EngineName
 from atonce.storage import make_folder, user_cache, write_text
+from atonce.untrusted_files import read_json
 
 SIZE = (360, 480)
 """(height, width) of the picture that engines are measured with, before the model's own rule resizes it."""
@@ -91,8 +92,8 @@ def _file() -> Path:
 
 def _read() -> dict[str, Any]:
     try:
-        return dict(json.loads(_file().read_text("utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
+        return dict(read_json(_file()))
+    except (OSError, ValueError, TypeError):
         return {}
 
 

@@ -5,7 +5,6 @@ What the file does not say, the card says to be unknown. The block at its top is
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shlex
@@ -27,6 +26,7 @@ from atonce.reports.folder_names import shorten_command, without_folders
 from atonce.reports.number_format import percent, score
 from atonce.storage import refuse_existing, sha256_of, write_text
 from atonce.text import count_of, listing, printable
+from atonce.untrusted_files import read_json
 from atonce.version import __version__
 
 _IN_ADDRESSES = "/:?#@%+,;=&~"
@@ -287,8 +287,8 @@ def _file(file: Path | None) -> str:
 def _run_of(path: Path) -> dict[str, Any]:
     """Return what run.json beside a model file says of its training; empty where there is none."""
     try:
-        data = json.loads((path.parent / "run.json").read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        data = read_json(path.parent / "run.json")
+    except (OSError, ValueError):
         return {}
     trained = isinstance(data, dict) and "sessions" in data and path.name == FILE_NAME
     return dict(data) if trained else {}
@@ -304,12 +304,15 @@ def _classes(scores: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _number(value: object, default: float = math.nan) -> float:
-    return float(value) if isinstance(value, (int, float)) else default
+    try:
+        return float(value) if isinstance(value, (int, float)) else default
+    except OverflowError:  # a whole number of more than 308 digits
+        return default
 
 
 def _code(text: str, language: str = "") -> str:
-    """Fence a text off as code, by more backticks than it has in a row: nothing in it ends the block."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    """Fence a text off as code, by more backticks than any line of it begins with: nothing in it ends the block."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall(r"^\s*(`+)", text, re.MULTILINE)), default=0))
     return f"{fence}{language}\n{text}\n{fence}"
 
 

@@ -5,7 +5,6 @@ What the user has set counts before it. The weights themselves are copied by `at
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import Any
 
@@ -17,6 +16,7 @@ from atonce.model_location import find_model_file
 from atonce.recipes import FCNConfig, Recipe
 from atonce.recipes.recipe_files import build
 from atonce.storage import open_tensors
+from atonce.untrusted_files import parse_json
 from atonce.weights.registry import REGISTRY
 
 SHAPE_KNOBS = ("stride", "alignment", "skip_scales", "head_scale", "upsampling", "width", "head_width")
@@ -66,7 +66,7 @@ def description_of(weights: str | None) -> dict[str, Any] | None:
     try:
         # By way of NumPy: what is mistyped on the command line is refused without waiting for torch.
         with open_tensors(find_model_file(weights), "np") as file:
-            description = json.loads((file.metadata() or {})["atonce"])
-    except (WeightsError, SafetensorError, OSError, KeyError, ValueError, RecursionError):
+            description = parse_json((file.metadata() or {})["atonce"])
+    except (WeightsError, SafetensorError, OSError, KeyError, ValueError):
         return None
     return description if isinstance(description, dict) else None

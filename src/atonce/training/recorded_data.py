@@ -11,7 +11,7 @@ from typing import Any
 
 from atonce.data.checks import CheckReport
 from atonce.data.dataset import Dataset, Item
-from atonce.data.fingerprint import fingerprint, item_digests
+from atonce.data.fingerprint import fingerprint, item_digests, picture_digest
 from atonce.data.splits import keep_split, split_was_made
 from atonce.errors import TrainingError, WeightsError, option
 from atonce.model_file import read_metadata
@@ -19,6 +19,7 @@ from atonce.recipes import Recipe
 from atonce.storage import write_text
 from atonce.text import count_of, listing
 from atonce.training.run_folder import RunFolder
+from atonce.untrusted_files import parse_json, read_json
 
 _SPLITS = ("train", "val")
 
@@ -33,6 +34,8 @@ class RecordedData:
         pixels: "train" and "val" -> pixels of each class, which tell what the masks' values were taken for.
         fingerprint: see `atonce.data.fingerprint`.
         split_made: seed and share of validation of a split that was made here; None where the data bring their own.
+        trained_pictures: a digest of each training picture alone, by which an evaluation knows it whatever its mask is;
+            none in what an earlier version recorded.
     """
 
     classes: Sequence[str]
@@ -40,6 +43,7 @@ class RecordedData:
     pixels: Mapping[str, Sequence[int]]
     fingerprint: str
     split_made: Sequence[float] | None = None
+    trained_pictures: Sequence[str] = ()
 
     @classmethod
     def describe(cls, dataset: Dataset, report: CheckReport, recipe: Recipe) -> RecordedData:
@@ -51,6 +55,7 @@ class RecordedData:
             pixels={split: report.statistics[split].pixel_count.tolist() for split in _SPLITS},
             fingerprint=fingerprint(dataset),
             split_made=made,
+            trained_pictures=[picture_digest(item.image) for item in dataset.splits.get("train", ())],
         )
 
     def save(self, path: Path) -> None:
@@ -64,10 +69,10 @@ class RecordedData:
         Raises:
             TrainingError: the file is damaged.
         """
-        if not path.is_file():
+        if not path.exists():
             return None
         try:
-            data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            data: dict[str, Any] = read_json(path)
             made = data["split_made"]
             return cls(
                 classes=tuple(str(name) for name in data["classes"]),
@@ -75,8 +80,9 @@ class RecordedData:
                 pixels={s: [int(count) for count in data["pixels"][s]] for s in _SPLITS},
                 fingerprint=str(data["fingerprint"]),
                 split_made=None if made is None else (float(made[0]), float(made[1])),
+                trained_pictures=[str(digest) for digest in data.get("trained_pictures", ())],
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
             raise TrainingError(
                 f"{path} is damaged", "the description of the data that the run began with", "remove it to do without"
             ) from None
@@ -225,7 +231,7 @@ def split_of_weights(dataset: Dataset, weights: str, recipe: Recipe) -> tuple[Da
     else:
         try:
             described = read_metadata(folder.model if path.is_dir() else path)["training_data"]["split_val"]
-            val, train = set(json.loads(described)), None
+            val, train = set(parse_json(described)), None
         except (WeightsError, KeyError, TypeError, ValueError):
             return dataset, ""
     return keep_split(
