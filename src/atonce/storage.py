@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import math
 import os
 import re
@@ -63,6 +64,23 @@ def user_cache() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "atonce"
+
+
+_LARGEST_CACHED = 256 << 20
+"""Bytes of the largest file of JSON that is read from a cache: what is larger is nothing of ours."""
+
+
+def read_cached(path: Path) -> dict[str, Any]:
+    """Read a JSON object that was written to a cache; empty where there is none.
+
+    What else lies there is not opened: a pipe would be waited for, and a device may have no end.
+    """
+    try:
+        if not path.is_file() or path.stat().st_size > _LARGEST_CACHED:
+            return {}
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return {}
 
 
 def make_folder(path: Path) -> Path:

@@ -18,7 +18,7 @@ from typing import Any, cast
 from atonce.adaptive_threads import compute_threads
 from atonce.errors import StorageError
 from atonce.inference.engines import EngineName
-from atonce.storage import make_folder, user_cache, write_text
+from atonce.storage import make_folder, read_cached, user_cache, write_text
 
 SIZE = (360, 480)
 """(height, width) of the picture that engines are measured with, before the model's own rule resizes it."""
@@ -52,7 +52,7 @@ def fastest_engine(
         "engines": {name: _version(name) for name in engines},
     }
     key = json.dumps(place, sort_keys=True)
-    known = _read()
+    known = read_cached(_file())
     found = known.get(key)
     if isinstance(found, dict) and found.get("engine") in engines:
         return cast("EngineName", found["engine"])
@@ -63,7 +63,7 @@ def fastest_engine(
         if seconds[name] * _GAIN < seconds[chosen]:
             chosen = name
     told = {"engine": chosen, "milliseconds": {name: round(1000 * taken, 2) for name, taken in seconds.items()}}
-    known = {**_read(), key: told}
+    known = {**read_cached(_file()), key: told}
     # A home that cannot be written costs the next start a measurement, and nothing else.
     with suppress(StorageError):
         make_folder(_file().parent)
@@ -87,13 +87,6 @@ def _time(run: Callable[[], object]) -> float:
 
 def _file() -> Path:
     return user_cache() / "engines.json"
-
-
-def _read() -> dict[str, Any]:
-    try:
-        return dict(json.loads(_file().read_text("utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
-        return {}
 
 
 def _processor() -> str:

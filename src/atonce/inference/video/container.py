@@ -14,8 +14,8 @@ from atonce.extras import require_extra
 INTACT = "an intact video (MP4, MOV, Matroska, WebM, AVI, ...)"
 
 _VIDEOS = (
-    "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpeg", "mpegts", "asf", "asf_o", "flv", "live_flv", "ogg", "mxf",
-    "gxf", "wtv", "rm", "nut", "nsv", "nuv", "ivf", "dv", "dhav", "cine", "ser", "gif", "apng", "jpegxl_anim",
+    "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpeg", "mpegts", "asf", "asf_o", "flv", "live_flv", "ogg",
+    "mxf", "gxf", "wtv", "rm", "nut", "nsv", "nuv", "ivf", "dv", "dhav", "cine", "ser", "gif", "apng", "jpegxl_anim",
     "yuv4mpegpipe", "m4v", "mpegvideo", "mjpeg", "h261", "h263", "h264", "hevc", "vvc", "evc", "vc1", "obu", "av1",
     "dirac", "dnxhd", "cavsvideo", "avs2", "avs3",
 )  # fmt: skip
