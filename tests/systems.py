@@ -33,3 +33,7 @@ needs_linux_memory = pytest.mark.skipif(
 needs_any_file_name = pytest.mark.skipif(
     sys.platform != "linux", reason="names of any bytes, control characters included, are for Linux' file systems alone"
 )
+
+
+needs_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+"""A device that is written to as to a disk that is full."""

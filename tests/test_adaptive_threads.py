@@ -207,3 +207,12 @@ def test_a_quota_leaves_torch_fewer_threads_unless_the_user_has_set_them(monkeyp
     assert adaptive_threads.compute_threads() == 2
     monkeypatch.setattr(adaptive_threads, "fixed_threads", lambda: 8)
     assert adaptive_threads.compute_threads() == 8
+
+
+def test_a_trial_is_no_decision() -> None:
+    """The log of a run names the number that is kept, of which its user was told, not one that is tried for a moment."""
+    threads = AdaptiveThreads(most=2, fixed=False, use=lambda: Use(0.0, 0.0))
+    threads._trial_against, threads.count = (2, 1.0), 1
+    assert threads.decided == 2
+    threads._trial_against = None
+    assert threads.decided == 1

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from atonce.errors import UserError
 from atonce.extras import how_to_install, require_extra
+from tests.processes import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 
@@ -75,3 +78,32 @@ def test_a_package_that_misses_one_of_its_own_is_not_called_missing(
     monkeypatch.delitem(sys.modules, "broken_package", raising=False)
     with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
         require_extra("broken_package", "serving", "serve")
+
+
+def test_nothing_is_told_to_those_who_made_a_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """OpenVINO and NNCF report their import and use; they are imported as if what sends it were not installed."""
+    (tmp_path / "openvino_telemetry.py").write_text("raise AssertionError('this would send')")
+    (tmp_path / "that_reports.py").write_text(
+        "try:\n    import openvino_telemetry\n    sent = True\nexcept ImportError:\n    sent = False\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert require_extra("that_reports", "a test", "export").sent is False
+    assert "openvino_telemetry" not in sys.modules
+    own = ModuleType("openvino_telemetry")
+    monkeypatch.setitem(sys.modules, "openvino_telemetry", own)
+    monkeypatch.delitem(sys.modules, "that_reports")
+    assert require_extra("that_reports", "a test", "export").sent is False
+    assert sys.modules["openvino_telemetry"] is own, "who has imported it keeps it"
+
+
+@pytest.mark.parametrize("name", ["openvino", "nncf"])
+def test_the_packages_themselves_do_without_it(name: str) -> None:
+    pytest.importorskip(name, reason="the extra `export` is not installed")
+    script = (
+        "import sys, multiprocessing.process as p\n"
+        "p.BaseProcess.start = lambda self: sys.exit('a process that sends')\n"
+        f"from atonce.extras import require_extra\nrequire_extra({name!r}, 'a test', 'export')\n"
+        "print(any(m.startswith('openvino_telemetry') for m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr

@@ -226,3 +226,14 @@ def test_the_wheel_works_in_a_fresh_process_without_the_repository(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "seen" / "labels" / "street.png").is_file()
+
+
+@pytest.mark.parametrize("content", [b"[atonce.models]\njunk\n", b"\xff\xfe", b"[atonce.models\nx=y"])
+def test_a_package_whose_list_is_damaged_hides_no_other_one(content: bytes, install: Install, tmp_path: Path) -> None:
+    install("small-road")
+    about = tmp_path / "site" / "another-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: another\nVersion: 1\n")
+    (about / "entry_points.txt").write_bytes(content)
+    importlib.invalidate_caches()
+    assert packaged_models()["small-road"] == "atonce_of_the_test"

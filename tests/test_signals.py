@@ -49,3 +49,41 @@ def test_other_errors_there_are_told_as_ever() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0
     assert "ZeroDivisionError" in done.stderr
+
+
+FORKING = """
+import multiprocessing, signal, sys, time
+{before}
+
+def child():
+    print("ready", flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    {setup}
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        time.sleep(1)
+        process.terminate()
+        process.join(10)
+        print(process.exitcode)
+        process.kill()
+"""
+
+SETUPS = {
+    "command": ("from atonce.signals import raise_at_termination", "raise_at_termination()\n    if True:"),
+    "training": (
+        "from atonce.training.callbacks import Callback\nfrom atonce.training.interrupt import deferred_interrupt",
+        "with deferred_interrupt(Callback()):",
+    ),
+}
+
+
+@needs_signals
+@pytest.mark.parametrize("name", SETUPS)
+def test_processes_that_libraries_fork_end_as_those_of_python(name: str) -> None:
+    """SIGTERM ends them at once and without a word; those with our handler wrote a traceback, or lived on."""
+    before, setup = SETUPS[name]
+    script = FORKING.format(before=before, setup=setup)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["ready", "-15"], "")

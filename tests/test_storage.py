@@ -6,6 +6,7 @@ import errno
 import hashlib
 import math
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from atonce.errors import StorageError, UserError
 from atonce.storage import (
+    distinct_folder_names,
+    file_stem,
     make_folder,
     nan_to_none,
     none_to_nan,
@@ -141,3 +144,36 @@ def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     content = bytes(range(256)) * 20_000
     (tmp_path / "x").write_bytes(content)
     assert sha256_of(tmp_path / "x") == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x/", "x_", "x__0"),
+        ("x/", "x:", "x__0", "x__1", "x__0_0"),
+        ("road", "Road", "ROAD_0", "road_1"),
+        ("Straße", "strasse", "STRASSE"),
+        ("e\u0301", "\u00e9"),
+        ("", "..", ".", "__", "_1"),
+        ("y" * 300, "y" * 299 + "z", "ä" * 200),
+        ("a\0b", "a/b", "a\\b", "../a"),
+    ],
+)
+def test_folders_of_any_names_are_different_ones(names: tuple[str, ...], tmp_path: Path) -> None:
+    found = distinct_folder_names(names)
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in found}) == len(names)
+    assert found == distinct_folder_names(names)
+    for name in found:
+        (tmp_path / name).mkdir()
+    assert len(list(tmp_path.iterdir())) == len(names)
+
+
+def test_a_name_that_a_folder_can_have_stays_as_it_is() -> None:
+    assert distinct_folder_names(["road", "Car Park", "x/", "x_", "ü.1"]) == ["road", "Car Park", "x__2", "x__3", "ü.1"]
+
+
+def test_a_name_is_not_taken_for_the_safe_form_of_another() -> None:
+    safe = file_stem("a/b")
+    assert safe != "a/b"
+    assert file_stem(safe) != safe
+    assert file_stem("street_000001") == "street_000001"

@@ -144,6 +144,11 @@ class AdaptiveThreads:
         self._rest = self._rested = _REST
         self._upward = False
 
+    @property
+    def decided(self) -> int:
+        """The number that is kept; while another one is tried, the one that it is compared with."""
+        return self.count if self._trial_against is None else self._trial_against[0]
+
     def _remembered(self) -> int:
         if AdaptiveThreads._found is None or not self.may_change:
             return self.most

@@ -9,7 +9,9 @@ import os
 
 import torch
 
+from atonce.adaptive_threads import compute_threads
 from atonce.errors import UserError
+from atonce.text import count_of
 
 
 def default_device() -> torch.device:
@@ -19,6 +21,14 @@ def default_device() -> torch.device:
     """
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return of_this_process(found) if found is not None and has_float64(found) else torch.device("cpu")
+
+
+def describe_device(device: torch.device) -> str:
+    """Say what a device is: "cpu (2 threads)", "cuda:0 (NVIDIA H100)"."""
+    about = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    if device.type == "cpu":
+        about = count_of(compute_threads(), "thread")
+    return f"{device} ({about})" if about else str(device)
 
 
 def of_this_process(device: torch.device) -> torch.device:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires
 from typing import Any
 
 from atonce.errors import UserError
+
+_TELEMETRY = "openvino_telemetry"
 
 
 def require_extra(module: str, what: str, extra: str) -> Any:
@@ -22,13 +27,32 @@ def require_extra(module: str, what: str, extra: str) -> Any:
         UserError: it is not installed; the message says how to install it.
     """
     try:
-        return import_module(module)
+        with _without_telemetry():
+            return import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != module.partition(".")[0]:
             raise
         raise UserError(
             f"{what} needs the package {module}, which is not installed", remedy=how_to_install(extra)
         ) from None
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """Import packages as if that which sends their telemetry were not installed: they have a substitute for it.
+
+    OpenVINO and NNCF report each import and each use to Google Analytics, unless a user has refused. What is done with
+    a user's pictures is nobody else's business. The user's own choice, a file in the home folder, stays as it is; so
+    does the package for whoever imports it afterwards.
+    """
+    there = sys.modules.pop(_TELEMETRY, None)
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # Python's way to say that there is no such module
+    try:
+        yield
+    finally:
+        del sys.modules[_TELEMETRY]
+        if there is not None:
+            sys.modules[_TELEMETRY] = there
 
 
 def how_to_install(extra: str) -> str:

@@ -21,6 +21,7 @@ from atonce.model import FCN
 from atonce.recipes import FCNConfig
 from atonce.safetensors_writer import save_tensors
 from atonce.text import listing, words_of
+from atonce.untrusted_files import parse_json
 from atonce.version import __version__
 
 FORMAT_VERSION = 1
@@ -121,8 +122,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
             f"pretrained VGG-16 weights are given to `atonce train` with {option('weights')}",
         )
     try:
-        data: dict[str, Any] = dict(json.loads(metadata))
-    except (ValueError, TypeError, RecursionError):
+        data: dict[str, Any] = dict(parse_json(metadata))
+    except (ValueError, TypeError):
         raise WeightsError(f"{path} describes itself in broken JSON", "a model file of atonce") from None
     if data.get("format_version") != FORMAT_VERSION:
         raise WeightsError(

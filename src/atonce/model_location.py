@@ -67,11 +67,10 @@ def require_model_file(path: str | PathLike[str]) -> Path:
     found = find_model_file(path)
     if found.is_file():
         return found
-    expected, remedy = f"a model file ({FILE_NAME})", similar_file(found)
-    if _is_name(found):
-        known = listing(packaged_models())
-        expected += f", a run folder, hf://user/name or a packaged model{f' ({known})' if known else ''}"
-        remedy = remedy or packaged_hint(found.name)
+    known = listing(packaged_models())
+    expected = f"a model file ({FILE_NAME}), a run folder, hf://user/name or a packaged model"
+    expected += f" ({known})" if known else ""
+    remedy = similar_file(found) or (packaged_hint(found.name) if _is_name(found) else "")
     raise WeightsError(f"{found} does not exist", expected, remedy)
 
 

@@ -6,14 +6,14 @@ models.json: name -> file and sha256. It is found and read without running any o
 
 from __future__ import annotations
 
-import json
-from importlib.metadata import entry_points
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 
 from atonce.errors import StorageError, WeightsError
 from atonce.storage import sha256_of
 from atonce.text import did_you_mean, words_of
+from atonce.untrusted_files import read_json
 
 GROUP = "atonce.models"
 """The group of the entry points."""
@@ -27,7 +27,15 @@ KNOWN_PACKAGES = {"camvid-slim": "atonce-camvid", "streets": "atonce-streets"}
 
 def packaged_models() -> dict[str, str]:
     """List the models of installed packages: name -> module, sorted by name."""
-    return {point.name: point.value for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
+    found: dict[str, str] = {}
+    for package in distributions():
+        try:
+            for point in package.entry_points.select(group=GROUP):
+                found.setdefault(point.name, point.value)
+        # Lines that say nothing, bytes that are no text: the list of some package, which is no model of ours then.
+        except (TypeError, ValueError, AttributeError, OSError):
+            continue
+    return dict(sorted(found.items()))
 
 
 def find_packaged(name: str) -> Path | None:
@@ -46,13 +54,13 @@ def find_packaged(name: str) -> Path | None:
         folder = Path(next(iter(spec.submodule_search_locations or []))) if spec else None
         if folder is None:
             raise ValueError("there is no such package")
-        entry = json.loads((folder / INDEX).read_text("utf-8"))[name]
+        entry = read_json(folder / INDEX)[name]
         file, digest = str(entry["file"]), str(entry["sha256"])
         if Path(file).name != file:
             raise ValueError("a file outside the package")
         path = folder / file
         found = sha256_of(path)
-    except (StorageError, OSError, ValueError, LookupError, TypeError, StopIteration, RecursionError) as error:
+    except (StorageError, OSError, ValueError, LookupError, TypeError, StopIteration) as error:
         reason = words_of(error, 120)
         raise WeightsError(
             f"the package {module} has no model '{name}' ({reason})", "a whole package", remedy

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import IO, Literal
 
@@ -62,6 +63,29 @@ console = PrintableConsole(stderr=True, quiet=os.environ.get("LOCAL_RANK", "0") 
 
 _NAME, _NARROWEST_BAR, _WIDEST_BAR = 10, 10, 40
 """Columns that are left to names and bars."""
+
+_ECHO = 2
+"""Columns that are left free behind a bar: a terminal writes ^C there. For want of room it would write it into the next
+line, and rich would then clear that one instead of the bar's."""
+
+
+@dataclass(frozen=True)
+class _NarrowedBars:
+    """Bars that leave the last columns of the terminal free."""
+
+    bars: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        """Draw the bars in the columns that are left to them."""
+        yield from console.render(self.bars, options.update_width(max(1, options.max_width - _ECHO)))
+
+
+class _NarrowProgress(Progress):
+    """rich's bars, narrowed."""
+
+    def get_renderable(self) -> RenderableType:
+        """Return the bars as they are now."""
+        return _NarrowedBars(super().get_renderable())
 
 
 _FIRST_LINE, _LINE_EVERY = 5.0, 60.0
@@ -134,10 +158,15 @@ class ProgressBars:
         if name in self._tasks:
             self._progress.remove_task(self._tasks.pop(name))
 
+    def clear(self) -> None:
+        """Remove all bars."""
+        for name in tuple(self._tasks):
+            self.remove(name)
+
     def _fitting(self, name: str, about: Sequence[str] | Callable[[], Sequence[str]]) -> str:
         parts = about() if callable(about) else about
         names = max(_NAME, *map(len, (name, *tuple(self._tasks))))
-        columns = self._progress.console.width - names - _NARROWEST_BAR - 3
+        columns = self._progress.console.width - names - _NARROWEST_BAR - 3 - _ECHO
         text = ""
         for part in parts:
             longer = f"{text}  {part}" if text else part
@@ -188,15 +217,24 @@ def clock_text(seconds: float) -> str:
 
 @contextmanager
 def progress_bars(first_line: float = _FIRST_LINE) -> Iterator[ProgressBars]:
-    """Open bars, which are seen on a terminal and in a notebook only; `first_line` as in `ProgressBars`."""
+    """Open bars, which are seen on a terminal and in a notebook only; `first_line` as in `ProgressBars`.
+
+    What is stopped or fails leaves none.
+    """
     seen = console.is_terminal or console.is_jupyter
     columns = (
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
         BarColumn(bar_width=None, table_column=Column(max_width=_WIDEST_BAR)),
         _CountsOrText(table_column=Column(no_wrap=True)),
     )
-    with Progress(*columns, console=console, disable=not seen) as progress:
-        yield ProgressBars(progress, first_line)
+    with _NarrowProgress(*columns, console=console, disable=not seen) as progress:
+        bars = ProgressBars(progress, first_line)
+        try:
+            yield bars
+        except BaseException:
+            # A bar that stands still would say that something goes on.
+            bars.clear()
+            raise
 
 
 @contextmanager

@@ -20,8 +20,9 @@ from typing import Any, TypeVar
 
 from atonce.errors import DataError, StorageError, UserError, option
 from atonce.process_group import is_first_process
-from atonce.storage import make_folder, read_cached, user_cache, wait_for_others, write_atomically, write_text
+from atonce.storage import make_folder, user_cache, wait_for_others, write_atomically, write_text
 from atonce.text import similar_file, words_of
+from atonce.untrusted_files import open_in_place, read_json
 
 T = TypeVar("T")
 
@@ -172,7 +173,7 @@ class RemoteFiles:
         digest = hashlib.sha256(address.encode()).hexdigest()[:16]
         self._cache = cache_folder() / digest
         self.local = self._cache / PurePosixPath(self._root).name
-        self._known: dict[str, list[Any]] = read_cached(self._cache / _INDEX)
+        self._known: dict[str, list[Any]] = self._read_index()
 
     def pull(self, *, must_exist: bool) -> Path:
         """Copy what is new or has changed at the address, and remove what is no longer there; returns the copy.
@@ -181,10 +182,10 @@ class RemoteFiles:
             DataError: it cannot be read; there is nothing, though there must be.
         """
         make_folder(self._cache)
-        with (self._cache / _LOCK).open("w") as lock:
+        with os.fdopen(open_in_place(self._cache / _LOCK, os.O_WRONLY), "w") as lock:
             # Processes of torchrun want the same copy: the first one makes it, the others find it there.
             wait_for_others(lock)
-            self._known = read_cached(self._cache / _INDEX)
+            self._known = self._read_index()
             self._bring_up_to_date(must_exist=must_exist)
         return self.local
 
@@ -262,6 +263,12 @@ class RemoteFiles:
     def _is_fresh(self, name: str, version: str) -> bool:
         known, path = self._known.get(name), self._path(name)
         return known is not None and path.is_file() and known == [version, *_state(path)]
+
+    def _read_index(self) -> dict[str, list[Any]]:
+        try:
+            return dict(read_json(self._cache / _INDEX))
+        except (OSError, ValueError, TypeError):
+            return {}
 
     def _write_index(self) -> None:
         make_folder(self._cache)

@@ -51,6 +51,22 @@ def raise_at_termination() -> None:
         sys.unraisablehook = _send_lost_signal_again
 
 
+def _take_signals_as_python_does() -> None:
+    """Take handlers of this package away from a process that has just been forked.
+
+    Libraries fork processes, by multiprocessing for one, and end them by SIGTERM; a handler of ours would make a
+    traceback of that, or remember the signal and let the process live.
+    """
+    for number in (signal.SIGINT, *TERMINATION_SIGNALS):
+        module = getattr(signal.getsignal(number), "__module__", None) or ""
+        if module.partition(".")[0] == __package__:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_take_signals_as_python_does)
+
+
 def _send_lost_signal_again(unraisable: sys.UnraisableHookArgs) -> None:
     """Send a signal once more whose exception was thrown away, for it came while Python cleaned an object up: in a
     `__del__` or the callback of a weak reference, where no exception gets any further."""
@@ -73,9 +89,14 @@ def leave_dead_terminal(descriptors: list[int]) -> None:
     """
     for descriptor in descriptors:
         if not os.isatty(descriptor):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, descriptor)
-            os.close(nowhere)
+            send_nowhere(descriptor)
+
+
+def send_nowhere(descriptor: int) -> None:
+    """Have a descriptor take whatever is written to it, and keep nothing."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def terminal_descriptors() -> list[int]:

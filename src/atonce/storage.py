@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import math
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, SupportsFloat
@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 
 from atonce.errors import DataError, StorageError, option
 from atonce.processes import ProcessIdentity
+from atonce.text import distinct_names
 
 try:
     import fcntl
@@ -66,23 +67,6 @@ def user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "atonce"
 
 
-_LARGEST_CACHED = 256 << 20
-"""Bytes of the largest file of JSON that is read from a cache: what is larger is nothing of ours."""
-
-
-def read_cached(path: Path) -> dict[str, Any]:
-    """Read a JSON object that was written to a cache; empty where there is none.
-
-    What else lies there is not opened: a pipe would be waited for, and a device may have no end.
-    """
-    try:
-        if not path.is_file() or path.stat().st_size > _LARGEST_CACHED:
-            return {}
-        return dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
-        return {}
-
-
 def make_folder(path: Path) -> Path:
     """Create a folder and its parents. Raises StorageError."""
     with storage_errors(path):
@@ -96,12 +80,39 @@ def file_stem(name: str, limit: int = 180) -> str:
     A name that is one already stays as it is; another one ends in a digest, so that no two become the same.
     """
     plain = re.sub(r'[/\\\0:*?"<>|]', "_", name)
-    if plain == name and len(os.fsencode(name)) <= limit and name.strip("."):
+    # What looks like a name with a digest may be that of another one.
+    is_one = plain == name and len(os.fsencode(name)) <= limit and name.strip(".")
+    if is_one and not re.search("-[0-9a-f]{8}$", name):
         return name
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
-    while len(os.fsencode(plain)) > limit - 9:
-        plain = plain[:-1]
-    return f"{plain}-{digest}"
+    return f"{_cut(plain, limit - 9)}-{digest}"
+
+
+def distinct_folder_names(names: Sequence[str], limit: int = 180) -> list[str]:
+    """Make names that folders can have, all different, where upper and lower case are one, too (macOS, Windows).
+
+    What is a folder's name already, and no other's, stays as it is; of the others the number is added.
+
+    Args:
+        limit: bytes of a name.
+
+    Returns:
+        A name for each, in their order; the same for the same names.
+    """
+    plain = [_cut(re.sub(r"[^\w .-]|^[. ]+|[. ]+$", "_", name), limit) for name in names]
+    return distinct_names(plain, case_insensitive)
+
+
+def case_insensitive(name: str) -> str:
+    """Return what file systems compare of a name that hold upper and lower case, composed and decomposed, for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def _cut(name: str, limit: int) -> str:
+    """Cut a name to so many bytes, not within a character."""
+    while len(os.fsencode(name)) > limit:
+        name = name[:-1]
+    return name
 
 
 def refuse_existing(path: Path) -> None:
@@ -336,7 +347,7 @@ def none_to_nan(value: object) -> float:
     """A number as it was before `nan_to_none`; NaN for whatever is none: None, an empty cell, a word."""
     try:
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 

@@ -6,7 +6,8 @@ import difflib
 import re
 import shlex
 import textwrap
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 
@@ -45,6 +46,28 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """
     near = difflib.get_close_matches(name, list(known), 1, cutoff)
     return f"did you mean '{near[0]}'?" if near else ""
+
+
+def distinct_names(names: Sequence[str], key: Callable[[str], str] = str) -> list[str]:
+    """Make names different that have become alike: one that is no other's stays, of the others the number is added.
+
+    Args:
+        key: what of a name has to differ from the others'.
+
+    Returns:
+        A name for each, in their order; the same for the same names; none of them is empty.
+    """
+    counts = Counter(map(key, names))
+    taken = {key(name) for name in names if name and counts[key(name)] == 1}
+    found = []
+    for index, name in enumerate(names):
+        if not (name and counts[key(name)] == 1):
+            name = f"{name}_{index}"
+            while key(name) in taken:
+                name = f"{name}_{index}"
+            taken.add(key(name))
+        found.append(name)
+    return found
 
 
 _HELD, _QUOTED = "\ue003", "\ue004"
@@ -164,5 +187,8 @@ def words_of(error: BaseException, limit: int = 200) -> str:
 
 def shortened(value: object, limit: int = 120) -> str:
     """The text that Python writes for a value; of a long one the beginning and the end."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more than 4300 digits
+        text = f"a very long {type(value).__name__}"
     return text if len(text) <= limit else f"{text[: limit - 23]}...{text[-20:]}"

@@ -13,7 +13,7 @@ from typing import get_args
 import pytest
 
 from atonce.cli.bash_words import join
-from atonce.cli.completion import ENGINES
+from atonce.cli.completion import ENGINES, STUDY_NAMES
 from atonce.data.formats import FORMATS
 from atonce.inference.engines import ENGINES as KNOWN_ENGINES
 from atonce.recipes import shipped_recipes
@@ -209,3 +209,7 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 )
 def test_bash_completes_what_it_breaks_at_signs(bash: Callable[[str], str], typed: str, then: str) -> None:
     assert bash(typed) == then
+
+
+def test_the_studies_that_the_help_lists_are_those_there_are() -> None:
+    assert tuple(STUDIES) == STUDY_NAMES

@@ -76,6 +76,7 @@ def test_the_table_fits_a_terminal(atonce: Command, data: Path, model: Path) -> 
     assert done.code == 0, done.err
     lines = done.out.splitlines()
     assert max(map(len, lines)) <= 80
+    assert "every pixel is predicted as" in done.out, "which the scores of road do not show"
     head = next(line for line in lines if "MaxF" in line)
     assert head.split() == ["category", "pictures", "MaxF", "AP", "PRE", "REC", "FPR", "FNR", "threshold"]
     assert [line.split()[0] for line in lines if line.startswith((" u", " pooled"))] == [
@@ -200,7 +201,7 @@ def test_an_exported_file_is_evaluated_without_knowing_of_quick(atonce: Command,
     assert "boundary" in scores
     assert "calibration" not in scores
     note = "calibration error leaves out 3 pictures of 3: this model gives labels for them, but no probabilities"
-    assert done.err.splitlines() == [note]
+    assert done.err.splitlines() == ["on cpu (1 thread), onnxruntime", note]
     table = atonce("evaluate", exported, data, "--out", tmp_path / "report")
     assert "calibration error" not in table.out
     assert (tmp_path / "report" / "report.html").is_file()

@@ -94,7 +94,7 @@ def test_a_kill_leaves_no_half_video_and_the_next_run_finishes(
     assert left
     assert not left & {"drive.mp4", "drive.mkv"}
     done = atonce(*words)
-    assert done.out.startswith("1 of 1 videos segmented, 1500 frames"), done.err
+    assert done.out.startswith("1 of 1 video segmented, 1500 frames"), done.err
     assert {path.name for path in out.rglob("*") if path.is_file()} == {"drive.mp4", "drive.mkv"}
     assert len(videos.times(out / "overlays" / "drive.mp4")) == 1500
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
+import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import numpy as np
@@ -24,7 +27,8 @@ from atonce.progress import PrintableConsole, progress_bars
 from atonce.recipes import FCNConfig
 from atonce.text import printable, shortened
 from tests.processes import start
-from tests.systems import needs_any_file_name
+from tests.systems import needs_any_file_name, needs_full_device
+from tests.tiny import ENVIRONMENT
 
 ENCODINGS = ("utf-8", "cp1252", "cp437", "cp932", "ascii")
 NAMES = ("Straße – 道路", "\x1b[31mred\x1b[2K\x1b[1A", "\u202egnp", "bell\x07 \x9b31m", "caf\udce9")
@@ -167,3 +171,24 @@ def test_text_is_made_printable_and_short() -> None:
 def test_json_on_stdout_is_as_it_was(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
     _, text = said(monkeypatch, "ascii", "doctor", data, "--json")
     assert [entry["name"] for entry in json.loads(text.splitlines()[0])["classes"]] == list(NAMES[:-1])
+
+
+@needs_full_device
+@pytest.mark.parametrize(
+    "words", [("recipes",), ("recipes", "--json", "camvid"), ("recipes", "--explain"), ("--help",)]
+)
+def test_a_result_that_cannot_be_written_is_one_line(words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "atonce", *words], stdout=full, stderr=PIPE, text=True, env=ENVIRONMENT
+        )
+    assert ended.stderr.startswith("atonce: cannot write to stdout: No space left on device; ")
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.returncode == 2
+
+
+@needs_full_device
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full", ">&- 2>&-"])
+def test_a_mistake_ends_with_2_where_nobody_can_be_told(stderr: str) -> None:
+    command = f"exec {shlex.quote(sys.executable)} -m atonce recipes nosuch {stderr}"
+    assert subprocess.run(["sh", "-c", command], env=ENVIRONMENT).returncode == 2

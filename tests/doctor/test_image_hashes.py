@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from atonce.doctor.image_hashes import (
     HASH_BYTES,
     connected_components,
     content_digest,
+    contrast_bits,
+    differ_little,
     difference_hash,
     near_pairs,
     thumbnail,
@@ -59,3 +63,33 @@ def test_digest_is_of_the_pixels_and_their_shape() -> None:
 
 def test_connected_components_are_named_by_their_lowest_index() -> None:
     assert connected_components(6, np.array([[4, 5], [1, 4], [2, 3]])).tolist() == [0, 1, 2, 2, 1, 1]
+
+
+def _on_plain_ground(seed: int) -> NDArray[np.uint8]:
+    """Two small discs on a plain background, through JPEG."""
+    rng = np.random.default_rng(seed)
+    image = np.full((120, 160, 3), rng.integers(60, 220, 3), np.uint8)
+    y, x = np.ogrid[:120, :160]
+    for _ in range(2):
+        image[(y - rng.integers(120)) ** 2 + (x - rng.integers(160)) ** 2 < 80] = rng.integers(0, 255, 3)
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "JPEG", quality=90)
+    return np.asarray(Image.open(stream))
+
+
+def test_small_things_on_plain_ground_are_no_near_duplicates() -> None:
+    """Most of their bits say nothing, so that nearly all of them are near each other by the number of bits."""
+    small = [thumbnail(_on_plain_ground(seed)) for seed in range(22)]
+    hashes = [difference_hash(one) for one in small]
+    pairs, _ = near_pairs(hashes)
+    assert len(pairs) > 100
+    assert not differ_little(hashes, [contrast_bits(one) for one in small], pairs).any()
+
+
+def test_neighbours_of_a_video_are_still_found(real_data: Path) -> None:
+    paths = sorted((real_data / "data" / "camvid" / "train").glob("*.png"))
+    small = [thumbnail(np.asarray(Image.open(path).convert("RGB"))) for path in paths]
+    hashes = [difference_hash(one) for one in small]
+    pairs, _ = near_pairs(hashes)
+    assert len(pairs) > 50
+    assert differ_little(hashes, [contrast_bits(one) for one in small], pairs).all()

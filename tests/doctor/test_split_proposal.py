@@ -70,7 +70,8 @@ class TestSplit:
             Item(f"{i:03}", tmp_path / f"{i:03}.png", tmp_path / "mask.png", groups[i % len(groups)]) for i in range(8)
         ]
         observed = [
-            ImageObservation(digest=bytes([i]), hash=b"", mode="RGB", exif_rotation="", blank="") for i in range(8)
+            ImageObservation(digest=bytes([i]), hash=b"", contrast=b"", mode="RGB", exif_rotation="", blank="")
+            for i in range(8)
         ]
         readable = tuple(ReadableImage("train", *pair, None) for pair in zip(items, observed, strict=True))
         similar = SimilarImages(readable, np.zeros((0, 2), np.int64), np.zeros(0, np.int64))

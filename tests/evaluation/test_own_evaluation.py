@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 import atonce as package
-from atonce.errors import DataError
+from atonce.errors import DataError, StorageError
+from atonce.evaluation.own_evaluation import require_own_evaluation
 from atonce.reports import write_report
+from tests.systems import needs_links, needs_pipes
 
 STRANGERS = {
     "report.html": "<title>Annual report</title>",
@@ -41,3 +44,26 @@ def test_an_earlier_evaluation_is_replaced(tiny_model: Path, street_data: Path, 
     package.evaluate(tiny_model, street_data, out=tmp_path, progress=False)
     package.evaluate(tiny_model, street_data, split="train", quick=True, out=tmp_path, progress=False)
     assert '"split": "train"' in (tmp_path / "run.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "gallery.json", "run.json"])
+def test_files_that_are_nested_too_deep_are_of_others(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("[" * 100_000)
+    with pytest.raises(DataError, match=f"{name} is there already"):
+        require_own_evaluation(tmp_path)
+
+
+@needs_pipes
+@pytest.mark.parametrize("name", STRANGERS)
+def test_pipes_are_of_others_and_not_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=f"{name} is there already"):
+        require_own_evaluation(tmp_path)
+
+
+@needs_links
+def test_the_pictures_are_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "gallery").symlink_to(tmp_path)
+    with pytest.raises(StorageError, match=r"gallery is a link; .*remove it"):
+        require_own_evaluation(tmp_path / "out")

@@ -6,12 +6,14 @@ import csv
 import json
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import atonce as package
 from atonce.data import open_dataset
@@ -393,3 +395,79 @@ def test_a_class_of_any_name_is_annotated() -> None:
     result = Result(np.zeros((4, 4, 3), np.uint8), spec, labels=np.eye(4, dtype=np.uint8))
     data = json.loads(json.dumps(result.to_labelme()))
     assert {shape["label"] for shape in data["shapes"]} == set(spec.names)
+
+
+def archive_of(path: Path, **changes: bytes | None) -> None:
+    """Write an archive once more, with other content for some of its files; None leaves one out."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.comment = b"atonce"
+        for name, content in files.items():
+            if (changed := changes.get(Path(name).stem, content)) is not None:
+                archive.writestr(name, changed)
+
+
+def in_first_entry(path: Path, local: int, central: int, value: int) -> None:
+    """Set a byte of the first file's two headers."""
+    data = bytearray(path.read_bytes())
+    data[data.find(b"PK\3\4") + local] = data[data.find(b"PK\1\2") + central] = value
+    path.write_bytes(data)
+
+
+def coco_with(**changes: Any) -> Callable[[Path], object]:
+    return lambda path: path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+EDITS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "a cell more": ("csv", lambda path: path.write_text(path.read_text() + "x.png,0,a,1,1,1,note\n")),
+    "a cell less": ("csv", lambda path: path.write_text(path.read_text() + "x.png,0\n")),
+    "a cell without an end": ("csv", lambda path: path.write_text(path.read_text() + "x" * 140_000 + "\n")),
+    "a table that is no UTF-8": ("csv", lambda path: path.write_bytes(path.read_bytes() + b"\xff")),
+    "an image of nothing": ("coco", coco_with(images=[{}])),
+    "an image with a text as id": ("coco", coco_with(images=[{"id": "a", "file_name": "q"}])),
+    "images that are a number": ("coco", coco_with(images=5)),
+    "a category that is a number": ("coco", coco_with(categories=[1])),
+    "an annotation without an id": ("coco", coco_with(annotations=[{"image_id": 1}])),
+    "no list of pictures": ("cvat", lambda path: archive_of(path, default=None)),
+    "a picture that is gone": ("cvat", lambda path: archive_of(path, default=b"gone\n")),
+    "a list that is no UTF-8": ("cvat", lambda path: archive_of(path, default=b"\xff\n")),
+    "an archive that is encrypted": ("cvat", lambda path: in_first_entry(path, 6, 8, 1)),
+    "an unknown compression": ("cvat", lambda path: in_first_entry(path, 8, 10, 99)),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_was_edited_so_that_nothing_can_be_added_is_told_before_the_work(
+    edit: str, tiny_model: Path, pics: Path, tmp_path: Path
+) -> None:
+    kind, change = EDITS[edit]
+    out = tmp_path / "out"
+    package.predict(tiny_model, pics / "a.png", out=out, write=cast("Any", kind))
+    path = out / {"csv": "areas.csv", "coco": "coco.json", "cvat": "cvat.zip"}[kind]
+    change(path)
+    edited = path.read_bytes()
+    with pytest.raises(UserError, match=rf"{path.name} is (of other classes, or )?damaged.*move it away") as caught:
+        package.predict(tiny_model, pics, out=out, write=cast("Any", kind))
+    assert len(str(caught.value).splitlines()) == 1
+    assert path.read_bytes() == edited
+    assert not (out / "labels" / "c.png").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "5", "[1]", '{"a":1}', '["x"]', "[[1]]", "[2]", "[" * 100_000])
+def test_confidences_that_are_none_are_told(text: str, tiny_model: Path, pics: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    package.predict(tiny_model, pics, out=out)
+    path, texts = out / "labels" / "a.png", PngInfo()
+    with Image.open(path) as picture:
+        picture.load()
+        for key, value in picture.info.items():
+            if isinstance(value, str):
+                texts.add_text(key, value)
+        texts.add_text("atonce confidences", text.replace("[1]", str([1] * 10)))
+        picture.save(path, pnginfo=texts)
+    summary = package.predict(tiny_model, pics, out=out, write=("csv", "json"))
+    assert summary.skipped == 3
+    message = r"labels/a\.png is damaged \(.*\); expected a label picture; remove it, to have it done again"
+    assert re.search(message, str(summary.broken[0]))
+    assert {row.split(",")[0] for row in (out / "areas.csv").read_text().splitlines()[1:]} == {"c.png", "sub/b.jpg"}

@@ -15,8 +15,10 @@ from atonce.errors import DataError
 from atonce.inference import Predictor, load
 from atonce.inference.folders import OutputOptions, predict_files
 from atonce.inference.inputs import find_jobs, find_pictures
+from atonce.labels import LabelSpec
 from tests.data import trees
 from tests.inference.video import videos
+from tests.networks import save_model
 from tests.systems import needs_links, needs_pipes
 
 
@@ -203,3 +205,13 @@ def test_a_picture_longer_than_jpeg_knows_is_segmented(segment: Predictor, tmp_p
     path = trees.save(tmp_path / "scan.png", np.zeros((1, 66_000, 3), np.uint8))
     assert not predict_files(segment, find_pictures([path]), tmp_path / "out").broken
     assert files_below(tmp_path / "out") == ["labels/scan.png", "overlays/scan.png"]
+
+
+def test_each_class_has_a_map_whatever_classes_are_called(tmp_path: Path) -> None:
+    names = ("x/", "x_", "x__0", "X_")
+    model = save_model(tmp_path / "model.safetensors", LabelSpec.from_names(names))
+    trees.save(tmp_path / "pics" / "a.png", trees.picture(0, (32, 32)))
+    atonce.predict(model, tmp_path / "pics", out=tmp_path / "out", maps=True)
+    maps = {path.parent.name.casefold(): np.asarray(Image.open(path)) for path in (tmp_path / "out").rglob("maps/*/*")}
+    assert len(maps) == len(names)
+    assert np.abs(sum(found.astype(int) for found in maps.values()) - 255).max() <= 2, "they are all classes' maps"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,3 +169,56 @@ def test_a_device_that_is_not_there_is_told(tiny_model: Path, device: str) -> No
 
 def test_a_device_may_be_given_as_torch_has_it(tiny_model: Path) -> None:
     assert load(tiny_model, device=torch.device("cpu")).device == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "size", [(), (1,), (1, 2, 3), (0, 5), 0, -1, 1.5, "x", (1, "x"), 10**30, 10**4000, (10**30, 5)]
+)
+def test_a_size_that_is_none_is_told(size: Any, tiny_model: Path) -> None:
+    with pytest.raises(UserError, match=r"size=.*; expected pixels: the longer side.* up to 1,000,000 each"):
+        atonce.load(tiny_model, size=size)
+
+
+@pytest.mark.parametrize("scale", ["x", 0, -1, 17, 1e9, 10**400, float("nan"), float("inf"), (1, 2), 1j])
+def test_a_scale_that_is_none_is_told(scale: Any, tiny_model: Path) -> None:
+    with pytest.raises(UserError, match=r"scale=.*; expected a factor above 0, up to 16"):
+        atonce.load(tiny_model, scale=scale)
+
+
+@pytest.mark.parametrize("model", [None, b"model", 5])
+def test_a_model_that_is_none_is_told(model: Any) -> None:
+    with pytest.raises(UserError, match=r"the model .*; expected a path"):
+        atonce.load(model)
+
+
+def test_more_than_predict_computes_is_refused_in_a_call_too(tiny_model: Path) -> None:
+    large = atonce.load(tiny_model, size=100_000)
+    message = "the picture has 40x30 pixels, of which the network makes .* megapixels; expected at most 500 megapixels"
+    with pytest.raises(DataError, match=f"{message}; .*smaller `scale` or `size`"):
+        large(noise(30, 40))
+    assert atonce.load(tiny_model, size=100)(noise(30, 40)).labels.shape == (30, 40)
+
+
+@pytest.mark.parametrize("opacity", [5, -0.1, float("nan"), float("inf"), "x", None, 1j])
+def test_an_opacity_that_is_none_is_told(opacity: Any, segment: Predictor) -> None:
+    with pytest.raises(UserError, match=r"opacity=.*; expected a weight, 0 to 1"):
+        segment(noise(30, 40)).overlay(opacity)
+
+
+@pytest.mark.parametrize("path", ["a\0b.png", "x" * 5000 + ".png", "x" * 300 + "/a.png"])
+def test_a_path_that_no_file_can_have_is_told(path: str, segment: Predictor) -> None:
+    with pytest.raises(DataError, match="is a name that no file can have; expected a picture file"):
+        segment(path)
+
+
+def test_a_pillow_picture_of_nothing_or_that_is_closed_is_told(segment: Predictor) -> None:
+    with pytest.raises(DataError, match="a Pillow picture of 0x0 pixels; expected one pixel"):
+        segment(Image.new("RGB", (0, 0)))
+    closed = Image.new("RGB", (4, 4))
+    closed.close()
+    with pytest.raises(DataError, match=r"a Pillow picture that cannot be read \(.*\); expected one that is open"):
+        segment(closed)
+    ended = io.BytesIO(b"x")
+    ended.close()
+    with pytest.raises(DataError, match="the open file cannot be read"):
+        segment(ended)

@@ -146,3 +146,10 @@ def test_calibration_uses_the_original_statistics(real_data: Path) -> None:
     assert deviations[3] == pytest.approx(538, rel=0.1)
     assert deviations[4] == pytest.approx(111, rel=0.1)
     assert deviations[5] == pytest.approx(7.4, rel=0.15)
+
+
+def test_progress_is_at_its_end_when_all_has_been_computed() -> None:
+    """The head, which takes as long as the trunk, is counted, too."""
+    model, told = small_network(2, **SMALL, head_scale="calibrate"), list[tuple[int, int]]()
+    calibrate(model, list(torch.rand(2, 1, 3, 64, 64) * 255), lambda done, total: told.append((done, total)))
+    assert told == [(0, 4), (1, 4), (2, 4), (2, 4), (3, 4), (4, 4)]

@@ -111,3 +111,20 @@ def test_a_loaded_model_and_an_exported_file_have_a_card(tiny_run: Path, tmp_pat
     package.export(tiny_run, to="onnx", out=tmp_path / "small.onnx")
     card = package.card(tmp_path / "small.onnx")
     assert card.startswith("---") and "# small\n" in card and sha256_of(tmp_path / "small.onnx") in card
+
+
+def test_a_name_of_several_lines_stays_in_its_block() -> None:
+    card = render_card(small_model_file(), name="x\n```\n<img src=y>\n```")
+    assert card.count("\n```") == 2 * (1 + card.count("\n```python") + card.count("\n```yaml"))
+    assert "\n<img" not in card
+
+
+def test_numbers_that_no_float_holds_are_unknown(tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    (run / "run.json").write_text(json.dumps({"sessions": [], "minutes": 10**400}))
+    assert "| minutes |" not in package.card(run)
+    model_file = small_model_file()
+    model_file = replace(
+        model_file, scores={"mean_iou": 10**400, "classes": [{"name": "a", "iou": 0.5, "pixels": 10**400}]}
+    )
+    assert "## Scores" in render_card(model_file, name="x")

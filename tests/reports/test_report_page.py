@@ -1,6 +1,7 @@
 """report.html: every section of a whole run, less of a partial one, nothing from outside, nothing unescaped."""
 
 import json
+import os
 import re
 from html.parser import HTMLParser
 
@@ -8,6 +9,7 @@ import pytest
 
 from atonce.errors import DataError, StorageError
 from atonce.reports import write_report
+from atonce.reports.html_document import refuse_foreign_page
 from tests.reports.run_folders import (
     NAMES,
     RECIPE,
@@ -21,6 +23,7 @@ from tests.reports.run_folders import (
     write_progress,
     write_run,
 )
+from tests.systems import needs_pipes
 
 VOID = {"meta", "img", "br", "path", "use", "input", "link", "hr"}
 SECTIONS = ["classes", "curves", "over-steps", "confusion", "worst", "best", "progress", "recipe", "versions"]
@@ -405,3 +408,32 @@ def test_a_report_that_cannot_be_written(whole):
 def test_the_same_run_gives_the_same_report(whole):
     first = write_report(whole).read_bytes()
     assert write_report(whole).read_bytes() == first
+
+
+@pytest.mark.parametrize("content", [b"step\n\xff", b"step,mean_iou\n" + b"x" * 140_000])
+def test_metrics_that_are_damaged_are_named(whole, content):
+    (whole / "metrics.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"metrics\.csv (is damaged|cannot be read): .*remove it or make it again"):
+        write_report(whole)
+
+
+@needs_pipes
+@pytest.mark.parametrize(
+    "name", ["recipe.yaml", "log.jsonl", "metrics.csv", "evaluation.json", "gallery.json", "run.json"]
+)
+def test_a_pipe_is_named_and_not_waited_for(whole, name):
+    (whole / name).unlink()
+    os.mkfifo(whole / name)
+    with pytest.raises(DataError, match=f"{name} cannot be read: it is no ordinary file"):
+        write_report(whole)
+
+
+@needs_pipes
+def test_pictures_that_are_pipes_are_left_out(whole):
+    for path in (*(whole / "pictures").iterdir(), *(whole / "gallery").iterdir()):
+        path.unlink()
+        os.mkfifo(path)
+    assert "data:image" not in report(whole).text
+    os.mkfifo(whole / "pipe.html")
+    with pytest.raises(DataError, match=r"pipe\.html is there already"):
+        refuse_foreign_page(whole / "pipe.html")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from PIL import Image
 from atonce.errors import DataError, StorageError
 from atonce.labels import CAMVID
 from atonce.streets import render_scene, write_streets
+from atonce.streets.write_streets import MARKER
+from tests.systems import needs_links
 
 SMALL = (60, 80)
 
@@ -105,3 +108,20 @@ def test_what_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
 def test_impossible_counts_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="scenes a split"):
         write(tmp_path, train=-1)
+
+
+@needs_links
+def test_streets_are_not_written_through_links(tmp_path: Path) -> None:
+    root, mine = write(tmp_path / "streets"), tmp_path / "mine"
+    mine.write_text("mine")
+    for name in ("classes.yaml", "train/images/street_000000.png", MARKER):
+        (root / name).unlink()
+        (root / name).symlink_to(mine)
+    write(root)
+    assert mine.read_text() == "mine"
+    shutil.rmtree(root / "val" / "images")
+    (tmp_path / "elsewhere").mkdir()
+    (root / "val" / "images").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match=r"images is a link; .*remove it"):
+        write(root, seed=1)
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -272,3 +272,22 @@ def test_minutes_that_are_over_are_said_to_be_so(terminal: Terminal) -> None:
         display.bars._progress.refresh()
     drawn = "\n".join(terminal())
     assert "1:00 are over" in drawn and "0:00 left" not in drawn
+
+
+def test_what_is_done_after_the_limit_is_said(terminal: Terminal) -> None:
+    """The last step may take minutes more than there were."""
+    run = a_run(tiny_recipe("train.steps=100", "train.max_minutes=1"), step=2, seconds=59.99)
+    with progress_display.progress_display() as display:
+        display.start = (0, 0.0)
+        length = display._length(run)
+        assert length(0.5) == ("2 steps", "1:00 are over: finishing the last step")
+        display.on_validation_progress(1, 3)
+        assert length(0.5) == ("2 steps", "1:00 are over: finishing the last validation")
+
+
+def test_what_has_no_count_has_a_name_while_it_lasts(terminal: Terminal) -> None:
+    with progress_display.progress_display() as display:
+        display.on_busy("saving the state")
+        assert "saving the state" in display.bars._tasks
+        display.on_busy("")
+        assert not display.bars._tasks

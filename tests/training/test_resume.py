@@ -357,7 +357,7 @@ class Notes(Callback):
     ("override", "expected"),
     [
         ("train.steps=4", "nothing is left to train: the run has made its 4 steps; raise train.steps to go on"),
-        ("train.max_minutes=1e-6", "the run has used its 1e-06 minutes at step 4 of 9; --max-minutes 2e-06 gives it"),
+        ("train.max_minutes=1e-6", " with its last step, at step 4 of 9; --max-minutes "),
         ("train.steps=5", None),
     ],
 )

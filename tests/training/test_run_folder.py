@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from atonce.errors import TrainingError
+from atonce.errors import StorageError, TrainingError
 from atonce.training import choose_run, set_up
+from atonce.training.run_folder import RunFolder
 from tests.commands import Command
+from tests.systems import needs_links
 from tests.tiny import set_options, tiny_recipe
 
 Place = Callable[[Path], Path]
@@ -105,3 +107,38 @@ def test_a_folder_in_the_place_of_a_file_is_told_before_the_training(
     with pytest.raises(TrainingError, match=rf"{name} is a folder; expected a file of the run"):
         set_up(tiny_recipe(), street_data, run, resume=resume)
     assert _files(run) == before
+
+
+@needs_links
+@pytest.mark.parametrize("name", ["log.jsonl", "state", "pictures", "decoded", "gallery", "tensorboard", "wandb"])
+def test_a_run_does_not_write_through_links_to_what_lies_elsewhere(
+    name: str, street_data: Path, tmp_path: Path
+) -> None:
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    (elsewhere / "thesis").mkdir(parents=True)
+    (elsewhere / "thesis" / "1.tex").write_text("mine")
+    run.mkdir()
+    RunFolder(run).write_recipe(tiny_recipe())
+    (run / name).symlink_to(elsewhere / "log" if name == "log.jsonl" else elsewhere)
+    before = _files(elsewhere)
+    with pytest.raises(StorageError, match=f"{name} is a link; .*remove it"):
+        set_up(tiny_recipe("data.cache=disk"), street_data, run, resume=True)
+    assert _files(elsewhere) == before
+
+
+@needs_links
+def test_a_line_of_the_log_is_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match=r"log\.jsonl is a link"):
+        RunFolder(tmp_path).append_log({"step": 1})
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("content", [b"step\n\xff", b"step,mean_iou\n" + b"x" * 140_000])
+def test_a_run_whose_metrics_are_damaged_is_not_resumed(content: bytes, street_data: Path, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_recipe(tiny_recipe())
+    folder.metrics.write_bytes(content)
+    folder.model.write_bytes(b"a model")
+    with pytest.raises(TrainingError, match=r"metrics\.csv is damaged .*; expected a table .*; remove it"):
+        set_up(tiny_recipe(), street_data, tmp_path, resume=True)

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from atonce.errors import TrainingError
+from atonce.errors import StorageError, TrainingError
 from atonce.processes import ProcessIdentity
 from atonce.training import Callback, TrainingRun, run_lock, run_training, set_up
 from atonce.training.losses import Losses
 from atonce.training.run_lock import Owner, RunLock
 from tests.commands import Command
+from tests.systems import needs_links, needs_pipes
 from tests.tiny import ENVIRONMENT, log_of, tiny_recipe
 
 _HOLDER = """
@@ -197,3 +198,32 @@ def test_what_fails_on_the_way_gives_the_lock_back(tiny_run: Path, street_data: 
     with pytest.raises(TrainingError, match="damaged"):
         run_training(tiny_recipe(), street_data, run, resume=True)
     assert not (run / ".lock").exists()
+
+
+@needs_links
+def test_a_link_in_the_place_of_the_lock_is_left_with_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(StorageError, match=r"\.lock is a link; .*remove it"):
+        RunLock(tmp_path / "run").acquire()
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert (tmp_path / "run" / ".lock").is_symlink()
+
+
+@needs_pipes
+def test_a_pipe_in_the_place_of_the_lock_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(StorageError, match=r"\.lock is no ordinary file"):
+        RunLock(tmp_path).acquire()
+    assert Owner.read(tmp_path / ".lock") is None
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "9" * 5000, " " * 100_000 + "{}"])
+def test_a_lock_file_that_names_nobody_is_taken_over(content: str, tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text(content)
+    with RunLock(tmp_path) as lock:
+        lock.acquire()
+        owner = Owner.read(tmp_path / ".lock")
+        assert owner is not None
+        assert owner.process == ProcessIdentity.current()

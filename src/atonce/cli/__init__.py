@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from typing import cast
 
 import typer
@@ -51,7 +52,11 @@ def main() -> None:
         )
 
         with joined_words():
-            sys.exit(app(prog_name="atonce", standalone_mode=False))
+            code = app(prog_name="atonce", standalone_mode=False)
+        with suppress(BrokenPipeError):
+            # Here, where it can still be told that the disk is full.
+            sys.stdout.flush()
+        sys.exit(code)
     except UserError as error:
         if not error.is_told:
             sys.stderr.write(f"{wrapped(f'atonce: {error.for_command_line()}', columns_of(sys.stderr))}\n")

@@ -11,8 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from atonce.cli.app import app
-from atonce.cli.completion import complete_study
-from atonce.cli.options import Data, Device, Format, Json, Quiet, RecipeName, out_option, set_option, weights_option
+from atonce.cli.completion import STUDY_NAMES, complete_study
+from atonce.cli.options import (
+    Data,
+    Device,
+    Format,
+    GroundTruth,
+    Images,
+    Json,
+    Masks,
+    Quiet,
+    RecipeName,
+    out_option,
+    set_option,
+    weights_option,
+)
 from atonce.signals import exit_code_of
 from atonce.text import with_command
 
@@ -26,7 +39,7 @@ def ablate(
     study: Annotated[
         str,
         typer.Option(
-            help="scaling, schedule, init, l2, freeze, stride, optimizer, or a YAML file.",
+            help=f"{', '.join(STUDY_NAMES)}, or a YAML file.",
             autocompletion=complete_study,
         ),
     ],
@@ -34,6 +47,14 @@ def ablate(
     set_: Annotated[list[str] | None, set_option("Change the recipe of all variants: section.key=value.")] = None,
     weights: Annotated[str | None, weights_option("Pretrained VGG-16: a file or a name; 'none' starts afresh.")] = None,
     format: Format = None,
+    images: Images = None,
+    masks: Masks = None,
+    ground_truth: Annotated[
+        GroundTruth | None, typer.Option(help="KITTI road only: the whole road, or the lane that the car is in.")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Of each run: variants then have the same time, not the same steps.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each variant; 3 or more for an interval.")] = 3,
     out: Annotated[Path | None, out_option("Folder of the study; runs/<data>-<study> by default.")] = None,
     device: Device = None,
@@ -49,7 +70,16 @@ def ablate(
     """Train variants of a recipe over seeds and compare them; a study that was stopped goes on where it was."""
     from atonce.training import choose_recipe
 
-    options: dict[str, Any] = {"recipe": recipe, "overrides": set_ or (), "weights": weights, "format": format}
+    options: dict[str, Any] = {
+        "recipe": recipe,
+        "overrides": set_ or (),
+        "weights": weights,
+        "format": format,
+        "images": images,
+        "masks": masks,
+        "ground_truth": ground_truth.value if ground_truth else None,
+        "max_minutes": max_minutes,
+    }
     # What is mistyped is said here, before the seconds that importing torch takes.
     choose_recipe(data, **options)
     from atonce.cli.show import print_json, print_study

@@ -14,6 +14,11 @@ Completions = list[tuple[str, str]]
 ENGINES = ("torch", "torch-bf16", "onnxruntime", "openvino", "openvino-bf16", "auto")
 DEVICES = ("cpu", "cuda", "cuda:0", "cuda:1")
 SPLITS = ("val", "train", "test", "all")
+STUDY_NAMES = (
+    "scaling", "schedule", "init", "l2", "freeze", "stride", "optimizer", "loss", "weights", "augmentation"
+)  # fmt: skip
+"""The names of `atonce.studies.shipped_studies`, which every command would have to import for them; a test compares."""
+
 _ABOUT = 60
 """Characters of the line about a value."""
 

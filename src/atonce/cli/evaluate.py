@@ -96,12 +96,13 @@ def evaluate(
 
 
 def _print(scores: dict[str, Any], title: str) -> None:
-    from atonce.cli.show import print_lines, print_scores, results, score_text
+    from atonce.cli.show import print_collapse, print_lines, print_scores, results, score_text
 
     if "road" in scores:
         results.print(_road_table(scores["road"], title))
         drawn = scores["road"]["as_drawn"]
         recall, fpr = (score_text(drawn[key], 100, 2) for key in ("recall", "fpr"))
+        print_collapse(scores)
         print_lines(f"as drawn, road where more likely than not: REC {recall}, FPR {fpr} (in the picture)")
     else:
         print_scores(scores, title)

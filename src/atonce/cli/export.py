@@ -14,7 +14,10 @@ from atonce.cli.options import Format, Json, Quiet, out_option
 @app.command()
 def export(
     model: Annotated[Path, typer.Argument(help="A model file (model.safetensors) or a run folder.")],
-    to: Annotated[Literal["onnx", "openvino"], typer.Option(help="One .onnx file, or OpenVINO's .xml and .bin.")],
+    to: Annotated[
+        Literal["onnx", "openvino"],
+        typer.Option(help="One .onnx file, or OpenVINO's .xml and .bin; eight bits: --int8 besides."),
+    ],
     out: Annotated[Path | None, out_option("The file; beside the model by default.")] = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also give float32 probabilities (N, C, H, W).")
@@ -36,9 +39,13 @@ def export(
 
     # What is mistyped is said here, before the seconds that importing torch takes.
     require_model_file(model)
+    import torch
+
+    from atonce.devices import describe_device
     from atonce.exporting import export as export_model
     from atonce.progress import progress_bar
 
+    print_note(f"on {describe_device(torch.device('cpu'))}")
     with progress_bar("exporting") as progress:
         done = export_model(
             model,

@@ -14,7 +14,7 @@ from atonce.cli.app import app
 from atonce.cli.options import TTA, Device, Engine, Json, Model, Quiet, out_option
 from atonce.cli.terminal import columns_of
 from atonce.errors import UserError, as_command_line, option
-from atonce.text import wrapped
+from atonce.text import count_of, wrapped
 
 if TYPE_CHECKING:
     from atonce.inference.folders import Summary
@@ -221,7 +221,8 @@ def summary_line(summary: Summary) -> str:
     """Say in a line what was segmented, how fast, and where it is."""
     jobs = summary.jobs
     videos = sum(job.is_video for job in jobs)
-    what = "videos" if videos == len(jobs) else "pictures and videos" if videos else "pictures"
+    what = "video" if videos == len(jobs) else "picture"
+    what = "pictures and videos" if 0 < videos < len(jobs) else what if len(jobs) == 1 else f"{what}s"
     line = f"{summary.done} of {len(jobs)} {what} segmented"
     if summary.skipped:
         line += f", {summary.skipped} skipped that were done already"
@@ -231,7 +232,7 @@ def summary_line(summary: Summary) -> str:
         line += f", {f'{rate:,.0f}' if rate >= 100 else f'{rate:.3g}'} pictures/s"
     if summary.videos:
         frames, seconds = (sum(getattr(v, name) for v in summary.videos) for name in ("frames", "seconds"))
-        line += f", {frames} frames at {frames / seconds:.1f} frames/s"
+        line += f", {count_of(frames, 'frame')} at {frames / seconds:.1f} frames/s"
     return f"{line}: {summary.out}"
 
 
@@ -252,5 +253,5 @@ def _play(model: Path, source: Path, loading: dict[str, Any], **shown: Any) -> N
     from atonce.inference.video.overlay import play_video
 
     report = play_video(load(model, **loading), source, **shown)
-    speed = f"{report.frames} frames at {report.frames_per_second:.1f} frames/s"
+    speed = f"{count_of(report.frames, 'frame')} at {report.frames_per_second:.1f} frames/s"
     print_note("\n".join([*report.marked, speed]))

@@ -106,17 +106,22 @@ def print_plan(plan: TrainingPlan) -> None:
 
 def print_scores(scores: Mapping[str, Any], title: str) -> None:
     """Print evaluation scores (see `ConfusionMatrix.scores`) as a table, with what its reader has to know."""
-    from atonce.reports.single_prediction import single_prediction
-
     results.print(title, style="italic", highlight=False, markup=False, soft_wrap=True)
     results.print(_scores_table(scores))
-    if collapsed := single_prediction(scores["classes"]):
-        print_lines(collapsed)
+    print_collapse(scores)
     if scores["absent"]:
         print_lines(f"absent, not in the mean: {', '.join(scores['absent'])}")
     if scores["predicted_only"]:
         names = ", ".join(scores["predicted_only"])
         print_lines(f"predicted but not in the ground truth, IoU 0: {names}")
+
+
+def print_collapse(scores: Mapping[str, Any]) -> None:
+    """Say of a network that predicts one class only that it does, whichever scores are shown."""
+    from atonce.reports.single_prediction import single_prediction
+
+    if collapsed := single_prediction(scores["classes"]):
+        results.print(collapsed, highlight=False, markup=False)
 
 
 def _scores_table(scores: Mapping[str, Any]) -> Table:

@@ -8,11 +8,16 @@ middle of a table.
 from __future__ import annotations
 
 import codecs
+import os
 import shutil
 import sys
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
+from atonce.errors import StorageError
+from atonce.signals import send_nowhere
 from atonce.text import printable
 
 _PLAIN = {
@@ -43,6 +48,46 @@ def _plain(character: str) -> str:
 def columns_of(stream: TextIO) -> int:
     """Return the columns of the terminal that a stream writes to; 0 where it is none."""
     return shutil.get_terminal_size().columns if stream.isatty() else 0
+
+
+class AnsweringStream:
+    """A text stream that cannot be written to (the disk is full) says so in one line, once.
+
+    Of stdout it is an error, for what was asked for is lost. Of stderr it is none: there is nobody left to be told, and
+    the work and its exit code matter more than what is said of them. A reader who has gone (BrokenPipeError) is left
+    to typer.
+    """
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream, self._name = stream, name
+
+    def write(self, text: str) -> int:
+        """Write text. Raises StorageError: stdout cannot be written to."""
+        if text:  # with none, typer asks what kind of stream this is, and takes every error for an answer
+            with self._answers():
+                self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what is kept. Raises StorageError: stdout cannot be written to."""
+        with self._answers():
+            self._stream.flush()
+
+    @contextmanager
+    def _answers(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            # What is kept would otherwise be tried once more, when Python ends.
+            send_nowhere(self._stream.fileno())
+            if self._name == "stdout":
+                found = f"cannot write to {self._name}: {error.strerror or error}"
+                raise StorageError(found, remedy="free some space, or send it elsewhere") from None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class PrintableStream:
@@ -77,8 +122,12 @@ def make_streams_printable() -> None:
     codecs.register_error(ERRORS, plain_characters)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None or isinstance(stream, PrintableStream):
+        if isinstance(stream, PrintableStream):
             continue
+        if stream is None:
+            # It was closed before this program began, whose next file would get its number.
+            stream = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=ERRORS)
-        setattr(sys, name, cast("TextIO", PrintableStream(stream)))
+        answering = cast("TextIO", AnsweringStream(stream, name))
+        setattr(sys, name, cast("TextIO", PrintableStream(answering)))

@@ -40,14 +40,26 @@ def item_digests(item: Item, root: Path) -> Iterator[bytes]:
         yield part if isinstance(part, bytes) else _file_digest(part, root)
 
 
+def picture_digest(path: Path) -> str:
+    """Compute a digest of a picture's file wherever it lies: its size, the first and the last 4 KiB."""
+    try:
+        return hashlib.sha256(b"".join(_size_and_ends(path))).hexdigest()[:16]
+    except OSError:
+        return "missing"
+
+
+def _size_and_ends(path: Path) -> tuple[bytes, bytes, bytes]:
+    with path.open("rb") as file:
+        head = file.read(_FINGERPRINT_BYTES)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _FINGERPRINT_BYTES))
+        return f"{size}\0".encode(), head, file.read()
+
+
 def _file_digest(path: Path, root: Path) -> bytes:
     name = readable_name(path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name)
     try:
-        with path.open("rb") as file:
-            head = file.read(_FINGERPRINT_BYTES)
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _FINGERPRINT_BYTES))
-            tail = file.read()
+        ends = _size_and_ends(path)
     except OSError:
         return f"{name}\0missing\0".encode()
-    return hashlib.sha256(f"{name}\0{size}\0".encode() + head + tail).digest()
+    return hashlib.sha256(b"".join((f"{name}\0".encode(), *ends))).digest()

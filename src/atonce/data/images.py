@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import stat
 import struct
@@ -171,10 +172,15 @@ def _damaged(path: Path, error: BaseException) -> Problem:
 
 
 def _require_regular(path: Path) -> None:
-    """Raise FileError for a pipe, a socket or a device: reading one may wait for ever, or never end."""
+    """Raise FileError for a pipe, a socket or a device: reading one may wait for ever, or never end.
+
+    So it does for a name that no file can have.
+    """
     try:
         mode = path.stat().st_mode
-    except OSError:
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        if isinstance(error, ValueError) or error.errno == errno.ENAMETOOLONG:
+            raise FileError(Problem("missing", path, "is a name that no file can have", "a picture file")) from None
         return  # the one who opens it says why
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise FileError(Problem("unreadable", path, "is no ordinary file", "a picture file", remedy="copy it to one"))

@@ -11,6 +11,9 @@ from atonce.recipes.schema import DataConfig
 LARGEST_SCALE = 16
 """The largest factor on a picture's sides: 256 times its pixels."""
 
+LONGEST_SIDE = 1_000_000
+"""Pixels of the longest side that a network may be told to see; a picture of that length is a row of pixels."""
+
 
 @dataclass(frozen=True)
 class InputSize:
@@ -55,8 +58,8 @@ class InputSize:
         if known.size is None:
             return known
         height, width = known.size
-        if not (type(height) is int and type(width) is int and min(height, width) >= 1):
-            raise ValueError(f"input_size.size is {known.size}")
+        if not all(type(side) is int and 1 <= side <= LONGEST_SIDE for side in (height, width)):
+            raise ValueError(f"input_size.size is {str(known.size)[:40]}")
         return cls(known.scale, known.max_side, (height, width))
 
     def to_json(self) -> dict[str, Any]:

@@ -36,7 +36,8 @@ PROBE_LIMIT = 64
 PROBE_LIMIT_NAMED = 16
 """The same where a classes file names what may occur, and only the kind of masks is in question."""
 
-_VOID = frozenset({IGNORE_INDEX})
+_SMALLEST_GREY = 32
+"""A number from which on, if none is between it and 0, the numbers are grey levels rather than ids."""
 
 _MOST_CLEAN = 64
 """The most values that all may be classes though none of them is seen to be a mixture; more were not drawn."""
@@ -46,6 +47,14 @@ _MOST_ENDS = 20
 
 _REGIONS_SHARE = 0.5
 """Share of the pixels whose values fill regions, below which masks are taken for photographs."""
+
+_RAMPS_SHARE = 0.25
+"""Share of more than 64 numbers that are mixtures, from which on masks have ramps of all grey levels along borders.
+Among so many, a number that is frequent but fills no region, or rare though nine of its pixels are neighbours, is a
+step that ramps have often rather than a class."""
+
+_RINGING = 0.1
+"""Share of the numbers' range by which Lanczos and bicubic filters overshoot, on both sides of a border."""
 
 _COLOUR_NOISE, _NUMBER_NOISE, _NUMBER_RARITY = 16, 4, 5
 """JPEG's noise: colours up to so many levels, in each channel, from a more frequent one; numbers up to so many from one
@@ -153,10 +162,12 @@ class ProposedClasses:
     Attributes:
         meant: the values or colours that fill regions, or are too frequent to be mixtures -> pixels.
         mixed: how many others lie along borders alone.
+        doubtful: those of these that may be thin classes all the same: frequent, and not seen to be mixtures.
     """
 
     meant: Counter[MaskValue]
     mixed: int = 0
+    doubtful: tuple[MaskValue, ...] = ()
 
     @property
     def plausible(self) -> bool:
@@ -177,14 +188,30 @@ def propose_classes(counts: Mapping[MaskValue, int], uses: ValueUses) -> Propose
     mixed |= _lines_between(counts, regions)
     if sum(counts[value] for value in counts if _number(value) in regions) < _REGIONS_SHARE * total:
         return ProposedClasses(Counter(counts))
+    ramps = len(counts) > _MOST_CLEAN and len(mixed) >= _RAMPS_SHARE * len(counts) and not any(map(_is_colour, counts))
     meant = Counter[MaskValue]()
     for value, pixels in sorted(counts.items(), key=lambda item: -item[1]):
-        fills = _number(value) in regions or pixels > THIN_SHARE * total
+        region, frequent = _number(value) in regions, pixels > THIN_SHARE * total
+        fills = region and frequent if ramps else region or frequent
         if fills and value not in mixed and not any(_is_noise(value, pixels, other, meant[other]) for other in meant):
             meant[value] = pixels
         if len(meant) > IGNORE_INDEX:
             break
-    return ProposedClasses(meant, len(counts) - len(meant))
+    doubtful = {v for v in counts if _number(v) in regions or counts[v] > THIN_SHARE * total} if ramps else set()
+    left = sorted((v for v in doubtful - mixed - meant.keys() if not _is_ringing(v, counts, meant)), key=_number)
+    return ProposedClasses(meant, len(counts) - len(meant), tuple(left))
+
+
+def _is_ringing(value: MaskValue, counts: Mapping[MaskValue, int], meant: Counter[MaskValue]) -> bool:
+    """Tell whether a number is so near to a class that is more frequent that a filter has made it of that."""
+    near = _RINGING * (max(map(_number, counts)) - min(map(_number, counts)))
+    return any(
+        abs(_number(value) - _number(other)) <= near and counts[value] < pixels for other, pixels in meant.items()
+    )
+
+
+def _is_colour(value: MaskValue) -> bool:
+    return isinstance(value, tuple)
 
 
 def _number(value: MaskValue) -> int:
@@ -221,14 +248,14 @@ def propose_by_colour(colours: Counter[Colour], rule: BorderRule | None = None) 
     return _checked("\n".join([*border_lines(rule), "classes:", *lines, ""]))
 
 
-def propose_by_value(values: Iterable[int], rule: BorderRule | None = None, void: frozenset[int] = _VOID) -> str:
+def propose_by_value(values: Iterable[int], rule: BorderRule | None = None) -> str:
     """Write a classes.yaml for index masks; two values of which one is 0 are background and foreground.
 
-    Numbers that no class can have (below 0, above 65535) are marked as void: they stand for pixels without data.
+    Numbers that no class can have (below 0, above 65535) are marked as void: they stand for pixels without data. So is
+    255 among ids, where it is void by custom; among grey levels (0, 128, 255) it is white, and a class.
 
     Args:
         rule: what is to become of the values along borders.
-        void: values that are void without being told so.
 
     Returns:
         The file; empty where it could not be read again, since there are too many classes.
@@ -237,9 +264,12 @@ def propose_by_value(values: Iterable[int], rule: BorderRule | None = None, void
     if found in ([0, 255], [255]):
         names, classes = ["background", "foreground"], [0, 255]
     else:
-        classes = [value for value in found if value not in void and 0 <= value <= LARGEST_CLASS_VALUE]
+        are_ids = any(0 < value < _SMALLEST_GREY for value in found)
+        classes = [v for v in found if 0 <= v <= LARGEST_CLASS_VALUE and not (v == IGNORE_INDEX and are_ids)]
         names = [f"class {i}" for i in range(len(classes))]
     lines = [f"  - {{name: {name}, value: {value}}}" for name, value in zip(names, classes, strict=True)]
+    if IGNORE_INDEX in found and IGNORE_INDEX not in classes:
+        lines.append(f"  - {{name: void, value: {IGNORE_INDEX}, void: true}}")
     no_data = [value for value in found if not 0 <= value <= LARGEST_CLASS_VALUE]
     lines += [f"  - {{name: no data {value}, value: {value}, void: true}}" for value in no_data]
     return _checked("\n".join([*border_lines(rule), "classes:", *lines, ""]))

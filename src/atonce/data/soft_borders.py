@@ -25,8 +25,13 @@ DEFAULT_WIDTH = 3
 
 MAX_WIDTH = 32
 
-_REACH = 4
-"""Pixels to either side in which the two regions of a border are looked for."""
+_REACH = 12
+"""Pixels to either side in which the two regions of a border are looked for: the outermost step of a ramp is next to
+the one and the whole ramp away from the other, and scaling by four leaves ramps of twelve pixels."""
+
+_SOLID = 0.1
+"""Share of a value's pixels that are inside of regions, from which on these are regions that somebody drew. Squares of
+3x3 pixels have it; where a ramp turns a corner or is flat at its end, nine pixels are equal by chance: under 0.06."""
 
 _ROUNDING, _OVERSHOOT = 2, 0.15
 """A mixture lies between two values up to rounding, and up to this share of their difference: bicubic and Lanczos
@@ -138,9 +143,14 @@ class ValueUse:
         self.between += other.between
 
     @property
+    def fills_regions(self) -> bool:
+        """True for a value that has regions, not just a few pixels in a ramp whose neighbours are equal by chance."""
+        return self.inside > 0 and self.inside >= _SOLID * self.pixels
+
+    @property
     def along_borders(self) -> bool:
         """True for a value that occurs between regions only, as a mixture of those on both sides."""
-        return not self.inside and self.sampled > 0 and self.between >= _MOSTLY * self.sampled
+        return not self.fills_regions and self.sampled > 0 and self.between >= _MOSTLY * self.sampled
 
 
 @dataclass
@@ -162,8 +172,8 @@ class ValueUses:
         self.rare.add(others.rare)
 
     def regions(self) -> list[int]:
-        """Return the values that fill regions: somewhere a pixel and its eight neighbours have them."""
-        return [value for value, use in self.by_value.items() if use.inside]
+        """Return the values that fill regions."""
+        return [value for value, use in self.by_value.items() if use.fills_regions]
 
     def is_mixture(self, value: int) -> bool:
         """Tell whether a value occurs as a mixture along borders only, and so seldom as one mixture does."""
@@ -191,7 +201,7 @@ def value_uses(values: NDArray[np.integer], levels: Levels, known: Mapping[int, 
     counted = {value for value, _ in pixels.most_common(_MOST_VALUES)} | inside.keys()
     found = ValueUses({value: ValueUse(pixels=pixels[value], inside=inside[value]) for value in counted})
     found.rare.pixels = pixels.total() - sum(pixels[value] for value in counted)
-    regions = np.array(sorted({*inside, *(known or ())} & pixels.keys()), np.int64)
+    regions = np.array(sorted({*found.regions(), *(known or ())} & pixels.keys()), np.int64)
     of_region = np.isin(values, regions)
     outside = np.flatnonzero(~of_region)
     if outside.size and regions.size:

@@ -14,6 +14,7 @@ from atonce.reports.html_document import document
 from atonce.reports.number_format import percent
 from atonce.reports.score_tables import swatch
 from atonce.storage import make_folder, refuse_foreign, write_text
+from atonce.untrusted_files import read_beginning
 
 _MAX_FILES = 12
 """The most files of a finding that the page names."""
@@ -51,8 +52,7 @@ def require_page_path(path: str | Path) -> None:
 
 
 def _is_page(path: Path) -> bool:
-    with path.open("rb") as file:
-        return _TITLE.encode() in file.read(4096)
+    return _TITLE.encode() in read_beginning(path, 4096)
 
 
 def write_page(examination: Examination, path: str | Path) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from atonce.data.dataset import Item
 from atonce.doctor.findings import AffectedFile, Finding, about_files
-from atonce.doctor.image_hashes import near_pairs
+from atonce.doctor.image_hashes import differ_little, near_pairs
 from atonce.doctor.observations import ImageObservation, MaskObservation, Observations
 from atonce.errors import option
 
@@ -61,7 +61,7 @@ class SimilarImages:
 def find_similar_images(observations: Observations) -> SimilarImages:
     """Compare all images of all splits with each other.
 
-    Blank ones are left out: they resemble all of their kind.
+    Blank ones are left out, and so are those too plain to be told apart: they resemble all of their kind.
     """
     images = [
         ReadableImage(split, observation.item, observation.image, observation.mask)
@@ -72,7 +72,11 @@ def find_similar_images(observations: Observations) -> SimilarImages:
     # Of images that are the same to the pixel the first one stands for all.
     first = {one.image.digest: index for index, one in reversed(list(enumerate(images))) if not one.image.blank}
     indices = np.array(sorted(first.values()), np.int64)
-    near, bits = near_pairs([images[index].image.hash for index in indices])
+    hashes, contrasts = ([getattr(images[index].image, name) for index in indices] for name in ("hash", "contrast"))
+    near, bits = near_pairs(hashes)
+    if len(near):
+        alike = differ_little(hashes, contrasts, near)
+        near, bits = near[alike], bits[alike]
     return SimilarImages(tuple(images), indices[near] if len(near) else near, bits)
 
 

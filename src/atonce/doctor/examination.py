@@ -38,6 +38,7 @@ from atonce.doctor.findings import (
 )
 from atonce.doctor.kitti_road_findings import kitti_road_findings
 from atonce.doctor.observations import ObservationRecorder, Observations, SplitObservations, all_masks
+from atonce.doctor.soft_mask_findings import soft_mask_findings
 from atonce.doctor.statistics_findings import statistics_findings
 from atonce.errors import DataError, as_command_line, option
 from atonce.progress import ProgressCallback
@@ -241,6 +242,7 @@ def _findings(
             *from_problems(report.problems),
             *unknown_value_findings(observations),
             *mask_findings(observations, dataset),
+            *soft_mask_findings(dataset),
             *duplicate_findings(similar),
             *near_duplicate_findings(similar),
             *image_findings(observations),

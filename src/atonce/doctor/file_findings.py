@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from atonce.data.dataset import Dataset, Item
@@ -116,12 +117,13 @@ def unnamed_values(observations: Observations) -> Counter[MaskValue]:
 
 
 def border_rule(observations: Observations, dataset: Dataset) -> BorderRule | None:
-    """Return the rule for soft borders that the data set needs: its own, or the narrowest that covers them all."""
+    """Return the rule for soft borders that the data set needs: its own, as wide as all masks need it, or the narrowest
+    that covers them all."""
     widths = [mask.border_width for _, mask in all_masks(observations) if mask.border_width]
     own = dataset.read_mask.borders if isinstance(dataset.read_mask, ClassMask) else None
-    if own is not None or not widths:
+    if not widths:
         return own
-    return BorderRule("nearest", max(widths))
+    return BorderRule("nearest", max(widths)) if own is None else replace(own, width=max(own.width, *widths))
 
 
 def image_findings(observations: Observations) -> list[Finding]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from atonce.data.image_checks import thumbnail
 
-__all__ = ["HASH_BYTES", "MAX_NEAR_BITS", "Digest", "connected_components", "content_digest", "difference_hash",
-           "near_pairs", "thumbnail"]  # fmt: skip
+__all__ = ["HASH_BYTES", "MAX_NEAR_BITS", "Digest", "connected_components", "content_digest", "contrast_bits",
+           "differ_little", "difference_hash", "near_pairs", "thumbnail"]  # fmt: skip
 
 Digest = bytes
 
@@ -23,6 +23,11 @@ HASH_BYTES = _SIDE * _SIDE // 8
 # picture at half its size, through JPEG at quality 50 or a third brighter: 16 at most. Frames of one video that
 # follow upon each other: 10 to 40.
 MAX_NEAR_BITS = 32
+
+# Small things on a plain background differ in few bits, too, since most say nothing: 60 such pictures, each drawn by
+# itself, have 1743 near pairs of 1770 without noise, 601 with a little. They have 7 to 60 bits with contrast in a pair,
+# of which half differ. The 213 near pairs among CamVid's 468 pictures have 127 at least, of which at most 16.5 % do.
+_CONTRAST, _FEWEST_CONTRASTS, _MAX_DIFFERENT = 6, 64, 0.2
 
 _BLOCK_ROWS = 2048
 _MAX_PAIRS = 100_000
@@ -42,6 +47,28 @@ def difference_hash(thumbnail: NDArray[np.uint8]) -> bytes:
     pictures differ in 8 bits and consecutive frames in up to 6: too close to tell apart.
     """
     return np.packbits(thumbnail[:, 1:] > thumbnail[:, :-1]).tobytes()
+
+
+def contrast_bits(thumbnail: NDArray[np.uint8]) -> bytes:
+    """Return 256 bits: does a value differ from its left neighbour by more than noise and compression do.
+
+    Where it does not, as on a plain background, the bit of `difference_hash` says nothing about the picture.
+    """
+    levels = thumbnail.astype(np.int16)
+    return np.packbits(np.abs(levels[:, 1:] - levels[:, :-1]) >= _CONTRAST).tobytes()
+
+
+def differ_little(hashes: Sequence[bytes], contrasts: Sequence[bytes], pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell of pairs (P, 2) of pictures whether they are alike where either of them has contrast, and there is enough
+    of it to tell: bool (P,)."""
+    packed, contrast = (
+        np.frombuffer(b"".join(each), np.uint8).reshape(len(hashes), HASH_BYTES) for each in (hashes, contrasts)
+    )
+    a, b = pairs[:, 0], pairs[:, 1]
+    counted = contrast[a] | contrast[b]
+    tell = np.unpackbits(counted, axis=1).sum(1)
+    differ = np.unpackbits((packed[a] ^ packed[b]) & counted, axis=1).sum(1)
+    return np.asarray((tell >= _FEWEST_CONTRASTS) & (differ <= _MAX_DIFFERENT * tell), bool)
 
 
 def near_pairs(hashes: Sequence[bytes], max_bits: int = MAX_NEAR_BITS) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -16,7 +16,7 @@ from atonce.data.image_checks import blank_reason, mode_in_words, read_header
 from atonce.data.images import FileError, is_turned
 from atonce.data.mask_sources import Annotation
 from atonce.data.masks import ClassMask, MaskValue, UnknownValues, open_mask
-from atonce.doctor.image_hashes import content_digest, difference_hash, thumbnail
+from atonce.doctor.image_hashes import content_digest, contrast_bits, difference_hash, thumbnail
 from atonce.doctor.interpolation import BorderStatistics, border_statistics
 from atonce.labels import IGNORE_INDEX
 
@@ -28,6 +28,7 @@ class ImageObservation:
     Attributes:
         digest: a hash of its pixels, the same for images that are equal to the pixel.
         hash: its perceptual hash of 256 bits; similar images differ in few of them.
+        contrast: 256 bits, which of these say something.
         mode: its colour mode in words ("RGB", "8-bit grey").
         exif_rotation: how its EXIF orientation turns it, "to another size" or "within its size"; "" where it does not.
         blank: why it shows nothing, in words; "" where it shows something.
@@ -35,6 +36,7 @@ class ImageObservation:
 
     digest: bytes
     hash: bytes
+    contrast: bytes
     mode: str
     exif_rotation: str
     blank: str
@@ -230,6 +232,7 @@ def _observe_image(path: Path, image: NDArray[np.uint8]) -> ImageObservation:
     return ImageObservation(
         digest=content_digest(image),
         hash=difference_hash(small),
+        contrast=contrast_bits(small),
         mode=read_header(path).mode,
         exif_rotation=rotation,
         blank=blank_reason(small),

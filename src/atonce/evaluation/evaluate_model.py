@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from fnmatch import fnmatchcase
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from atonce.evaluation.gallery import Gallery
 from atonce.evaluation.kitti_scores import RoadMetric, RoadSegmenter
 from atonce.evaluation.own_evaluation import require_own_evaluation
 from atonce.evaluation.scoring import Evaluation, ExtraMetric, score_items
+from atonce.evaluation.trained_pictures import trained_pictures_note
 from atonce.inference.load import Model, load
 from atonce.inference.predictor import Predictor
 from atonce.inference.segmenter import Segmenter
@@ -35,6 +37,7 @@ from atonce.remote import address_of, local_copy, results_at
 from atonce.reports import write_report
 from atonce.storage import make_folder, write_text
 from atonce.text import count_of
+from atonce.untrusted_files import parse_json
 
 
 def evaluate(
@@ -65,7 +68,8 @@ def evaluate(
     returns the scores of all pictures, which are those of one process, bit for bit.
 
     The data are opened with the split and the ground truth that the model was trained with, so that "val" is what the
-    model has not seen.
+    model has not seen. Where it is not, as with another ground truth, and the model's run folder knows its pictures, a
+    note says of how many.
 
     Args:
         model: a run folder, a model file, an exported file, what `train` returned, or a `Predictor`.
@@ -86,8 +90,9 @@ def evaluate(
         alone: score all pictures in this process, also where there are others.
         progress: whether progress is shown on stderr: a bar on a terminal and in a notebook, lines elsewhere; or a
             function called with (done, total).
-        on_note: called with what was left out, what was lost in reading the pictures, and of how many the size is far
-            from that in training, a line at a time; None makes Python's warnings of the latter two.
+        on_note: called with a line at a time: where it is computed, what was left out, what was lost in reading the
+            pictures, how many the model was trained on, and of how many the size is far from that in training; None
+            makes Python's warnings of the latter three.
 
     Returns:
         The `Evaluation`: `.mean_iou`, `.pixel_accuracy`, `.class_iou`, `.confusion`, `.to_json()`.
@@ -135,12 +140,14 @@ def evaluate(
             out=results.folder if results else None,
             about={"model": _name_of(model), "split": split, **({"tta": views} if views else {})},
             session=session,
-            progress=bar,
+            progress=_telling_first(bar, partial(on_note, predictor.hardware)) if on_note else bar,
             problems=problems,
             notes=notes,
             group=group,
         )
     tell_problems(problems, on_note, dataset.root)
+    if known := trained_pictures_note(model, dataset, items, split):
+        tell_notes([known], on_note)
     tell_notes((f"{count_of(pictures, 'picture')} of {note}" for note, pictures in notes.items()), on_note)
     for one in metrics:
         if on_note and isinstance(one, CalibrationErrorMetric) and one.left_out:
@@ -149,6 +156,21 @@ def evaluate(
                 "this model gives labels for them, but no probabilities"
             )
     return evaluation
+
+
+def _telling_first(progress: ProgressCallback | None, tell: Callable[[], None]) -> ProgressCallback:
+    """Tell something when the first picture is done: what is refused before that is one line, and no more."""
+    told = False
+
+    def count(done: int, total: int) -> None:
+        nonlocal told
+        if done and not told:
+            told = True
+            tell()
+        if progress:
+            progress(done, total)
+
+    return count
 
 
 def evaluate_items(
@@ -253,7 +275,7 @@ def _with_split_of(model_file: ModelFile, dataset: Dataset) -> Dataset:
     """Keep the model's validation pictures, also where pictures have been added to the data since: by the same seed,
     the split of more pictures is another one."""
     try:
-        val = json.loads(model_file.training_data["split_val"])
+        val = parse_json(model_file.training_data["split_val"])
     except (KeyError, TypeError, ValueError):
         return dataset
     if not split_was_made(dataset) or not isinstance(val, list):

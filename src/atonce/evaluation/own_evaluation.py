@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from atonce.storage import refuse_foreign
+from atonce.untrusted_files import read_beginning, read_json, require_in_place
 
 
 def require_own_evaluation(folder: Path) -> None:
@@ -15,7 +15,9 @@ def require_own_evaluation(folder: Path) -> None:
 
     Raises:
         DataError: a file of one of its names is there, and no evaluation has written it; so is a training's report.
+        StorageError: the folder of the pictures is a link, which leads elsewhere.
     """
+    require_in_place(folder / "gallery")
     for name, is_ours in _FILES.items():
         refuse_foreign(folder / name, is_ours)
 
@@ -24,7 +26,7 @@ def _holds(*keys: str) -> Callable[[Path], bool]:
     """A test whether a file is JSON, a mapping with these keys or a list of such ones."""
 
     def is_ours(path: Path) -> bool:
-        data: Any = json.loads(path.read_text(encoding="utf-8"))
+        data: Any = read_json(path)
         rows = data if isinstance(data, list) else [data]
         return all(isinstance(row, Mapping) and set(keys) <= set(row) for row in rows)
 
@@ -35,16 +37,14 @@ def _begins(*columns: str) -> Callable[[Path], bool]:
     """A test whether a file is a table with these columns; an empty one is that of no pictures."""
 
     def is_ours(path: Path) -> bool:
-        with path.open(encoding="utf-8", newline="") as file:
-            header = file.readline().strip()
+        header = read_beginning(path, 4096).partition(b"\n")[0].decode().strip()
         return not header or set(columns) <= set(header.split(","))
 
     return is_ours
 
 
 def _is_report(path: Path) -> bool:
-    with path.open("rb") as file:
-        return " · atonce evaluation</title>".encode() in file.read(4096)
+    return " · atonce evaluation</title>".encode() in read_beginning(path, 4096)
 
 
 _FILES: Mapping[str, Callable[[Path], bool]] = {

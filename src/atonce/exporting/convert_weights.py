@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback
 from atonce.remote import require_local
 from atonce.storage import make_folder, refuse_foreign, sha256_of
+from atonce.untrusted_files import parse_json
 from atonce.weights import ImportedWeights, build_network, find_weights, read_weights, trained_at_once, write_trunk
 from atonce.weights.layouts.atonce_files import WEIGHTS_KEY
 from atonce.weights.layouts.pytorch_fcn import FILE_NAME
@@ -107,7 +107,10 @@ def _is_converted(path: Path) -> bool:
             metadata = file.metadata() or {}
     except SafetensorError:
         return False
-    about = json.loads(metadata.get("atonce", "{}"))
+    try:
+        about = parse_json(metadata.get("atonce", "{}"))
+    except ValueError:
+        return False
     return WEIGHTS_KEY in metadata or (
         isinstance(about, dict) and "converted_from" in (about.get("training_data") or ())
     )

@@ -107,9 +107,6 @@ def _quantized(model: Any, pictures: Sequence[ImageLoader], to_input: Callable[[
         pictures: for INT8 calibration.
         to_input: a batch (1, H, W, 3) -> what the model's engine is called with.
     """
-    # NNCF reports each use to Google Analytics unless this is set before it is imported. What is done with a user's
-    # pictures is nobody else's business.
-    os.environ.setdefault("NNCF_CI", "1")
     nncf = require_extra("nncf", option("int8", value=True), "export")
     nncf.set_log_level(logging.ERROR)
     dataset = nncf.Dataset(pictures, lambda load: to_input(load()[None]))

@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -39,7 +39,8 @@ from atonce.inference.own_results import SOFTWARE
 from atonce.inference.result import Result
 from atonce.labels import LabelSpec
 from atonce.storage import make_folder, write_atomically, write_text
-from atonce.text import did_you_mean
+from atonce.text import did_you_mean, shortened
+from atonce.untrusted_files import LARGEST_LIST, parse_json, read_json, read_table
 
 AnnotationKind = Literal["coco", "cvat", "labelme", "json", "csv"]
 ANNOTATION_KINDS: tuple[str, ...] = get_args(AnnotationKind)
@@ -56,6 +57,22 @@ CONFIDENCES_KEY = "atonce confidences"
 """Key, among the texts of a label picture, of the mean probability of each class, as JSON."""
 
 _Rows = list[dict[str, Any]]
+
+
+def parse_confidences(text: str | None, spec: LabelSpec) -> list[float | None] | None:
+    """Read what stands under `CONFIDENCES_KEY`; None where nothing does.
+
+    Raises:
+        ValueError: it is no list of a number of 0..1, or null, for each class.
+    """
+    if text is None:
+        return None
+    values = parse_json(text)
+    if not isinstance(values, list) or len(values) != spec.num_classes:
+        raise ValueError(f"the text '{CONFIDENCES_KEY}' is no list of {spec.num_classes} numbers")
+    if not all(value is None or (type(value) in (int, float) and 0 <= value <= 1) for value in values):
+        raise ValueError(f"the text '{CONFIDENCES_KEY}' has a value that is no probability")
+    return values
 
 
 def require_kinds(kinds: Sequence[str]) -> None:
@@ -137,17 +154,16 @@ class AnnotationFiles:
             path = self._path("json", job)
             if path.exists() and "atonce" not in _read_json(path):
                 raise _refusal(path, "is not of atonce")
-        coco, table = self._out / "coco.json", self._out / "areas.csv"
-        if "coco" in self._kinds and coco.exists() and not _is_own_coco(_read_json(coco)):
-            raise _refusal(coco, "is not of atonce")
-        archive = self._out / "cvat.zip"
+        coco, archive, table = (self._out / _PATHS[kind] for kind in ("coco", "cvat", "csv"))
+        if "coco" in self._kinds and coco.exists():
+            _require_coco(coco, _read_json(coco))
         if "cvat" in self._kinds and archive.exists():
             if not is_own_archive(archive):
                 raise _refusal(archive, "is not of atonce")
             if not can_go_on(archive, self._spec):
                 raise _refusal(archive, "is of other classes, or damaged")
-        if "csv" in self._kinds and table.exists() and _read_table(table) is None:
-            raise _refusal(table, "is not of atonce")
+        if "csv" in self._kinds and table.exists():
+            _read_table(table)
 
     def write(
         self, job: Job, result: Result, *, confidences: Sequence[float | None] | None = None, new: bool
@@ -220,7 +236,7 @@ class AnnotationFiles:
             write_atomically(path, lambda temporary: write_archive(temporary, self._spec, self._cvat, before=earlier))
         if self._rows:
             path = self._out / "areas.csv"
-            rows = (_read_table(path) or []) if path.exists() and not overwrite else []
+            rows = _read_table(path) if path.exists() and not overwrite else []
             kept = [row for row in rows if row["picture"] not in self._rows]
             text = io.StringIO()
             writer = csv.DictWriter(text, TABLE_COLUMNS, lineterminator="\n")
@@ -260,8 +276,8 @@ def _refusal(path: Path, found: str) -> UserError:
 def _read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty where the file is something else."""
     try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        data = read_json(path, LARGEST_LIST)
+    except (OSError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}
 
@@ -270,21 +286,44 @@ def _is_unchanged_labelme(path: Path) -> bool:
     data = _read_json(path)
     try:
         return bool(data["atonce"]["shapes"] == labelme_digest(data))
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, RecursionError):
         return False
 
 
-def _is_own_coco(data: dict[str, Any]) -> bool:
+_OF_COCO: Mapping[str, Mapping[str, type]] = {
+    "images": {"id": int, "file_name": str},
+    "annotations": {"id": int, "image_id": int},
+    "categories": {"id": int},
+}
+"""The lists of coco.json, and what each entry of them must have to be gone on with."""
+
+
+def _require_coco(path: Path, data: dict[str, Any]) -> None:
+    """Raise UserError where coco.json is not ours, or has been edited so that nothing can be added to it."""
     info = data.get("info")
-    return isinstance(info, dict) and info.get("contributor") == SOFTWARE
+    if not isinstance(info, dict) or info.get("contributor") != SOFTWARE:
+        raise _refusal(path, "is not of atonce")
+    for name, keys in _OF_COCO.items():
+        entries = data.get(name, [])
+        if not isinstance(entries, list):
+            raise _refusal(path, f"is damaged: {name} is no list")
+        for place, entry in enumerate(entries):
+            for key, kind in keys.items():
+                if not isinstance(entry, dict) or type(entry.get(key)) is not kind:
+                    told = "whole number" if kind is int else "text"
+                    raise _refusal(path, f"is damaged: {name}[{place}] has no {key} that is a {told}")
 
 
-def _read_table(path: Path) -> _Rows | None:
-    """Read the rows of areas.csv; None where it is some other file."""
+def _read_table(path: Path) -> _Rows:
+    """Read the rows of areas.csv. Raises UserError: it is some other file, or damaged."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows: _Rows = list(reader)
-            return rows if tuple(reader.fieldnames or ()) == TABLE_COLUMNS else None
-    except (OSError, ValueError, csv.Error):
-        return None
+        columns, rows = read_table(path, LARGEST_LIST)
+    except (OSError, ValueError) as error:
+        raise _refusal(path, f"is damaged ({error})") from None
+    if tuple(columns) != TABLE_COLUMNS:
+        raise _refusal(path, "is not of atonce")
+    for row in rows:
+        if None in row or None in row.values():
+            told = shortened(row["picture"])
+            raise _refusal(path, f"is damaged: a row of {told} has more or fewer than {len(columns)} cells")
+    return rows

@@ -8,6 +8,7 @@ layout with a labelmap.txt; instances have the colours of VOC's colour map, in t
 from __future__ import annotations
 
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from atonce.inference.result import Result
 from atonce.labels import Colour, LabelSpec
 from atonce.polygons import paint_polygon
 from atonce.text import readable_name
+from atonce.untrusted_files import LARGEST, is_ordinary
 
 _CLASSES, _OBJECTS, _LIST = "SegmentationClass", "SegmentationObject", "ImageSets/Segmentation/default.txt"
 _LABELMAP = "labelmap.txt"
@@ -120,20 +122,29 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 
 def is_own_archive(path: Path) -> bool:
     """Tell whether an archive was written here, by its comment."""
+    if not is_ordinary(path):
+        return False  # a pipe would have to be waited for
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.comment == SOFTWARE.encode()
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
         return False
 
 
 def can_go_on(path: Path, spec: LabelSpec) -> bool:
-    """Tell whether an archive of ours is intact and of the same classes, in the same colours."""
+    """Tell whether an archive of ours is intact and of the same classes, in the same colours: what `_read` reads."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None and archive.read(_LABELMAP).decode() == labelmap(spec)
-    except (OSError, ValueError, LookupError, zipfile.BadZipFile, zlib.error):
+            if max((entry.file_size for entry in archive.infolist()), default=0) > LARGEST:
+                return False
+            if archive.testzip() is not None or archive.read(_LABELMAP).decode() != labelmap(spec):
+                return False
+            for name in _listed(archive):
+                _read_picture(archive, name)
+    # RuntimeError: encrypted. NotImplementedError, one of these: a compression method that nobody knows.
+    except (OSError, ValueError, LookupError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError):
         return False
+    return True
 
 
 def write_archive(
@@ -155,11 +166,16 @@ def write_archive(
 
 def _read(path: Path, without: set[str]) -> dict[str, CvatPicture]:
     with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.read(_LIST).decode().splitlines() if name not in without]
-        return {
-            name: CvatPicture(*(archive.read(f"{folder}/{name}.png") for folder in (_CLASSES, _OBJECTS)))
-            for name in names
-        }
+        return {name: _read_picture(archive, name) for name in _listed(archive) if name not in without}
+
+
+def _listed(archive: zipfile.ZipFile) -> list[str]:
+    return archive.read(_LIST).decode().splitlines()
+
+
+def _read_picture(archive: zipfile.ZipFile, name: str) -> CvatPicture:
+    class_mask, instance_mask = (archive.read(f"{folder}/{name}.png") for folder in (_CLASSES, _OBJECTS))
+    return CvatPicture(class_mask, instance_mask)
 
 
 def _write(

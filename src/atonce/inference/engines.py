@@ -6,7 +6,6 @@ classes are nearly as likely. ONNX Runtime has no such convolutions on x86.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +23,7 @@ from atonce.model import FCN
 from atonce.model_file import FORMAT_VERSION
 from atonce.onnx_graph import METADATA_KEY
 from atonce.text import words_of
+from atonce.untrusted_files import parse_json
 
 EngineName = Literal["torch", "torch-bf16", "onnxruntime", "openvino", "openvino-bf16"]
 ENGINES: tuple[str, ...] = (*get_args(EngineName), "auto")
@@ -181,8 +181,8 @@ def described(session: Session, path: Path) -> dict[str, Any]:
     """Read the description in an exported file, as `model_file.read_metadata`. Raises WeightsError: not atonce's."""
     text = session.description()
     try:
-        data: dict[str, Any] = dict(json.loads(text or ""))
-    except (ValueError, TypeError, RecursionError):
+        data: dict[str, Any] = dict(parse_json(text or ""))
+    except (ValueError, TypeError):
         raise WeightsError(f"{path} has no description of a network by atonce", "a file of `atonce export`") from None
     if data.get("format_version") != FORMAT_VERSION:
         found = data.get("format_version")

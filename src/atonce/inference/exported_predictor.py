@@ -18,7 +18,8 @@ from atonce.errors import UserError, WeightsError, option
 from atonce.inference import tiles
 from atonce.inference.engines import EngineName, Session, described, engines_for, is_cpu, open_session
 from atonce.inference.fastest_engine import SIZE, fastest_engine
-from atonce.inference.network_predictor import batch_size, computed_pixels
+from atonce.inference.network_predictor import batch_size
+from atonce.inference.pixel_limit import computed_pixels
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result, no_probabilities
 from atonce.labels import LabelSpec

@@ -18,7 +18,8 @@ from typing import Any, cast
 from atonce.adaptive_threads import compute_threads
 from atonce.errors import StorageError
 from atonce.inference.engines import EngineName
-from atonce.storage import make_folder, read_cached, user_cache, write_text
+from atonce.storage import make_folder, user_cache, write_text
+from atonce.untrusted_files import read_json
 
 SIZE = (360, 480)
 """(height, width) of the picture that engines are measured with, before the model's own rule resizes it."""
@@ -52,7 +53,7 @@ def fastest_engine(
         "engines": {name: _version(name) for name in engines},
     }
     key = json.dumps(place, sort_keys=True)
-    known = read_cached(_file())
+    known = _read()
     found = known.get(key)
     if isinstance(found, dict) and found.get("engine") in engines:
         return cast("EngineName", found["engine"])
@@ -63,7 +64,7 @@ def fastest_engine(
         if seconds[name] * _GAIN < seconds[chosen]:
             chosen = name
     told = {"engine": chosen, "milliseconds": {name: round(1000 * taken, 2) for name, taken in seconds.items()}}
-    known = {**read_cached(_file()), key: told}
+    known = {**_read(), key: told}
     # A home that cannot be written costs the next start a measurement, and nothing else.
     with suppress(StorageError):
         make_folder(_file().parent)
@@ -87,6 +88,13 @@ def _time(run: Callable[[], object]) -> float:
 
 def _file() -> Path:
     return user_cache() / "engines.json"
+
+
+def _read() -> dict[str, Any]:
+    try:
+        return dict(read_json(_file()))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _processor() -> str:

@@ -22,6 +22,7 @@ from atonce.inference.inputs import Job
 from atonce.inference.own_results import PNG_KEY
 from atonce.inference.video.container import comment_of
 from atonce.storage import is_abandoned, sha256_of, short_stem, storage_errors, temporary_stem
+from atonce.untrusted_files import is_ordinary, parse_json
 
 
 def model_fingerprint(model: Path) -> str:
@@ -100,10 +101,10 @@ class ResultTag:
     def parse(cls, text: str | None) -> ResultTag | None:
         """Read the tag back from its text; None where there is none, or not one of ours."""
         try:
-            data = json.loads(text or "")
+            data = parse_json(text or "")
             size, changed = data["source"]
             return cls(data["model"], data["options"], (size, changed), data.get("content", ""), data.get("path", ""))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
 
     @classmethod
@@ -122,6 +123,8 @@ class ResultTag:
 
 def read_tag(path: Path) -> ResultTag | None:
     """Read the tag of a label picture (.png) or an overlay video; None where there is none of ours."""
+    if not is_ordinary(path):
+        return None  # a pipe would have to be waited for
     try:
         if path.suffix == ".png":
             with Image.open(path, formats=("PNG",)) as picture:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +25,14 @@ from atonce.data.images import Problem, read_image, read_size, stored_size
 from atonce.data.problem_notes import tell_problems
 from atonce.errors import DataError, UserError, option
 from atonce.inference import finished_results, own_results
-from atonce.inference.annotation_files import CONFIDENCES_KEY, AnnotationFiles, AnnotationKind, Entries, require_kinds
+from atonce.inference.annotation_files import (
+    CONFIDENCES_KEY,
+    AnnotationFiles,
+    AnnotationKind,
+    Entries,
+    parse_confidences,
+    require_kinds,
+)
 from atonce.inference.annotations import class_confidences
 from atonce.inference.inputs import Job, find_jobs
 from atonce.inference.load import Model, load, size_text
@@ -50,7 +56,7 @@ from atonce.model_location import find_model_file, require_model_first
 from atonce.process_group import ProcessGroup
 from atonce.progress import ProgressCallback
 from atonce.remote import address_of, local_copy, results_at
-from atonce.storage import allocate, make_folder, refuse_inputs, write_atomically
+from atonce.storage import allocate, distinct_folder_names, make_folder, refuse_inputs, write_atomically
 from atonce.text import count_of
 
 _JPEG_SIDE = 65_500
@@ -285,6 +291,8 @@ def predict(
         simplify=simplify,
         min_area=min_area,
     ).resolved(predictor.labels)
+    if on_note:
+        on_note(predictor.hardware)
     with results_at(out) as results:
         summary = predict_files(
             predictor,
@@ -608,13 +616,13 @@ class _Pictures:
         try:
             with Image.open(path, formats=("PNG",)) as picture:
                 labels = read_labels(picture, self._spec, self._options.labels)
-                text = picture.info.get(CONFIDENCES_KEY)
+                confidences = parse_confidences(picture.info.get(CONFIDENCES_KEY), self._spec)
         except (OSError, SyntaxError, ValueError) as error:
             remedy = "remove it, to have it done again"
             raise DataError(f"{path} is damaged ({error})", "a label picture", remedy) from None
         image = np.broadcast_to(np.uint8(0), (*labels.shape, 3))
         result = Result(image, self._spec, labels=labels, source=str(job.source))
-        return self._annotations.write(job, result, confidences=json.loads(text) if text else None, new=False)
+        return self._annotations.write(job, result, confidences=confidences, new=False)
 
     def segment_video(self, job: Job, progress: ProgressCallback) -> VideoReport:
         """Segment a video into its files. Raises DataError."""
@@ -731,11 +739,7 @@ def _write_map(result: Result, predictor: Predictor, name: str, *, threshold: fl
 
 def _map_path(out: Path, name: str, job: Job, spec: LabelSpec) -> Path:
     """Return the path of a class's map; a class may be called what no folder may."""
-    folders = [re.sub(r"[^\w .-]|^[. ]+|[. ]+$", "_", known) for known in spec.names]
-    index = spec.names.index(name)
-    folder = folders[index]
-    if not folder or folders.count(folder) > 1:
-        folder = f"{folder}_{index}"
+    folder = distinct_folder_names(spec.names)[spec.names.index(name)]
     return out / "maps" / folder / job.target.with_name(job.target.name + ".png")
 
 

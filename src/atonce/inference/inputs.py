@@ -14,7 +14,7 @@ from atonce.errors import DataError
 from atonce.extras import require_extra
 from atonce.inference.own_results import FOLDERS, is_own_result
 from atonce.remote import require_existing
-from atonce.storage import file_stem
+from atonce.storage import case_insensitive, file_stem
 from atonce.text import count_of
 
 VIDEO_SUFFIXES = frozenset(
@@ -141,8 +141,8 @@ def _find(
     jobs, taken = [], set()
     for source, name in found:
         # a.png and a.jpg, or a.png of two folders, would overwrite each other.
-        target = next(choice for choice in map(_fitting, _names(name)) if choice not in taken)
-        taken.add(target)
+        target = next(choice for choice in map(_fitting, _names(name)) if case_insensitive(str(choice)) not in taken)
+        taken.add(case_insensitive(str(target)))
         jobs.append(Job(source, target))
     return jobs
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from numbers import Integral, Real
 from os import PathLike
+from typing import Any
 
 import torch
 
-from atonce.data.input_size import InputSize
+from atonce.data.input_size import LARGEST_SCALE, LONGEST_SIDE, InputSize
 from atonce.devices import usable_device
 from atonce.errors import UserError, option
 from atonce.inference.engines import engines_for
@@ -18,11 +20,10 @@ from atonce.inference.predictor import Predictor
 from atonce.inference.tta import TTA, AugmentedPredictor, TTAName
 from atonce.model_file import load_model_file
 from atonce.model_location import require_model_file
+from atonce.text import shortened
 
 EXPORTED_SUFFIXES = frozenset({".onnx", ".xml"})
 """Suffixes of files of `atonce export`; every other file is read as a model file."""
-
-_LARGEST_SCALE = 16
 
 Model = str | PathLike[str] | Predictor
 """A run folder, a model file, an exported file, what `atonce.train` returned, the name of a packaged model, the address
@@ -70,6 +71,8 @@ def load(
         _require_rule_of_its_own(input_size, "a model that is loaded already")
         _require_one_view(views, "a model that is loaded already", f"give {option('tta')} to `atonce.load`")
         return model
+    if not isinstance(model, (str, PathLike)):
+        raise UserError(f"the model {shortened(model)}", "a path, a name, an address, or what `atonce.load` returned")
     path = require_model_file(model)
     if path.suffix.lower() in EXPORTED_SUFFIXES:
         _require_rule_of_its_own(input_size, str(path))
@@ -89,21 +92,33 @@ def load(
 def _input_size(scale: float | None, size: int | tuple[int, int] | None) -> InputSize | None:
     """Return the rule that a caller wants instead of the model's; None where they want none."""
     if scale is not None and size is not None:
-        raise UserError(f"{option('scale', scale)} and {option('size', size_text(size))}", "one of them")
+        raise UserError(f"{option('scale', scale)} and {option('size', _shown(size))}", "one of them")
     if scale is not None:
-        if not (math.isfinite(scale) and 0 < scale <= _LARGEST_SCALE):
-            raise UserError(option("scale", scale), f"a factor above 0, up to {_LARGEST_SCALE}")
-        return InputSize(scale)
+        if not _is_number(scale, most=LARGEST_SCALE, whole=False):
+            raise UserError(option("scale", _shown(scale)), f"a factor above 0, up to {LARGEST_SCALE}")
+        return InputSize(float(scale))
     if size is not None:
-        if min(size if isinstance(size, tuple) else (size,)) < 1:
+        sides = size if isinstance(size, tuple) else (size, size)
+        if len(sides) != 2 or not all(_is_number(side, most=LONGEST_SIDE, whole=True) for side in sides):
             raise UserError(
-                option("size", size_text(size)), "pixels: the longer side, such as 640, or width and height, 640x192"
+                option("size", _shown(size)),
+                f"pixels: the longer side, such as 640, or width and height, 640x192, up to {LONGEST_SIDE:,} each",
             )
-        if isinstance(size, tuple):
-            return InputSize(size=size)
+        height, width = map(int, sides)
         # Whatever the picture's size, the limit decides: the longer side is this long.
-        return InputSize(math.inf, size)
+        return InputSize(size=(height, width)) if isinstance(size, tuple) else InputSize(math.inf, height)
     return None
+
+
+def _is_number(value: Any, *, most: int, whole: bool) -> bool:
+    """Tell whether what a caller gave is a number, NumPy's among them, above 0 and up to `most`."""
+    return isinstance(value, Integral if whole else Real) and bool(value <= most and not value <= 0)
+
+
+def _shown(value: object) -> str:
+    """Write what is no scale and no size, perhaps no number either."""
+    sides = value[::-1] if isinstance(value, tuple) and len(value) == 2 else (value,)
+    return "x".join(shortened(side).strip("'") for side in sides)
 
 
 def size_text(size: int | tuple[int, int]) -> str:

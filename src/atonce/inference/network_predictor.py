@@ -17,6 +17,7 @@ from atonce.devices import usable_device
 from atonce.inference import tiles
 from atonce.inference.engines import IN_TORCH, EngineName, Network, accelerated, engines_for
 from atonce.inference.fastest_engine import SIZE, fastest_engine
+from atonce.inference.pixel_limit import computed_pixels
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result
 from atonce.model_file import ModelFile
@@ -99,7 +100,7 @@ class NetworkPredictor(Predictor):
         """Segment a batch, see `Predictor`."""
         size = images.shape[1:3]
         if self.batch_size_for(size) < 2:
-            return np.stack([self(image).labels for image in images])
+            return np.stack([self.segment(image).labels for image in images])
         return self._batch_logits(images).argmax(1).to(torch.uint8).cpu().numpy()
 
     def batch_size_for(self, size: tuple[int, ...]) -> int:
@@ -130,6 +131,7 @@ class NetworkPredictor(Predictor):
         return {**shape, "classes": self.model.num_classes, "size": self.model_file.input_size.apply(*SIZE)}
 
     def _one_run(self, engine: EngineName) -> Callable[[], object]:
+        self.require_few_pixels(SIZE, "the picture by which engines are measured")
         network, picture = self._open(engine), np.zeros((1, *SIZE, 3), np.uint8)
         pixels = network_inputs(picture, self.model_file.input_size, self.device)
 
@@ -150,11 +152,6 @@ class NetworkPredictor(Predictor):
         with self._threads.work(pixels.numel()):
             scores: torch.Tensor = self._torch_network(pixels.contiguous(memory_format=torch.channels_last))
             return scores.float()
-
-
-def computed_pixels(model_file: ModelFile, size: tuple[int, ...]) -> int:
-    """Return the pixels that the first layer computes for a picture of (height, width)."""
-    return tiles.computed_pixels(model_file.model.config, *model_file.input_size.apply(*size))
 
 
 def batch_size(model_file: ModelFile, size: tuple[int, ...]) -> int:

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from atonce.adaptive_threads import compute_threads
 from atonce.errors import UserError
 from atonce.inference.engines import IN_TORCH
-from atonce.inference.network_predictor import NetworkPredictor, computed_pixels
+from atonce.inference.network_predictor import NetworkPredictor
+from atonce.inference.pixel_limit import computed_pixels
 from atonce.inference.predictor import Predictor
 from atonce.inference.result import Result
 from atonce.inference.segmenter import Segmenter

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from atonce.data.images import Bands, read_image, read_image_bytes, to_rgb
+from atonce.data.images import DAMAGE, Bands, read_image, read_image_bytes, to_rgb
 from atonce.errors import DataError
+from atonce.text import words_of
 
 Picture = str | PathLike[str] | Image.Image | NDArray[Any] | torch.Tensor | bytes | BinaryIO
 """A path, a Pillow picture, an array (H, W, 3), (H, W) or (H, W, 4), a tensor (C, H, W), bytes of a file, an open file;
@@ -40,13 +41,16 @@ def as_rgb(picture: Picture, *, bands: Bands | None = None, url: bool = False) -
     if isinstance(picture, (str, PathLike)):
         return read_image(Path(picture), bands)
     if isinstance(picture, Image.Image):
-        return to_rgb(picture)
+        return _from_pillow(picture)
     if isinstance(picture, (bytes, bytearray, memoryview)):
         return read_image_bytes(bytes(picture))
     if isinstance(picture, torch.Tensor):
         return _from_tensor(picture)
     if hasattr(picture, "read"):
-        data = picture.read()
+        try:
+            data = picture.read()
+        except (OSError, ValueError) as error:  # ValueError: it is closed, or text that is no UTF-8
+            raise DataError(f"the open file cannot be read ({error})", "one that is open as bytes") from None
         if not isinstance(data, bytes):
             raise DataError("a picture file that is open as text", "one that is open as bytes: open(path, 'rb')")
         return read_image_bytes(data, str(getattr(picture, "name", "the open file")))
@@ -61,6 +65,18 @@ def is_address(picture: Picture) -> bool:
 def source_of(picture: Picture) -> str | None:
     """Return the path or address of a picture; None where it is something else."""
     return fspath(picture) if isinstance(picture, (str, PathLike)) else None
+
+
+def _from_pillow(picture: Image.Image) -> NDArray[np.uint8]:
+    if 0 in picture.size:
+        raise DataError(f"a Pillow picture of {picture.width}x{picture.height} pixels", "one pixel at least")
+    try:
+        return to_rgb(picture)
+    except DataError:
+        raise
+    except DAMAGE as error:  # closed, or opened and damaged further on
+        found = f"a Pillow picture that cannot be read ({words_of(error)})"
+        raise DataError(found, "one that is open, and intact") from None
 
 
 def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from atonce.errors import DataError, option
 from atonce.inference import tiles
-from atonce.inference.network_predictor import computed_pixels
 from atonce.model_file import ModelFile
 
 MAX_MEGAPIXELS = 500.0
@@ -26,22 +25,23 @@ class PixelLimit:
         model_file: the network, whose geometry and input size say what it computes.
         pixels: the most of a picture; what the network computes for it may be a quarter more, or as much as it computes
             for a square picture of that many pixels.
+        remedy: what to do about a larger one.
     """
 
     model_file: ModelFile
     pixels: int
+    remedy: str = f"scale it down, or allow more with {option('max_megapixels')}"
 
     def problem(self, height: int, width: int) -> tuple[str, str, str] | None:
         """Tell what is wrong with a picture of this size: found, expected, remedy; None where it may be segmented."""
         expected = f"at most {self.pixels / 1e6:g} megapixels"
-        remedy = f"scale it down, or allow more with {option('max_megapixels')}"
         if height * width > self.pixels:
             found = f"the picture has {width}x{height} pixels ({height * width / 1e6:.1f} megapixels)"
-            return found, expected, remedy
+            return found, expected, self.remedy
         work = computed_pixels(self.model_file, (height, width))
         if work > self._most_computed():
             found = f"the picture has {width}x{height} pixels, of which the network makes {work / 1e6:.1f} megapixels"
-            return found, expected, remedy
+            return found, expected, self.remedy
         return None
 
     def require(self, height: int, width: int, name: object) -> None:
@@ -54,3 +54,8 @@ class PixelLimit:
         side = math.isqrt(self.pixels) + 1
         square = tiles.computed_pixels(self.model_file.model.config, side, side)
         return max(_PADDING * self.pixels, square)
+
+
+def computed_pixels(model_file: ModelFile, size: tuple[int, ...]) -> int:
+    """Return the pixels that the first layer computes for a picture of (height, width)."""
+    return tiles.computed_pixels(model_file.model.config, *model_file.input_size.apply(*size))

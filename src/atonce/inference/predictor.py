@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from atonce.data.image_checks import image_problems
 from atonce.data.images import Problem
 from atonce.data.problem_notes import problem_notes
-from atonce.errors import as_python
+from atonce.devices import describe_device
+from atonce.errors import as_python, option
 from atonce.inference.pictures import Picture, as_rgb, is_address, source_of
+from atonce.inference.pixel_limit import MAX_MEGAPIXELS, PixelLimit
 from atonce.inference.size_note import size_note
 from atonce.inference.tiles import Block
 from atonce.progress import ProgressCallback
@@ -53,6 +55,11 @@ class Predictor(ABC):
     def __repr__(self) -> str:
         classes = count_of(len(self.classes), "class", "classes")
         return f"<{type(self).__name__} of {classes} on {self.device}, engine {self.engine}>"
+
+    @property
+    def hardware(self) -> str:
+        """The device and the engine, for people: "on cpu (2 threads), torch"."""
+        return f"on {describe_device(self.device)}, {self.engine}"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -105,7 +112,8 @@ class Predictor(ABC):
             A `Result` of the picture's size, or a list or iterator of them.
 
         Raises:
-            DataError: the picture cannot be read or downloaded, or an array has another shape, dtype or range.
+            DataError: the picture cannot be read or downloaded, or an array has another shape, dtype or range; it has,
+                or the network would make of it, more than 500 megapixels.
         """
         if isinstance(picture, (list, tuple)):
             return [self._predict(one, progress, url=url) for one in picture]
@@ -116,6 +124,7 @@ class Predictor(ABC):
     def _predict(self, picture: Picture, progress: ProgressCallback | None, *, url: bool) -> Result:
         bands = self.model_file.bands
         image = as_rgb(picture, bands=bands, url=url)
+        self.require_few_pixels(image.shape[:2], source_of(picture) or "the picture given")
         result = self.segment(image, progress)
         problems: Sequence[Problem] = ()
         if isinstance(picture, (str, PathLike)) and not is_address(picture):
@@ -136,6 +145,12 @@ class Predictor(ABC):
         is marked, see `atonce.errors.option`.
         """
         return size_note(self.model_file, size)
+
+    def require_few_pixels(self, size: tuple[int, ...], name: object) -> None:
+        """Raise DataError where a picture of (height, width), or what the network computes for it, is larger than what
+        `atonce.predict` takes where it is told no other limit."""
+        remedy = f"scale it down, or load the model with a smaller {option('scale')} or {option('size')}"
+        PixelLimit(self.model_file, round(MAX_MEGAPIXELS * 1e6), remedy).require(size[0], size[1], name)
 
     @abstractmethod
     def segment(self, image: NDArray[np.uint8], progress: ProgressCallback | None = None) -> Result:

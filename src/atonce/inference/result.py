@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast, get_args
 
@@ -20,7 +21,7 @@ from atonce.errors import UserError, option
 from atonce.labels import IGNORE_INDEX, ColourName, LabelSpec
 from atonce.polygons import Polygon, trace_mask
 from atonce.storage import refuse_inputs, write_atomically, write_text
-from atonce.text import did_you_mean, listing
+from atonce.text import did_you_mean, listing, shortened
 
 # Rows of a picture that are mixed at once: the table of the colours is read through indices of four bytes.
 _BAND = 256
@@ -496,7 +497,7 @@ class OverlayBlender:
         painted: bool (256,), whether an id is painted.
 
     Raises:
-        UserError: there is no such class, or no such colour.
+        UserError: there is no such class, or no such colour; an opacity that is out of range.
     """
 
     def __init__(
@@ -507,6 +508,9 @@ class OverlayBlender:
         colours: Mapping[str, ColourName] | None = None,
         only: Sequence[str] | None = None,
     ) -> None:
+        given: Any = opacity
+        if not (isinstance(given, Real) and given <= 1 and not given < 0):
+            raise UserError(option("opacity", shortened(opacity)), "a weight, 0 to 1")
         self.colours = labels.with_colours(colours or {}).lookup()
         self.painted = np.zeros(256, bool)
         if only is not None:

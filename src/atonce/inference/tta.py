@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from atonce.data.input_size import InputSize
 from atonce.errors import UserError, option
 from atonce.inference import tiles
-from atonce.inference.network_predictor import NetworkPredictor, batch_size, computed_pixels, network_inputs
+from atonce.inference.network_predictor import NetworkPredictor, batch_size, network_inputs
+from atonce.inference.pixel_limit import computed_pixels
 from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback
 

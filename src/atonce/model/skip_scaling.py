@@ -14,7 +14,7 @@ the trunk. Multiply a pool by c, and its scale falls by c: what is scored is the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -138,7 +138,19 @@ def head_mean_squared_norm(model: FCN, pool5: Iterable[Tensor], head_scale: floa
     return moments.mean_squared_norm
 
 
-def calibrate(model: FCN, images: Iterable[Tensor]) -> FCNConfig:
+def _counted(
+    items: Sequence[Tensor], progress: Callable[[int, int], None], before: int, total: int
+) -> Iterator[Tensor]:
+    """Yield items, and tell how many are done when the next one is asked for."""
+    for done, item in enumerate(items, before):
+        progress(done, total)
+        yield item
+    progress(before + len(items), total)
+
+
+def calibrate(
+    model: FCN, images: Sequence[Tensor], progress: Callable[[int, int], None] = lambda done, total: None
+) -> FCNConfig:
     """Put numbers in place of every `calibrate` of the network's config; returns the config that it then has.
 
     skip_scales: the rule at the top of this file. head_scale: 1 / (root mean square of pool5), the input for which
@@ -147,18 +159,20 @@ def calibrate(model: FCN, images: Iterable[Tensor]) -> FCNConfig:
 
     Args:
         images: (N, 3, H, W) RGB 0..255 each, any size.
+        progress: called with the images that trunk, and head where it is needed, have been computed of, and all.
 
     Raises:
         TrainingError: no image, or activations that are constant or not finite.
     """
     config = model.config
-    statistics = pool_statistics(model, images)
+    total = len(images) * (2 if config.skip_scales == "calibrate" else 1)
+    statistics = pool_statistics(model, _counted(images, progress, 0, total))
     found: dict[str, object] = {}
     head_scale = model.head_scale
     if config.head_scale == "calibrate":
         head_scale = found["head_scale"] = 1 / math.sqrt(statistics.pools[5].mean_square)
     if config.skip_scales == "calibrate":
-        head = head_mean_squared_norm(model, statistics.pool5, head_scale)
+        head = head_mean_squared_norm(model, _counted(statistics.pool5, progress, len(images), total), head_scale)
         # Both pools, whatever the variant scores: in a staged training the coarser one comes first.
         found["skip_scales"] = tuple(math.sqrt(head / statistics.pools[pool].mean_squared_norm) for pool in (4, 3))
     model.set_scales(config.model_copy(update=found))

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from atonce.storage import refuse_foreign
+from atonce.untrusted_files import read_beginning
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """The browser itself then sees to it that nothing is loaded and no script is run."""
@@ -21,8 +22,7 @@ def refuse_foreign_page(path: Path) -> None:
 
 
 def _is_page(path: Path) -> bool:
-    with path.open("rb") as file:
-        return _MARK.encode() in file.read(8192)
+    return _MARK.encode() in read_beginning(path, 8192)
 
 
 def document(title: str, header: str, body: str, extra_style: str = "") -> str:

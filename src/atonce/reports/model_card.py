@@ -5,7 +5,6 @@ What the file does not say, the card says to be unknown. The block at its top is
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +23,7 @@ from atonce.reports.folder_names import shorten_command, without_folders
 from atonce.reports.number_format import percent, score
 from atonce.storage import refuse_existing, sha256_of, write_text
 from atonce.text import count_of, listing, printable
+from atonce.untrusted_files import read_json
 from atonce.version import __version__
 
 _WEAK = 0.5
@@ -137,12 +137,13 @@ def _lead(model_file: ModelFile) -> str:
 
 
 def _use(name: str, classes: Sequence[str]) -> str:
-    word = shlex.quote(printable(name))
+    name = " ".join(printable(name).split())  # a second line could end the block
+    word = shlex.quote(name)
     return (
         "## Use\n\n```\n"
         f"atonce predict {word} street.jpg\n"
         "```\n\n```python\nimport atonce\n\n"
-        f'result = atonce.load({printable(name)!r})("street.jpg")\n'
+        f'result = atonce.load({name!r})("street.jpg")\n'
         f"result.labels                 # uint8 (H, W), ids 0..{len(classes) - 1}, the size of the picture\n"
         'result.overlay().save("seen.png")\n```'
     )
@@ -282,8 +283,8 @@ def _file(file: Path | None) -> str:
 def _run_of(path: Path) -> dict[str, Any]:
     """Return what run.json beside a model file says of its training; empty where there is none."""
     try:
-        data = json.loads((path.parent / "run.json").read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        data = read_json(path.parent / "run.json")
+    except (OSError, ValueError):
         return {}
     trained = isinstance(data, dict) and "sessions" in data and path.name == FILE_NAME
     return dict(data) if trained else {}
@@ -299,7 +300,10 @@ def _classes(scores: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _number(value: object, default: float = math.nan) -> float:
-    return float(value) if isinstance(value, (int, float)) else default
+    try:
+        return float(value) if isinstance(value, (int, float)) else default
+    except OverflowError:  # a whole number of more than 308 digits
+        return default
 
 
 def _text(value: object) -> str:

@@ -14,6 +14,7 @@ from PIL import Image
 from atonce.reports.number_format import score
 from atonce.reports.run_files import RunFiles
 from atonce.storage import none_to_nan
+from atonce.untrusted_files import read_bytes
 
 _PARTS = ("picture", "truth", "prediction")
 _MAX_WIDTH = 800
@@ -62,7 +63,7 @@ def _split_panel(folder: Path, path: Path) -> list[Image.Image]:
     try:
         if not path.resolve().is_relative_to(folder.resolve()):
             return []
-        with Image.open(path) as file:
+        with Image.open(io.BytesIO(read_bytes(path))) as file:
             panel = file.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return []

@@ -182,7 +182,12 @@ def _headline(files: RunFiles) -> str:
             ("steps so far", f"{step:,.0f}" + (f" <small>of {steps:,.0f}</small>" if math.isfinite(steps) else ""))
         )
     if files.minutes is not None:
-        tiles.append(("training", duration(files.minutes)))
+        limit = none_to_nan(_nested(files.settings, "train", "max_minutes"))
+        # Minutes end a run with a step, which may take long.
+        over = (
+            f" <small>of {duration(limit)}: its last step was finished</small>" if files.minutes > 1.1 * limit else ""
+        )
+        tiles.append(("training", f"{duration(files.minutes)}{over}"))
     if pictures := files.evaluation.get("pictures"):
         tiles.append(("pictures", f"{len(pictures):,}"))
     items = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in tiles)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import re
 from collections import defaultdict
@@ -16,6 +14,7 @@ from atonce.errors import DataError, WeightsError
 from atonce.labels import Colour
 from atonce.model_file import read_metadata
 from atonce.storage import none_to_nan
+from atonce.untrusted_files import LARGEST_LIST, is_ordinary, parse_json, parse_table, read_text
 from atonce.yaml_loader import YamlProblem, parse_yaml
 
 MEANS = ("mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou")
@@ -119,9 +118,10 @@ def read_run_files(folder: Path) -> RunFiles:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8") if path.is_file() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+        return read_text(path, LARGEST_LIST) if path.exists() else ""
+    except (OSError, ValueError) as error:
+        remedy = "remove it or make it again"
+        raise DataError(f"{path} cannot be read: {error}", "a text file in UTF-8", remedy) from None
 
 
 def _json(path: Path, kind: type) -> Any:
@@ -130,8 +130,8 @@ def _json(path: Path, kind: type) -> Any:
     if not text:
         return kind()
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(text)
+    except ValueError as error:
         raise DataError(f"{path} is damaged: {error}", "JSON", "remove it or make it again") from None
     if not isinstance(data, kind):
         raise DataError(f"{path} holds a {type(data).__name__}", f"a {kind.__name__}", "remove it or make it again")
@@ -197,8 +197,8 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     for line in _text(path).splitlines():
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
+            record = parse_json(line)
+        except ValueError:
             break
         if isinstance(record, dict) and "step" in record:
             records.append(record)
@@ -206,7 +206,11 @@ def _read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def _read_metrics(path: Path) -> list[dict[str, float]]:
-    rows = csv.DictReader(_text(path).splitlines())
+    try:
+        _, rows = parse_table(_text(path))
+    except ValueError as error:
+        remedy = "remove it or make it again"
+        raise DataError(f"{path} is damaged: {error}", "a table with a row a validation", remedy) from None
     numbers = [{key: none_to_nan(value) for key, value in row.items() if key is not None} for row in rows]
     return [row for row in numbers if math.isfinite(row.get("step", math.nan)) and "mean_iou" in row]
 
@@ -230,6 +234,7 @@ def _progress(folder: Path) -> dict[str, list[tuple[int, Path]]]:
     """List the panels that each validation left in pictures/, by picture."""
     found: defaultdict[str, list[tuple[int, Path]]] = defaultdict(list)
     for path in sorted(folder.glob("*.jpg")) if folder.is_dir() else ():
-        if match := _PROGRESS_PICTURE.fullmatch(path.name):
+        match = _PROGRESS_PICTURE.fullmatch(path.name)
+        if match and is_ordinary(path):
             found[match[1]].append((int(match[2]), path))
     return {name: sorted(steps) for name, steps in sorted(found.items())}

@@ -24,6 +24,7 @@ from atonce.labels import CAMVID, IGNORE_INDEX
 from atonce.progress import ProgressCallback
 from atonce.signals import TERMINATION_SIGNALS
 from atonce.streets.scene import render_scene
+from atonce.untrusted_files import read_json, require_in_place
 
 VERSION = 4
 """The version of the generator: raise it when the same seed gives another picture, and old folders are made anew."""
@@ -115,7 +116,7 @@ def _classes() -> dict[str, Any]:
 def _marker(root: Path) -> object:
     """Read the parameters that a complete folder was written with; None when it is incomplete or not ours."""
     try:
-        return json.loads((root / MARKER).read_text(encoding="utf-8"))
+        return read_json(root / MARKER)
     except (OSError, ValueError):
         return None
 
@@ -137,7 +138,9 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _prepare(root: Path, jobs: list[Job]) -> None:
-    """Make the folders; remove the marker of completion, and scenes of other parameters."""
+    """Make the folders; remove the marker of completion, and scenes of other parameters. Raises StorageError: a link
+    leads elsewhere what is written here."""
+    require_in_place(*(root / split / kind for split in _SPLITS for kind in ("", "images", "masks")))
     for split in _SPLITS:
         for kind in ("images", "masks"):
             (root / split / kind).mkdir(parents=True, exist_ok=True)
@@ -146,7 +149,7 @@ def _prepare(root: Path, jobs: list[Job]) -> None:
     (root / MARKER).unlink(missing_ok=True)
     wanted = {path for job in jobs for path in job.files}
     for path in _pictures(root):
-        if path not in wanted:
+        if path not in wanted or path.is_symlink():
             path.unlink()
 
 

@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -26,6 +27,7 @@ from atonce.studies.study_table import TableRow, reading_notes, table_rows
 from atonce.training import Callback
 from atonce.training.recipe_choice import Overrides, choose_recipe
 from atonce.training.run_folder import require_place
+from atonce.untrusted_files import read_json
 from atonce.version import __version__
 
 
@@ -49,7 +51,7 @@ class StudyResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `atonce ablate` prints as JSON: the content of table.json, the notes and where the files are."""
-        table: dict[str, Any] = json.loads((self.folder / "table.json").read_text("utf-8"))
+        table: dict[str, Any] = read_json(self.folder / "table.json")
         report = self.folder / "report.html"
         return {"folder": str(self.folder), "report": str(report), "notes": list(self.notes), **table}
 
@@ -62,6 +64,10 @@ def ablate(
     overrides: Overrides = (),
     weights: str | Path | None = None,
     format: str | None = None,
+    images: str | PathLike[str] | None = None,
+    masks: str | PathLike[str] | None = None,
+    ground_truth: Literal["road", "lane"] | None = None,
+    max_minutes: float | None = None,
     seeds: int = 3,
     out: str | Path | None = None,
     device: str | None = None,
@@ -78,6 +84,8 @@ def ablate(
         overrides: changes to the recipe of all variants, {"optim.lr": 1e-4} or ["optim.lr=1e-4"].
         weights: pretrained VGG-16, a file or a name; "none" starts afresh, None leaves it to the recipe.
         format: the data's format; recognised from the folder by default.
+        images, masks, ground_truth: as for `atonce.train`.
+        max_minutes: of each run; variants that are compared then have the same time, not the same steps.
         seeds: runs of each variant; 3 or more for a confidence interval.
         out: the folder of the study; runs/<data>-<study> by default.
         device: "cpu", "cuda", "cuda:1", ...; None takes the first GPU, or the CPU.
@@ -102,7 +110,17 @@ def ablate(
     folder = require_local(out) if out is not None else Path("runs") / f"{data.resolve().name}-{chosen.name}"
     if read_description(folder) is None:
         require_place(folder, data)
-    base = choose_recipe(data, recipe=recipe, overrides=overrides, weights=weights, format=format)
+    base = choose_recipe(
+        data,
+        recipe=recipe,
+        overrides=overrides,
+        weights=weights,
+        format=format,
+        images=images,
+        masks=masks,
+        ground_truth=ground_truth,
+        max_minutes=max_minutes,
+    )
     planned = plan_runs(chosen, base, seeds, folder)
     session = _describe_session()
     recipe_name = Path(recipe).stem if recipe is not None else "of the data's format"

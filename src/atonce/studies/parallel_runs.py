@@ -22,6 +22,7 @@ from atonce.storage import make_folder, storage_errors
 from atonce.studies.study_folder import RunResult, read_result
 from atonce.studies.study_runs import PlannedRun, StudyCallback, execute_run, require_one_data_set
 from atonce.threads import shared_environment
+from atonce.untrusted_files import open_in_place
 
 _WORKER_COMMAND = (sys.executable, "-m", "atonce", "ablate-worker")
 """A process that calls `execute_request` with its standard input."""
@@ -244,7 +245,8 @@ def _close_input(process: subprocess.Popen[str]) -> None:
 def _open_log(path: Path) -> Iterator[IO[str]]:
     """Open a file to append to and read from. Raises StorageError."""
     with storage_errors(path):
-        file = path.open("a+", encoding="utf-8")
+        descriptor = open_in_place(path, os.O_RDWR | os.O_APPEND)
+        file = os.fdopen(descriptor, "a+", encoding="utf-8")
     with file:
         file.seek(0, os.SEEK_END)
         yield file

@@ -12,6 +12,7 @@ from typing import Any
 from atonce.errors import DataError
 from atonce.storage import make_folder, nan_to_none, write_text
 from atonce.typed_json import from_json_data
+from atonce.untrusted_files import read_json
 
 SCORES = ("mean_iou", "pixel_accuracy")
 
@@ -133,11 +134,11 @@ def read_description(out: Path) -> StudyDescription | None:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
+    if not path.exists():
         return None
     try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        data = read_json(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is damaged: {error}", "JSON", "remove it") from None
     if not isinstance(data, dict):
         raise DataError(f"{path} holds a {type(data).__name__}", "what `atonce ablate` writes", "remove it")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ class StepRecord:
         waited: share of the time spent waiting for data, 0..1.
         seconds: time spent training so far, over all sessions of the run.
         focal, dice, lovasz: the losses beside the cross entropy, before their factors; None where they have none.
-        threads: that each process computes with at the last of these steps.
+        threads: that each process computes with; steps in which another number was tried for a moment are not told.
     """
 
     step: int
@@ -78,6 +79,9 @@ class Callback:
     def on_calibration(self, done: int, total: int) -> None:
         """Hear how many of the pictures on which scales and initial weights are measured are done, of how many."""
 
+    def on_busy(self, what: str) -> None:
+        """Hear what is done from now on that may take seconds and has no count ("saving"); empty where it is over."""
+
     def on_note(self, text: str) -> None:
         """Hear one line that a user should know."""
 
@@ -109,6 +113,16 @@ class Callback:
         """Hear that the last step is done, validated and saved; `run.folder` has the files."""
 
 
+@contextmanager
+def busy(callback: Callback, what: str) -> Iterator[None]:
+    """Tell a callback what is done in the body; see `Callback.on_busy`."""
+    callback.on_busy(what)
+    try:
+        yield
+    finally:
+        callback.on_busy("")
+
+
 class CallbackList(Callback):
     """Several callbacks as one, called in their order."""
 
@@ -127,6 +141,10 @@ class CallbackList(Callback):
     def on_calibration(self, done: int, total: int) -> None:
         for callback in self.callbacks:
             callback.on_calibration(done, total)
+
+    def on_busy(self, what: str) -> None:
+        for callback in self.callbacks:
+            callback.on_busy(what)
 
     def on_note(self, text: str) -> None:
         for callback in self.callbacks:

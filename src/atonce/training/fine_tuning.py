@@ -5,7 +5,6 @@ What the user has set counts before it. The weights themselves are copied by `at
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import Any
 
@@ -16,6 +15,7 @@ from atonce.errors import WeightsError
 from atonce.model_location import find_model_file
 from atonce.recipes import FCNConfig, Recipe
 from atonce.recipes.recipe_files import build
+from atonce.untrusted_files import parse_json
 from atonce.weights.registry import REGISTRY
 
 SHAPE_KNOBS = ("stride", "alignment", "skip_scales", "head_scale", "upsampling", "width", "head_width")
@@ -65,7 +65,7 @@ def description_of(weights: str | None) -> dict[str, Any] | None:
     try:
         # By way of NumPy: what is mistyped on the command line is refused without waiting for torch.
         with safe_open(find_model_file(weights), "np") as file:
-            description = json.loads((file.metadata() or {})["atonce"])
-    except (WeightsError, SafetensorError, OSError, KeyError, ValueError, RecursionError):
+            description = parse_json((file.metadata() or {})["atonce"])
+    except (WeightsError, SafetensorError, OSError, KeyError, ValueError):
         return None
     return description if isinstance(description, dict) else None

@@ -15,7 +15,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import broadcast_object_list
 
 from atonce.adaptive_threads import AdaptiveThreads, compute_threads
-from atonce.devices import default_device, has_bf16, has_float64, usable_device
+from atonce.devices import default_device, describe_device, has_bf16, has_float64, usable_device
 from atonce.errors import RecipeError, UserError, option
 from atonce.recipes import Recipe
 from atonce.text import count_of
@@ -99,12 +99,9 @@ def _named_for_accelerate(device: torch.device | None) -> Iterator[None]:
 
 def describe_hardware(accelerator: Accelerator) -> str:
     """Say in one line what a run computes on: "on cpu (2 threads), fp32"."""
-    device = accelerator.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    about = name or count_of(compute_threads(), "thread") if device.type in ("cuda", "cpu") else ""
     processes = f"{accelerator.num_processes} processes, each " if accelerator.num_processes > 1 else ""
     precision = {"no": "fp32"}.get(accelerator.mixed_precision, accelerator.mixed_precision)
-    return f"{processes}on {device}{f' ({about})' if about else ''}, {precision}"
+    return f"{processes}on {describe_device(accelerator.device)}, {precision}"
 
 
 def threads_of_run(accelerator: Accelerator, recorded: int | None, note: Callable[[str], None]) -> AdaptiveThreads:
@@ -140,6 +137,8 @@ def threads_of_run(accelerator: Accelerator, recorded: int | None, note: Callabl
     # Several processes wait for each other in each step: its time says nothing of the threads of one.
     alone = on_cpu and processes == 1
     threads = AdaptiveThreads(most=most, fixed=None if alone else True, on_change=tell_first)
+    if threads.count < most:
+        note(f"{threads.count} of {count_of(most, 'thread')} compute at first, as many as were fastest a moment ago")
     return threads
 
 

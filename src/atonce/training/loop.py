@@ -13,12 +13,12 @@ from atonce.data.augmentation import augment
 from atonce.data.batches import Batch
 from atonce.errors import TrainingError, option
 from atonce.text import count_of, duration_text
-from atonce.training.callbacks import Callback, CallbackList
+from atonce.training.callbacks import Callback, CallbackList, busy
 from atonce.training.distillation import distillation_sum
 from atonce.training.interrupt import Interrupt, StoppableValidation, StopValidation, deferred_interrupt
 from atonce.training.losses import Losses, data_loss, l2_penalty, mask_losses, total_loss, valid_weight, weigh
 from atonce.training.optimizers import learning_rate_factor, set_learning_rate
-from atonce.training.run_length import is_due, share_done
+from atonce.training.run_length import OVERTIME, is_due, share_done
 from atonce.training.step_log import StepLog
 from atonce.training.training_run import TrainingRun
 from atonce.training.validation import validate
@@ -96,8 +96,13 @@ def nothing_left(run: TrainingRun) -> str:
     if progress.step >= knobs.steps:
         longer, made = "train.steps" if knobs.epochs is None else "train.epochs", count_of(knobs.steps, "step")
         return f"nothing is left to train: the run has made its {made}; raise {longer} to go on"
-    minutes = option("max_minutes", f"{2 * (knobs.max_minutes or 0):g}")
-    used = f"the run has used its {count_of(knobs.max_minutes or 0, 'minute')} at step {progress.step} of {knobs.steps}"
+    limit = knobs.max_minutes or 0.0
+    # The last step may have taken longer than was left: what it took is used up, too.
+    minutes = option("max_minutes", f"{math.ceil(10 * (progress.seconds / 60 + limit)) / 10:g}")
+    used = f"the run has used its {count_of(limit, 'minute')}"
+    if progress.seconds > OVERTIME * 60 * limit:
+        used += f", {duration_text(progress.seconds)} with its last step,"
+    used += f" at step {progress.step} of {knobs.steps}"
     return f"nothing is left to train: {used}; {minutes} gives it as many again"
 
 
@@ -136,7 +141,8 @@ def stage_learning_rate(run: TrainingRun, step: int, share: float) -> float:
 def save(run: TrainingRun, step_log: StepLog, callback: Callback) -> None:
     """Save the state, with what the step log has collected since its last line. Raises StorageError."""
     run.progress.steps_since_log = step_log.to_json()
-    run.save_state()
+    with busy(callback, "saving the state"):
+        run.save_state()
     callback.on_save(run)
 
 

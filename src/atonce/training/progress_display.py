@@ -37,6 +37,8 @@ class ProgressDisplay(Callback):
         self.loss: float | None = None
         self.since_line: list[float] = []
         self.line_written = False
+        self.validating = False
+        self.doing = ""
         self.numbers: tuple[str, ...] = ()
         self.start = (0, 0.0)
 
@@ -56,7 +58,15 @@ class ProgressDisplay(Callback):
         self._draw("calibrating", done, total)
 
     def on_validation_progress(self, done: int, total: int) -> None:
+        self.validating = done < total
         self._draw("validating", done, total)
+
+    def on_busy(self, what: str) -> None:
+        if self.doing:
+            self.bars.remove(self.doing)
+        self.doing = what
+        if what:
+            self.bars.draw(what, 0, 0)
 
     def on_note(self, text: str) -> None:
         if self.seen is not None:
@@ -102,7 +112,12 @@ class ProgressDisplay(Callback):
             of = clock_text(limit)
             return lambda since: (
                 count_of(step, "step"),
-                f"{clock_text(limit - seconds - since)} left of {of}" if since < limit - seconds else f"{of} are over",
+                f"{clock_text(limit - seconds - since)} left of {of}"
+                if since < limit - seconds
+                # Between the last step and the end lie a validation and a save; before it, time was left.
+                else f"{of} are over: finishing the last {'validation' if self.validating else 'step'}"
+                if seconds < limit
+                else f"{of} are over",
             )
         steps = f"{step}/{knobs.steps} steps"
         return lambda since: (steps, f"{clock_text(left - since)} left") if left < math.inf else (steps,)
@@ -142,7 +157,7 @@ _SCORES = {"mean IoU": "mean_iou", "pixel accuracy": "pixel_accuracy"}
 
 @contextmanager
 def progress_display(seen: set[str] | None = None) -> Iterator[ProgressDisplay]:
-    """Open a `ProgressDisplay` whose bars come to rest when the work is done, or failed.
+    """Open a `ProgressDisplay` whose bars come to rest when the work is done, and go when it is stopped or fails.
 
     Args:
         seen: notes that are not printed again, see `ProgressDisplay`.

@@ -79,19 +79,25 @@ def choose_run(
 
 
 def choose_recipe(
-    data: str | PathLike[str], *, recipe: str | PathLike[str] | Recipe | None = None, **changes: Any
+    data: str | PathLike[str],
+    *,
+    recipe: str | PathLike[str] | Recipe | None = None,
+    images: str | PathLike[str] | None = None,
+    masks: str | PathLike[str] | None = None,
+    **changes: Any,
 ) -> Recipe:
     """Return the recipe to train with.
 
     Args:
-        data, recipe: as for `choose_run`.
+        data, recipe, images, masks: as for `choose_run`.
         changes: what `recipe_changes` takes.
 
     Raises:
         RecipeError, DataError, WeightsError: no such recipe, data, weights or teacher.
     """
     path = local_copy(data)
-    chosen = _named_recipe(path, recipe, recipe_changes(**changes))[1]
+    overrides = [*_folder_overrides(path, images, masks), *recipe_changes(**changes)]
+    chosen = _named_recipe(path, recipe, overrides)[1]
     _require_inputs(path, chosen, begun=False)
     return chosen
 

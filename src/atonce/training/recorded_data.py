@@ -11,7 +11,7 @@ from typing import Any
 
 from atonce.data.checks import CheckReport
 from atonce.data.dataset import Dataset, Item
-from atonce.data.fingerprint import fingerprint, item_digests
+from atonce.data.fingerprint import fingerprint, item_digests, picture_digest
 from atonce.data.splits import keep_split, split_was_made
 from atonce.errors import TrainingError, WeightsError, option
 from atonce.model_file import read_metadata
@@ -20,6 +20,7 @@ from atonce.storage import write_text
 from atonce.text import count_of, listing
 from atonce.training.run_folder import RunFolder
 from atonce.training.state import RunProgress
+from atonce.untrusted_files import parse_json, read_json
 
 _SPLITS = ("train", "val")
 
@@ -36,6 +37,8 @@ class RecordedData:
         split_made: seed and share of validation of a split that was made here; None where the data bring their own.
         run: a digest of the recipe and the data that the run began with, by which it knows its own state again; None
             of a run of before.
+        trained_pictures: a digest of each training picture alone, by which an evaluation knows it whatever its mask is;
+            none in what an earlier version recorded.
     """
 
     classes: Sequence[str]
@@ -44,6 +47,7 @@ class RecordedData:
     fingerprint: str
     split_made: Sequence[float] | None = None
     run: str | None = None
+    trained_pictures: Sequence[str] = ()
 
     @classmethod
     def describe(cls, dataset: Dataset, report: CheckReport, recipe: Recipe) -> RecordedData:
@@ -57,6 +61,7 @@ class RecordedData:
             fingerprint=data,
             split_made=made,
             run=hashlib.sha256(f"{data}\0{recipe.model_dump_json()}".encode()).hexdigest()[:16],
+            trained_pictures=[picture_digest(item.image) for item in dataset.splits.get("train", ())],
         )
 
     def save(self, path: Path) -> None:
@@ -70,10 +75,10 @@ class RecordedData:
         Raises:
             TrainingError: the file is damaged.
         """
-        if not path.is_file():
+        if not path.exists():
             return None
         try:
-            data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            data: dict[str, Any] = read_json(path)
             made = data["split_made"]
             return cls(
                 classes=tuple(str(name) for name in data["classes"]),
@@ -82,8 +87,9 @@ class RecordedData:
                 fingerprint=str(data["fingerprint"]),
                 split_made=None if made is None else (float(made[0]), float(made[1])),
                 run=None if data.get("run") is None else str(data["run"]),
+                trained_pictures=[str(digest) for digest in data.get("trained_pictures", ())],
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
             raise TrainingError(
                 f"{path} is damaged", "the description of the data that the run began with", "remove it to do without"
             ) from None
@@ -241,7 +247,7 @@ def split_of_weights(dataset: Dataset, weights: str, recipe: Recipe) -> tuple[Da
     else:
         try:
             described = read_metadata(folder.model if path.is_dir() else path)["training_data"]["split_val"]
-            val, train = set(json.loads(described)), None
+            val, train = set(parse_json(described)), None
         except (WeightsError, KeyError, TypeError, ValueError):
             return dataset, ""
     return keep_split(

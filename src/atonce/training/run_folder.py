@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +25,15 @@ from atonce.storage import (
     remove_temporaries,
     storage_errors,
     write_text,
+)
+from atonce.untrusted_files import (
+    LARGEST_LIST,
+    open_in_place,
+    parse_json,
+    read_bytes,
+    read_json,
+    read_table,
+    require_in_place,
 )
 
 
@@ -123,13 +133,20 @@ class RunFolder:
         )
 
     def _validation_steps(self) -> list[int]:
-        """The steps that metrics.csv has a row of."""
-        rows = csv.DictReader(self.metrics.read_text("utf-8").splitlines()) if self.metrics.is_file() else ()
+        """The steps that metrics.csv has a row of. Raises TrainingError: it is damaged."""
+        try:
+            rows = read_table(self.metrics)[1] if self.metrics.exists() else []
+        except (OSError, ValueError) as error:
+            raise TrainingError(
+                f"{self.metrics} is damaged ({error})", "a table with a row a validation", "remove it to do without"
+            ) from None
         steps = [none_to_nan(row.get("step")) for row in rows]
         return [int(step) for step in steps if math.isfinite(step)]
 
     def make(self) -> None:
-        """Make the folders. Raises StorageError."""
+        """Make the folders. Raises StorageError, also where a link leads what is written here elsewhere."""
+        folders = (self.state.parent, self.pictures, self.decoded, self.tensorboard, self.wandb, self.path / "gallery")
+        require_in_place(self.log, *folders)
         make_folder(self.state.parent)
         make_folder(self.pictures)
 
@@ -165,15 +182,17 @@ class RunFolder:
     def sessions_of_first_edition(self) -> list[dict[str, Any]]:
         """Return the session that run.json tells of, for a state that holds none; empty without such a file."""
         try:
-            told = json.loads(self.info.read_text("utf-8"))
+            told = read_json(self.info)
             return [{key: told[key] for key in ("command", "commit", "started")}]
         except (OSError, ValueError, KeyError, TypeError):
             return []
 
     def append_log(self, record: Mapping[str, Any]) -> None:
         """Add one line of JSON. Raises StorageError."""
-        with storage_errors(self.log), self.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        with storage_errors(self.log):
+            descriptor = open_in_place(self.log, os.O_WRONLY | os.O_APPEND)
+            with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
 
     def truncate_log(self, step: int) -> None:
         """Remove the lines after a step, and from the first one on that is no record: a crash left it unfinished, or
@@ -185,11 +204,17 @@ class RunFolder:
     def _records(self) -> list[tuple[str, dict[str, Any]]]:
         """The lines of the log and the records in them, up to the first line that holds none."""
         records: list[tuple[str, dict[str, Any]]] = []
-        for line in self.log.read_bytes().splitlines() if self.log.is_file() else ():
+        try:
+            content = read_bytes(self.log, LARGEST_LIST) if self.log.exists() else b""
+        except (OSError, ValueError) as error:
+            raise TrainingError(
+                f"{self.log} cannot be read ({error})", "a log with a line of JSON a step", "remove it to do without"
+            ) from None
+        for line in content.splitlines():
             try:
                 text = line.decode("utf-8")
-                record = json.loads(text)
-            except (ValueError, RecursionError):
+                record = parse_json(text)
+            except ValueError:
                 break
             if not isinstance(record, dict) or not isinstance(record.get("step"), int):
                 break

@@ -10,6 +10,9 @@ import math
 
 from atonce.recipes.schema import TrainConfig
 
+OVERTIME = 1.1
+"""Share of its minutes from which on it is said that a run took longer than they allow: its last step is finished."""
+
 _FEWEST_PARTS, _MOST_PARTS = 5, 20
 _STEPS_OF_A_PART, _MINUTES_OF_A_PART = 200, 5.0
 

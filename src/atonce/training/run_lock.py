@@ -17,6 +17,7 @@ from pathlib import Path
 from atonce.errors import TrainingError, option
 from atonce.processes import ProcessIdentity
 from atonce.storage import storage_errors
+from atonce.untrusted_files import open_in_place, read_json
 
 _BEAT = 5.0
 """Seconds between two signs of life of an owner, for those who look from another machine."""
@@ -25,6 +26,9 @@ _SILENCE = 12.0
 """Seconds without a sign of life after which an owner on another machine counts as dead."""
 
 _LOCKED_BYTE = 1 << 30
+
+_LARGEST = 1 << 16
+"""Bytes of a lock file; who holds it takes a hundred."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Owner:
     def read(cls, path: Path) -> Owner | None:
         """Read the owner in a lock file; None where there is none, or none that can be read (yet)."""
         try:
-            data = json.loads(path.read_text("utf-8"))
+            data = read_json(path, _LARGEST)
             process = ProcessIdentity.parse(data["process"])
             return cls(process, str(data["host"]), str(data["since"])) if process else None
         except (OSError, ValueError, KeyError, TypeError):
@@ -95,7 +99,7 @@ class RunLock:
 
         Raises:
             TrainingError: another run is writing there; the message names its process.
-            StorageError: the file cannot be written.
+            StorageError: the file cannot be written, or is a link.
         """
         if self._held is not None:
             return
@@ -123,7 +127,7 @@ class RunLock:
     def _open(self) -> tuple[int, bool]:
         """Open the lock file and lock it; also returns whether the system has a lock to give."""
         while True:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = open_in_place(self.path, os.O_RDWR)
             try:
                 locked = _lock(descriptor)
                 owner = Owner.read(self.path)
@@ -197,7 +201,7 @@ def _lock(descriptor: int) -> bool | None:
 
 def _is_file_of(path: Path, descriptor: int) -> bool:
     try:
-        there, mine = path.stat(), os.fstat(descriptor)
+        there, mine = path.lstat(), os.fstat(descriptor)
     except OSError:
         return False
     return (there.st_dev, there.st_ino) == (mine.st_dev, mine.st_ino)

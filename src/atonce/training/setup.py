@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
 from atonce.data import open_dataset
 from atonce.data.augmentation import largest_sides
@@ -31,12 +30,11 @@ from atonce.model import FCN, initialise
 from atonce.model.initialization import data_dependent_init
 from atonce.model.skip_scaling import calibrate
 from atonce.process_group import leave_group_at_exit
-from atonce.progress import ProgressCallback
 from atonce.provenance import Session, begin_session
 from atonce.recipes import FCNConfig, Recipe
 from atonce.text import count_of
 from atonce.threads import at_most
-from atonce.training.callbacks import Callback
+from atonce.training.callbacks import Callback, busy
 from atonce.training.distillation import load_teacher, require_same_teacher
 from atonce.training.hardware import (
     accelerator_for,
@@ -249,7 +247,8 @@ def _network(recipe: Recipe, stage: Stage, dataset: Dataset, callback: Callback 
     torch.manual_seed(recipe.train.seed)
     initialise(model)
     if recipe.weights and callback:
-        loaded = load_weights(model, recipe.weights, callback.on_download, classes=dataset.labels.names)
+        with busy(callback, "reading weights"):
+            loaded = load_weights(model, recipe.weights, callback.on_download, classes=dataset.labels.names)
         callback.on_note(f"weights: {loaded.summary()}")
     return model
 
@@ -373,20 +372,14 @@ def _calibrate(model: FCN, dataset: Dataset, recipe: Recipe, callback: Callback)
         return
     chosen = evenly_spaced(dataset.split("train"), _CALIBRATION_PICTURES)
     size = _input_size(recipe)
-    pictures = [network_input(dataset.load(item).image, size) for item in chosen]
+    with busy(callback, "reading pictures to calibrate on"):
+        pictures = [network_input(dataset.load(item).image, size) for item in chosen]
     if fresh:
-        data_dependent_init(model, pictures)
-    watched = _watched(pictures, callback.on_calibration)
-    if scales and (found := _measured_scales(recipe.model, before, calibrate(model, watched))):
+        with busy(callback, "fitting the initial weights"):
+            data_dependent_init(model, pictures)
+    calibrated = calibrate(model, pictures, callback.on_calibration) if scales else before
+    if scales and (found := _measured_scales(recipe.model, before, calibrated)):
         callback.on_note(f"calibrated on {count_of(len(chosen), 'picture')}: {', '.join(found)}")
-
-
-def _watched(items: Sequence[Tensor], progress: ProgressCallback) -> Iterator[Tensor]:
-    """Yield the items, and tell how many are done."""
-    for done, item in enumerate(items):
-        progress(done, len(items))
-        yield item
-    progress(len(items), len(items))
 
 
 def _measured_scales(network: FCNConfig, before: FCNConfig, after: FCNConfig) -> list[str]:

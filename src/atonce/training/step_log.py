@@ -117,7 +117,7 @@ class StepLog:
             pictures_per_second=len(self.losses) * self.run.recipe.train.batch_size / self.seconds,
             waited=self.waited / self.seconds,
             seconds=self.run_seconds,
-            threads=self.run.threads.count,
+            threads=self.run.threads.decided,
             **mean.of_masks(),
         )
 

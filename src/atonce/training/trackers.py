@@ -24,11 +24,12 @@ from atonce.errors import TrainingError, UserError
 from atonce.recipes import Recipe, to_yaml
 from atonce.recipes.schema import MASK_LOSSES
 from atonce.storage import file_stem, write_text
-from atonce.text import words_of
+from atonce.text import distinct_names, words_of
 from atonce.training.callbacks import Callback, CallbackList, StepRecord
 from atonce.training.hardware import in_main_process
 from atonce.training.run_folder import RunFolder
 from atonce.training.training_run import TrainingRun
+from atonce.untrusted_files import read_json
 
 _TITLES = {"tensorboard": "TensorBoard", "mlflow": "MLflow", "wandb": "Weights & Biases"}
 _PROJECT = "atonce"
@@ -90,7 +91,8 @@ class Tracker:
         finite = {key: float(value) for key, value in values.items() if value is not None and math.isfinite(value)}
         if self.name == "mlflow":
             # Of other characters it refuses the whole batch.
-            finite = {re.sub(r"[^\w.\- :/]", "_", key): value for key, value in finite.items()}
+            names = distinct_names([re.sub(r"[^\w.\- :/]", "_", key) for key in finite])
+            finite = dict(zip(names, finite.values(), strict=True))
         self._wrapped.log(finite, step=step)
 
     def log_picture(self, name: str, path: Path, step: int) -> None:
@@ -259,9 +261,9 @@ _OPENERS = {"tensorboard": _tensorboard, "mlflow": _mlflow, "wandb": _wandb}
 def _read_ids(folder: RunFolder) -> dict[str, str]:
     """Read the ids of the runs that trackers have begun; empty where there are none, or they are damaged."""
     try:
-        data = json.loads(folder.trackers.read_text("utf-8"))
+        data = read_json(folder.trackers)
         return {str(name): str(value) for name, value in data.items()}
-    except (OSError, ValueError, AttributeError, RecursionError):
+    except (OSError, ValueError, AttributeError):
         return {}
 
 

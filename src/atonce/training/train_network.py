@@ -250,7 +250,6 @@ def _callback(callbacks: Sequence[Callback], *, progress: bool) -> Iterator[Call
 
 def _evaluate_best(run: TrainingRun, session: provenance.Session, *, progress: bool) -> Evaluation:
     """Evaluate the best model in full precision, and write everything into the run folder."""
-    predictor = load(run.folder.model, device=run.accelerator.device)
     about = {
         # Of several sessions, the first has the weights and the changes to the recipe.
         **run.progress.sessions[0],
@@ -262,6 +261,7 @@ def _evaluate_best(run: TrainingRun, session: provenance.Session, *, progress: b
         "data_name": run.dataset.root.resolve().name,
     }
     with shown_as("evaluating", progress=progress) as bar:
+        predictor = load(run.folder.model, device=run.accelerator.device)
         return evaluate_items(
             predictor,
             run.dataset,

@@ -14,7 +14,7 @@ from atonce.metrics.confusion_matrix import ConfusionMatrix
 from atonce.process_group import ProcessGroup
 from atonce.reports.single_prediction import absent_but_predicted, single_prediction
 from atonce.storage import nan_to_none, write_atomically
-from atonce.training.callbacks import Callback
+from atonce.training.callbacks import Callback, busy
 from atonce.training.training_run import TrainingRun
 
 
@@ -53,9 +53,10 @@ def validate(run: TrainingRun, callback: Callback) -> None:
         run.progress.validations.append(row)
         if run.is_main:
             model_file.scores = {**_origin(run), **confusion.scores(run.dataset.labels)}
-            if best:
-                model_file.save(run.folder.model)
-            model_file.save(run.folder.last)
+            with busy(callback, "saving the network"):
+                if best:
+                    model_file.save(run.folder.model)
+                model_file.save(run.folder.last)
             run.folder.write_metrics(run.progress.validations)
     finally:
         if run.average:

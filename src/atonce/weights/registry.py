@@ -22,6 +22,7 @@ from atonce.progress import ProgressCallback
 from atonce.remote import address_of, local_copy
 from atonce.storage import make_folder, sha256_of, storage_errors, wait_for_others
 from atonce.text import did_you_mean, similar_file
+from atonce.untrusted_files import open_in_place
 from atonce.weights.checkpoint_files import checkpoint_prefix
 
 EXPECTED = "a weights file (`atonce weights list` names the kinds)"
@@ -195,7 +196,7 @@ def _download(entry: PretrainedWeights, path: Path, progress: ProgressCallback |
     of_use = False
     try:
         # The file first: where it cannot be written, the network need not be asked.
-        with storage_errors(path), part.open("ab") as file:
+        with storage_errors(path), os.fdopen(open_in_place(part, os.O_WRONLY | os.O_APPEND), "ab") as file:
             wait_for_others(file)
             if path.is_file():  # one of them has been faster
                 return

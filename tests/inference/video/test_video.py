@@ -329,6 +329,14 @@ def test_a_name_that_looks_like_an_address_is_a_name(
     assert (tmp_path / "pipe:9.mp4").stat().st_size > 0
 
 
+def test_progress_moves_with_each_frame(segment: Predictor, tmp_path: Path) -> None:
+    """Frames are segmented several at a time, and written one by one."""
+    told: list[int] = []
+    source = videos.make(tmp_path / "clip.mp4", times=videos.constant(10))
+    predict_video(segment, source, tmp_path / "out.mp4", progress=lambda done, total: told.append(done))
+    assert told == list(range(1, told[-1] + 1)) and len(told) > 2
+
+
 def test_without_pyav_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     videos.make(tmp_path / "a.mp4")
     monkeypatch.setitem(sys.modules, "av", None)

@@ -233,10 +233,10 @@ def _segment_frames(
             overlay.write(blender(frame.image, labels), frame.time)
             if label_video:
                 label_video.write(labels, frame.time)
-        frames += len(batch)
+            frames += 1
+            if progress:
+                progress(frames, max(frames, total))
         batch.clear()
-        if progress:
-            progress(frames, max(frames, total))
 
     for item in video:
         if isinstance(item, Frame):

@@ -15,6 +15,7 @@ from atonce.model.preprocessing import Preprocessing
 from atonce.model.vgg import TRUNK_LAYERS
 from atonce.recipes import FCNConfig
 from atonce.safetensors_writer import save_tensors
+from atonce.untrusted_files import parse_json
 from atonce.weights.imported import ImportedWeights, TensorSpec, take_tensors
 from atonce.weights.tensor_files import WeightsFile
 
@@ -96,10 +97,10 @@ def _described(file: WeightsFile) -> tuple[FCNConfig | None, tuple[str, ...]]:
     if _MODEL_KEY not in file.metadata:
         return None, ()
     try:
-        data = json.loads(file.metadata[_MODEL_KEY])
+        data = parse_json(file.metadata[_MODEL_KEY])
         classes = tuple(str(name) for name in data["labels"]["names"])
         return FCNConfig.model_validate(data["architecture"]), classes
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         raise WeightsError(f"{file.path} describes a network unknown here", "a model file of atonce") from None
 
 
