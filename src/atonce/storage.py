@@ -10,14 +10,14 @@ import re
 import shutil
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, SupportsFloat
 
 from safetensors import SafetensorError, safe_open
 
-from atonce.errors import DataError, StorageError
+from atonce.errors import DataError, StorageError, option
 from atonce.processes import ProcessIdentity
 from atonce.text import distinct_names
 
@@ -144,6 +144,35 @@ def refuse_foreign(path: Path, is_ours: Callable[[Path], bool]) -> None:
             "a new file to write",
             "move it away, or choose another name",
         )
+
+
+def refuse_inputs(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse to write over a file that is read, whatever name or link leads to it: it would be lost.
+
+    Args:
+        targets: the files to be written, all of them before the first one is.
+        inputs: the files that they are made from.
+
+    Raises:
+        DataError: one of the targets is one of the inputs.
+    """
+    read: dict[tuple[int, int], Path] = {}
+    for path in inputs:
+        with suppress(OSError):  # whoever reads it says so
+            state = path.stat()
+            read[state.st_dev, state.st_ino] = path
+    for target in targets:
+        try:
+            state = target.stat()
+        except OSError:
+            continue
+        if source := read.get((state.st_dev, state.st_ino)):
+            same = "" if source == target else f", {source}"
+            raise DataError(
+                f"{target} is to be written, and is an input itself{same}",
+                "results apart from what they are made from",
+                f"choose another {option('out')}",
+            )
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

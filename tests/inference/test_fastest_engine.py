@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from atonce.inference import NetworkPredictor, fastest_engine, network_predictor
 from atonce.inference.engines import EngineName
 from atonce.inference.load import load
 from tests.networks import small_model_file
+from tests.systems import needs_pipes
 
 ENGINES: tuple[EngineName, ...] = ("torch", "openvino", "onnxruntime")
 
@@ -21,6 +25,22 @@ ENGINES: tuple[EngineName, ...] = ("torch", "openvino", "onnxruntime")
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ATONCE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "engines.json"
+
+
+@contextmanager
+def within(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError where something waits for longer."""
+
+    def end(*_: object) -> None:
+        raise TimeoutError(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Opened:
@@ -77,6 +97,20 @@ def test_a_damaged_memory_is_measured_anew(cache: Path, content: str) -> None:
     cache.write_text(content)
     assert fastest_engine.fastest_engine(ENGINES, {}, Opened(torch=1, openvino=1, onnxruntime=20)) in ENGINES
     assert json.loads(cache.read_text())
+
+
+@needs_pipes
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_not_read(cache: Path, kind: str) -> None:
+    cache.parent.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(cache)
+    elif kind == "device":
+        cache.symlink_to("/dev/zero")
+    else:
+        cache.mkdir()
+    with within(20):
+        assert fastest_engine.fastest_engine(ENGINES, {}, Opened(torch=20, openvino=1, onnxruntime=20)) == "openvino"
 
 
 def test_a_home_that_cannot_be_written_does_no_harm(cache: Path) -> None:

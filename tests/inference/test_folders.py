@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,22 @@ def test_no_two_results_share_a_path(tmp_path: Path) -> None:
     jobs = find_pictures([one, other, one / "a.png", one])
     assert len(jobs) == 8
     assert len({str(job.target) for job in jobs}) == 8
+
+
+def test_names_as_long_as_file_systems_allow_leave_room_for_every_result(segment: Predictor, tmp_path: Path) -> None:
+    stems = ["a", "b" * 251, "b" * 250 + "c", "ä" * 125 + "x", "d"]
+    for stem in stems:
+        picture(tmp_path / "in" / f"{stem}.png")
+    shutil.copy(tmp_path / "in" / f"{stems[1]}.png", tmp_path / "in" / f"{stems[1]}.jpg")
+    options = OutputOptions(write=("labelme", "json", "csv"), probabilities=True, maps=True)
+    for _ in range(2):
+        summary = predict_files(segment, find_jobs([tmp_path / "in"]), tmp_path / "out", options)
+        assert (summary.done, summary.broken) == (6, [])
+    for kind in ("labels", "overlays", "json", "labelme", "probabilities"):
+        made = [path.stem for path in (tmp_path / "out" / kind).iterdir()]
+        assert len(made) == 6 and {"a", "d"} < set(made)
+    listed = (tmp_path / "out" / "areas.csv").read_text("utf-8")
+    assert all(f"\n{stem}.png," in listed for stem in stems), "pictures keep their names where there is room"
 
 
 def test_dots_in_names_stay(tmp_path: Path) -> None:

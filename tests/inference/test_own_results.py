@@ -16,6 +16,7 @@ from atonce.errors import DataError, UserError
 from atonce.inference import Predictor, load
 from atonce.inference.folders import OutputOptions, predict_files
 from atonce.inference.inputs import find_jobs, find_pictures
+from atonce.inference.own_results import png_texts
 from tests.commands import Command
 from tests.data import trees
 from tests.inference.video import videos
@@ -166,6 +167,73 @@ def test_a_file_that_is_there_and_not_ours_is_not_overwritten(
     assert files_below(tmp_path / "out") == [name], "nothing was done"
     assert package.predict(model, pics, out=tmp_path / "out", overwrite=True, **options).done == 4
     assert path.read_bytes() != before
+
+
+ONTO_ITSELF: dict[str, tuple[str, dict[str, Any]]] = {
+    "overlay": ("overlays/p.jpg", {}),
+    "overlay as PNG": ("overlays/p.png", {}),
+    "label picture": ("labels/p.png", {}),
+    "map": ("maps/Sky/p.png", {"maps": True}),
+    "video": ("overlays/p.mp4", {}),
+    "label video": ("labels/p.mkv", {"label_video": True}),
+    "annotations of one": ("json/p.json", {"write": "json"}),
+    "annotations of all": ("coco.json", {"write": "coco"}),
+}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(("name", "options"), ONTO_ITSELF.values(), ids=ONTO_ITSELF)
+def test_an_input_is_never_replaced_by_its_result(
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    options: dict[str, Any],
+    overwrite: bool,
+) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix in (".mp4", ".mkv"):
+        videos.make(path)
+    else:
+        kind = "JPEG" if path.suffix == ".jpg" else "PNG"
+        marks: dict[str, Any] = {"comment": b"atonce"} if kind == "JPEG" else {"pnginfo": png_texts()}
+        Image.new("RGB", (30, 20), "brown").save(path, kind, **marks)
+    other = trees.save(tmp_path / "in" / "first.png", trees.picture(0, (30, 20)))
+    before = path.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    there = files_below(tmp_path)
+    with pytest.raises(DataError, match=rf"{name} is to be written, and is an input itself; .*choose another `out`"):
+        package.predict(tiny_model, [other, name], out=".", overwrite=overwrite, **options)
+    assert path.read_bytes() == before
+    assert files_below(tmp_path) == there, "nothing was done"
+
+
+@needs_links
+@pytest.mark.parametrize("link", ["folder", "file", "hard link"])
+def test_nor_is_it_by_way_of_a_link(tiny_model: Path, tmp_path: Path, link: str) -> None:
+    (tmp_path / "in").mkdir()
+    source = videos.make(tmp_path / "in" / "a.mp4")
+    before, target = source.read_bytes(), tmp_path / "out" / "overlays" / "a.mp4"
+    if link == "folder":
+        target.parent.parent.mkdir()
+        target.parent.symlink_to(source.parent)
+    else:
+        target.parent.mkdir(parents=True)
+        target.symlink_to(source) if link == "file" else target.hardlink_to(source)
+    with pytest.raises(DataError, match=r"out/overlays/a\.mp4 is to be written, and is an input itself, .*in/a\.mp4;"):
+        package.predict(tiny_model, source, out=tmp_path / "out", overwrite=True)
+    assert source.read_bytes() == before
+
+
+def test_nor_is_it_in_python(segment: Predictor, tmp_path: Path) -> None:
+    video, photo = videos.make(tmp_path / "a.mp4"), trees.save(tmp_path / "a.jpg", trees.picture(0, (30, 20)))
+    before = video.read_bytes(), photo.read_bytes()
+    with pytest.raises(DataError, match="is an input itself"):
+        segment.video(video, video)
+    with pytest.raises(DataError, match="is an input itself"):
+        segment(photo).save(photo)
+    assert (video.read_bytes(), photo.read_bytes()) == before
 
 
 def test_what_a_kill_left_behind_is_done_again_without_asking(tiny_model: Path, pics: Path, tmp_path: Path) -> None:

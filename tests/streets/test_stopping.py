@@ -38,3 +38,19 @@ def test_drawing_ends_at_once_and_so_do_its_processes(tmp_path: Path, number: in
     while any(map(is_alive, children)) and time.monotonic() < end:
         time.sleep(0.05)
     assert not [child for child in children if is_alive(child)], "orphans"
+
+
+def test_a_worker_that_is_killed_is_told_in_one_line(tmp_path: Path) -> None:
+    process = start("streets", tmp_path / "out", "--train", "3000", "--val", "1")
+    wait_until(lambda: list(tmp_path.glob("out/train/images/*.png")), process)
+    children = children_of(process.pid)
+    workers = [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    os.kill(workers[-1], KILL)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 2, said
+    assert "Traceback" not in said
+    assert "atonce: a process that draws streets was ended from outside, as systems do when the memory is full" in said
+    end = time.monotonic() + 10
+    while any(map(is_alive, children)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not [child for child in children if is_alive(child)], "orphans"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -14,7 +15,9 @@ from atonce.errors import TrainingError, UserError
 from atonce.studies import PlannedRun, StudyCallback, load_study, plan_runs, run_sequentially
 from atonce.studies.parallel_runs import device_environment, format_request, parse_devices, parse_request
 from atonce.studies.study_folder import read_result
+from tests.processes import children_of, wait_until
 from tests.studies.tiny_studies import LONGER, ablate_command
+from tests.systems import needs_processes_listed, needs_signals
 from tests.tiny import ENVIRONMENT, log_of, tiny_recipe
 
 
@@ -73,6 +76,23 @@ def test_workers_save_and_end_when_the_study_is_killed(street_data: Path, tmp_pa
     steps = len(log_of(run))
     time.sleep(0.5)
     assert len(log_of(run)) == steps
+
+
+@needs_processes_listed
+@needs_signals
+def test_a_worker_that_is_killed_is_told_in_one_line(street_data: Path, tmp_path: Path) -> None:
+    endless = tuple(f"train.{knob}=1000000" for knob in ("steps", "validate_every", "save_every"))
+    words = ablate_command(
+        street_data, "freeze", tmp_path / "out", "--seeds", "1", "--devices", "cpu", overrides=endless
+    )
+    process = subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    wait_until(lambda: list(tmp_path.glob("out/*/seed-0/log.jsonl")), process)
+    for child in children_of(process.pid):
+        os.kill(child, signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2, said
+    assert "Traceback" not in said
+    assert "trained, seed 0: its process was ended by SIGKILL, as systems do when the memory" in " ".join(said.split())
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

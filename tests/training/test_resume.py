@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from atonce.errors import TrainingError, as_command_line
 from atonce.recipes import Recipe, load_recipe
@@ -198,6 +199,59 @@ def test_a_state_of_another_network_or_optimiser_is_refused_in_one_line(
     message = resume_refused(tiny_run, street_data, tmp_path, override)
     assert "state.safetensors does not fit this recipe" in message
     assert named in message
+
+
+@pytest.mark.parametrize("other", ["seed", "data", "of before"])
+def test_the_state_of_another_run_is_refused_and_everything_kept(
+    tiny_run: Path, street_data: Path, tmp_path: Path, other: str
+) -> None:
+    run, elsewhere, data = Path(shutil.copytree(tiny_run, tmp_path / "run")), tmp_path / "other", street_data
+    if other == "data":
+        data = Path(shutil.copytree(street_data, tmp_path / "data"))
+        for path in sorted((data / "train").rglob("*_000000.png")):
+            path.unlink()
+    run_training(tiny_recipe("train.steps=2", *["train.seed=5"] * (other == "seed")), data, elsewhere)
+    if other == "of before":
+        without_run(elsewhere)
+    shutil.copy(elsewhere / "state" / "state.safetensors", run / "state")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(
+        TrainingError, match=r"state\.safetensors is the state of another run; .*put its own state back"
+    ):
+        run_training(tiny_recipe("train.steps=5"), street_data, run, resume=True)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_of_before_whose_state_does_not_say_whose_it_is_goes_on(
+    tiny_run: Path, street_data: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    without_run(run)
+    run_training(tiny_recipe("train.steps=5"), street_data, run, resume=True)
+    assert [row["step"] for row in log_of(run)] == [1, 2, 3, 4, 5]
+
+
+def test_a_run_whose_description_of_the_data_was_removed_knows_its_state_again(
+    tiny_run: Path, street_data: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    (run / "data.json").unlink()
+    for steps in (5, 6):
+        run_training(tiny_recipe(f"train.steps={steps}"), street_data, run, resume=True)
+    assert log_of(run)[-1]["step"] == 6
+
+
+def without_run(run: Path) -> None:
+    """Take out of a run folder what tells which run its state is of, as those of before have it."""
+    described = json.loads((run / "data.json").read_text())
+    described.pop("run", None)
+    (run / "data.json").write_text(json.dumps(described))
+    state = run / "state" / "state.safetensors"
+    with safe_open(state, "pt") as file:
+        metadata = file.metadata()
+    progress = json.loads(metadata["progress"])
+    progress.pop("run", None)
+    save_file(tensors_of(state), state, {**metadata, "progress": json.dumps(progress)})
 
 
 def test_averages_that_nobody_asks_for_any_more_do_no_harm(tiny_run: Path, street_data: Path, tmp_path: Path) -> None:

@@ -92,6 +92,23 @@ def test_a_folder_in_that_of_the_data_is_a_place_where_no_pictures_lie(data: Pat
     assert choose_run(data, recipe="streets", out=data / "runs" / "first")[0] == data / "runs" / "first"
 
 
+LATE = ("classes.csv", "evaluation.json", "run.json", "report.html", "model.safetensors", "metrics.csv", "data.json")
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("name", LATE)
+def test_a_folder_in_the_place_of_a_file_is_told_before_the_training(
+    tiny_run: Path, street_data: Path, tmp_path: Path, name: str, resume: bool
+) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run")) if resume else tmp_path / "run"
+    (run / name).unlink(missing_ok=True)
+    (run / name).mkdir(parents=True)
+    before = _files(run)
+    with pytest.raises(TrainingError, match=rf"{name} is a folder; expected a file of the run"):
+        set_up(tiny_recipe(), street_data, run, resume=resume)
+    assert _files(run) == before
+
+
 @needs_links
 @pytest.mark.parametrize("name", ["log.jsonl", "state", "pictures", "decoded", "gallery", "tensorboard", "wandb"])
 def test_a_run_does_not_write_through_links_to_what_lies_elsewhere(

@@ -114,11 +114,16 @@ def test_an_owner_on_another_machine_has_it_while_it_gives_signs_of_life(
     lock = RunLock(tmp_path)
     lock.acquire()
     lock.release()
-    path.write_text(Owner(ProcessIdentity(17, "abcdef", "12"), "node-7", "2026-01-01 10:00").text())
-    monkeypatch.setattr(run_lock, "_SILENCE", 1e6)
-    monkeypatch.setattr(run_lock, "_changed", lambda _: now - 7200)
-    lock.acquire()
-    lock.release()
+
+
+def test_a_machine_whose_clock_is_hours_behind_gives_signs_of_life_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_lock, "_lock", lambda _: None)
+    (tmp_path / ".lock").write_text(Owner(ProcessIdentity(17, "abcdef", "12"), "node-7", "2026-01-01 10:00").text())
+    looks = iter([1.0, 1.0, 2.0])
+    monkeypatch.setattr(run_lock, "_changed", lambda _: time.time() - 7200 + next(looks))
+    assert "process 17 on node-7, since 2026-01-01 10:00" in refusal(RunLock(tmp_path))
 
 
 def test_a_lock_file_that_says_nothing_is_no_obstacle(tmp_path: Path) -> None:

@@ -56,3 +56,6 @@ _FILES: Mapping[str, Callable[[Path], bool]] = {
     "report.html": _is_report,
 }
 """The files of an evaluation -> a test whether one that is there is an evaluation's."""
+
+EVALUATION_FILES = tuple(_FILES)
+"""The names of the files of an evaluation."""

@@ -131,6 +131,12 @@ class AnnotationFiles:
         if "cvat" in self._kinds:
             require_names(self._spec, [job.name for job in jobs if not job.is_video])
 
+    def targets(self, jobs: Sequence[Job]) -> list[Path]:
+        """Return all files that may be written of some pictures, those of all pictures among them."""
+        kinds = [kind for kind in ("labelme", "json") if kind in self._kinds]
+        files = [self._path(kind, job) for kind in kinds for job in jobs if not job.is_video]
+        return files + [self._out / _PATHS[kind] for kind in sorted(self._kinds.difference(kinds))]
+
     def require_unchanged(self, jobs: Sequence[Job]) -> None:
         """Refuse to write over what is not ours, or what a person has corrected.
 

@@ -56,7 +56,7 @@ from atonce.model_location import find_model_file, require_model_first
 from atonce.process_group import ProcessGroup
 from atonce.progress import ProgressCallback
 from atonce.remote import address_of, local_copy, results_at
-from atonce.storage import allocate, distinct_folder_names, make_folder, write_atomically
+from atonce.storage import allocate, distinct_folder_names, make_folder, refuse_inputs, write_atomically
 from atonce.text import count_of
 
 _JPEG_SIDE = 65_500
@@ -365,6 +365,7 @@ def predict_files(
     )
     summary = Summary(out, jobs)
     _require_same_jobs(jobs, group)
+    group.gather(lambda: _refuse_inputs(jobs, pictures, annotations, group))
     looked = group.map(_error_or(lambda job: not overwrite and pictures.is_finished(job)), jobs)
     summary.broken += [found for found in looked if isinstance(found, DataError)]
     finished = [job for job, found in zip(jobs, looked, strict=True) if found is True]
@@ -443,6 +444,16 @@ def _require_same_jobs(jobs: Sequence[Job], group: ProcessGroup) -> None:
             "the same pictures and videos in each",
             "give a folder that all machines see, and one that does not change meanwhile",
         )
+
+
+def _refuse_inputs(jobs: Sequence[Job], pictures: _Pictures, annotations: AnnotationFiles, group: ProcessGroup) -> None:
+    """Refuse to write over any of the pictures and videos; this process looks at the results of its share of them.
+
+    What is finished is looked at, too: whether a call is refused does not depend on what the one before came to.
+    """
+    mine = group.share(jobs)
+    targets = [*(path for job in mine for path in pictures.targets(job)), *annotations.targets(mine)]
+    refuse_inputs(targets, (job.source for job in jobs))
 
 
 def _do_share(
@@ -590,6 +601,12 @@ class _Pictures:
             return False
         tag = finished_results.ResultTag.for_job(job, self._fingerprint, self._options.that_matter(job))
         return finished_results.is_finished(tag, tagged, others)
+
+    def targets(self, job: Job) -> list[Path]:
+        """Return all files that may be written for a job, but for annotations."""
+        tagged, others = _paths(job, self._out, self._options, self._spec)
+        # Overlays of the longest pictures are PNG, which only shows when they are read.
+        return [tagged, *others, *(path.with_suffix(".png") for path in others if path.suffix == ".jpg")]
 
     def finished_entries(self, job: Job) -> Entries:
         """Make annotations of a picture that was segmented before, from its label picture. Raises DataError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from atonce.errors import DataError
 from atonce.extras import require_extra
 from atonce.inference.own_results import FOLDERS, is_own_result
 from atonce.remote import require_existing
-from atonce.storage import case_insensitive
+from atonce.storage import case_insensitive, file_stem
 from atonce.text import count_of
 
 VIDEO_SUFFIXES = frozenset(
@@ -29,6 +30,9 @@ _MASK_FOLDERS = frozenset(
 )  # fmt: skip
 """Names of folders of masks, in lower case: for masks that no picture claims, and data sets that cannot be opened."""
 
+
+_LONGEST = 255 - len(".json")
+"""Bytes of the longest name without its suffix: file systems take 255, and .json is the longest suffix of a result."""
 
 OnProblem = Callable[[DataError], object]
 """A function that is called with the error for something that is left out."""
@@ -137,7 +141,7 @@ def _find(
     jobs, taken = [], set()
     for source, name in found:
         # a.png and a.jpg, or a.png of two folders, would overwrite each other.
-        target = next(choice for choice in _names(name) if case_insensitive(str(choice)) not in taken)
+        target = next(choice for choice in map(_fitting, _names(name)) if case_insensitive(str(choice)) not in taken)
         taken.add(case_insensitive(str(target)))
         jobs.append(Job(source, target))
     return jobs
@@ -212,6 +216,13 @@ def _files_below(root: Path, on_problem: OnProblem) -> Iterator[Path]:
 def _is_input(path: Path, suffixes: frozenset[str]) -> bool:
     """Tell by its name; hidden files are other programs' (`._x.jpg` of macOS)."""
     return path.suffix.lower() in suffixes and not path.name.startswith(".")
+
+
+def _fitting(target: Path) -> Path:
+    """Shorten a name that leaves no room for the suffix of every result: the picture's own may be shorter."""
+    if len(os.fsencode(target.name)) <= _LONGEST:
+        return target
+    return target.with_name(file_stem(target.name, _LONGEST))
 
 
 def _names(name: Path) -> Iterator[Path]:

@@ -20,7 +20,7 @@ from atonce.data.images import Problem
 from atonce.errors import UserError, option
 from atonce.labels import IGNORE_INDEX, ColourName, LabelSpec
 from atonce.polygons import Polygon, trace_mask
-from atonce.storage import write_atomically, write_text
+from atonce.storage import refuse_inputs, write_atomically, write_text
 from atonce.text import did_you_mean, listing, shortened
 
 # Rows of a picture that are mixed at once: the table of the colours is read through indices of four bytes.
@@ -394,9 +394,11 @@ class Result:
 
         Raises:
             UserError: another suffix.
+            DataError: it is the picture itself.
             StorageError: the file cannot be written.
         """
         path = Path(path)
+        refuse_inputs([path], [Path(self.source)] if self.source else [])
         suffix = path.suffix.lower()
         if suffix == ".png":
             write_atomically(path, self.label_image().save)

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -18,7 +19,7 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from atonce.errors import DataError, StorageError
+from atonce.errors import DataError, StorageError, UserError
 from atonce.labels import CAMVID, IGNORE_INDEX
 from atonce.progress import ProgressCallback
 from atonce.signals import TERMINATION_SIGNALS
@@ -77,6 +78,7 @@ def write_streets(
         ValueError: a count outside 0..500000, a negative seed, a size under 32.
         DataError: `root` holds another data set, which would be overwritten.
         StorageError: a file cannot be written.
+        UserError: the system has ended one of the workers.
     """
     if not (0 <= train <= MOST and 0 <= val <= MOST) or seed < 0:
         raise ValueError(f"train {train}, val {val}, seed {seed}; expected 0 to {MOST} scenes a split, a seed >= 0")
@@ -97,6 +99,12 @@ def write_streets(
         (root / MARKER).write_text(json.dumps(asked) + "\n", encoding="utf-8")
     except OSError as error:
         raise StorageError(f"{root}: {error}", "a folder with space that can be written") from error
+    except BrokenProcessPool:
+        raise UserError(
+            "a process that draws streets was ended from outside, as systems do when the memory is full",
+            "processes that are left to finish",
+            "end other programs, or draw smaller scenes; the same call draws them anew",
+        ) from None
     return root
 
 

@@ -158,7 +158,20 @@ class _WorkerPool:
             return result
         if code == 2 and output:
             raise UserError(f"{run.title}: {output[-1].removeprefix('atonce: ')}")
+        if code < 0:
+            raise UserError(
+                f"{run.title}: its process was ended by {_signal_name(-code)}, as systems do when the memory is full",
+                "processes that are left to finish",
+                f"end other programs, or name fewer {option('devices')}; the same call goes on with it",
+            )
         raise RuntimeError(f"{run.title}: its process ended with code {code}; see {run.folder / 'worker.log'}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def execute_request(stream: TextIO) -> None:

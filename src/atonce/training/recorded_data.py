@@ -19,6 +19,7 @@ from atonce.recipes import Recipe
 from atonce.storage import write_text
 from atonce.text import count_of, listing
 from atonce.training.run_folder import RunFolder
+from atonce.training.state import RunProgress
 from atonce.untrusted_files import parse_json, read_json
 
 _SPLITS = ("train", "val")
@@ -34,6 +35,8 @@ class RecordedData:
         pixels: "train" and "val" -> pixels of each class, which tell what the masks' values were taken for.
         fingerprint: see `atonce.data.fingerprint`.
         split_made: seed and share of validation of a split that was made here; None where the data bring their own.
+        run: a digest of the recipe and the data that the run began with, by which it knows its own state again; None
+            of a run of before.
         trained_pictures: a digest of each training picture alone, by which an evaluation knows it whatever its mask is;
             none in what an earlier version recorded.
     """
@@ -43,18 +46,21 @@ class RecordedData:
     pixels: Mapping[str, Sequence[int]]
     fingerprint: str
     split_made: Sequence[float] | None = None
+    run: str | None = None
     trained_pictures: Sequence[str] = ()
 
     @classmethod
     def describe(cls, dataset: Dataset, report: CheckReport, recipe: Recipe) -> RecordedData:
         """Describe a data set that has been checked."""
         made = (recipe.data.split_seed, recipe.data.val_fraction) if split_was_made(dataset) else None
+        data = fingerprint(dataset)
         return cls(
             classes=dataset.labels.names,
             splits={split: digests_of(dataset, split) for split in _SPLITS},
             pixels={split: report.statistics[split].pixel_count.tolist() for split in _SPLITS},
-            fingerprint=fingerprint(dataset),
+            fingerprint=data,
             split_made=made,
+            run=hashlib.sha256(f"{data}\0{recipe.model_dump_json()}".encode()).hexdigest()[:16],
             trained_pictures=[picture_digest(item.image) for item in dataset.splits.get("train", ())],
         )
 
@@ -80,6 +86,7 @@ class RecordedData:
                 pixels={s: [int(count) for count in data["pixels"][s]] for s in _SPLITS},
                 fingerprint=str(data["fingerprint"]),
                 split_made=None if made is None else (float(made[0]), float(made[1])),
+                run=None if data.get("run") is None else str(data["run"]),
                 trained_pictures=[str(digest) for digest in data.get("trained_pictures", ())],
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
@@ -107,6 +114,15 @@ class DataOfRun:
     def __init__(self, folder: RunFolder, root: Path) -> None:
         self.folder, self.root = folder, root
         self.recorded = RecordedData.read(folder.data)
+
+    def require_own_state(self, progress: RunProgress) -> None:
+        """Raise TrainingError where the state is of another run: its network and its validations would replace ours."""
+        if self.recorded and self.recorded.run != progress.run:
+            raise TrainingError(
+                f"{self.folder.state} is the state of another run",
+                f"that of the run in {self.folder.path}, which began with other data or another recipe",
+                f"put its own state back, or start anew: {self._way_on()}",
+            )
 
     def restrict(self, dataset: Dataset, recipe: Recipe) -> tuple[Dataset, str]:
         """Return the data set as it was when the run began, and a note on what has been added since, if anything.

@@ -100,6 +100,18 @@ class RunFolder:
                 f"add {option('resume', value=True)} to go on with it, or choose another {option('out')}",
             )
 
+    def require_files(self, written_last: Sequence[str]) -> None:
+        """Raise TrainingError where a folder has the name of a file of the run.
+
+        Args:
+            written_last: the names of the files of its evaluation, which is made when it has been trained.
+        """
+        ours = (self.recipe, self.log, self.metrics, self.model, self.last, self.state, self.data, self.trackers)
+        for path in (*ours, *(self.path / name for name in written_last)):
+            if path.is_dir():
+                remedy = f"move it away, or choose another {option('out')}"
+                raise TrainingError(f"{path} is a folder", "a file of the run, or nothing yet", remedy)
+
     def require_no_model(self) -> None:
         """Raise TrainingError when there is a trained model without the state to go on from: it would be overwritten.
 

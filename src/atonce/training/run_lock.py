@@ -145,10 +145,9 @@ class RunLock:
         """Tell whether the owner that the file names is at work, given that the system's lock was free or is none."""
         if owner.process.is_here:
             return locked is None and owner.process.is_alive
-        # Not every mount hands the locks on to the server: whether that one lives shows in the time of the file.
+        # Not every mount hands the locks on to the server: whether that one lives shows in the time of the file, which
+        # moves on. How old it is says nothing, since the clocks of two machines may differ by hours.
         before = _changed(self.path)
-        if time.time() - before > 3600:
-            return False
         end = time.monotonic() + _SILENCE
         while time.monotonic() < end:
             if _changed(self.path) != before:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from atonce.data.problem_notes import problem_notes
 from atonce.data.sampling import evenly_spaced
 from atonce.doctor.statistics_findings import statistics_findings
 from atonce.errors import DataError, TrainingError
+from atonce.evaluation.own_evaluation import EVALUATION_FILES
 from atonce.inference.network_predictor import network_input
 from atonce.launcher import end_with_launcher
 from atonce.model import FCN, initialise
@@ -110,6 +111,7 @@ def _set_up(
         in_main_process(accelerator, lock.acquire)
     # A run that was killed before its first state begins again.
     resuming = resume and (folder.state.is_file() or not folder.recipe.is_file())
+    folder.require_files(EVALUATION_FILES)
     if not resume:
         folder.require_place(data)
         folder.require_new()
@@ -117,8 +119,11 @@ def _set_up(
         folder.require_no_model()
         callback.on_note(f"{folder.path} holds no state yet: it begins at step 0")
     stages = stages_of(recipe)
-    stage = _present(stages, read_progress(folder.state).stage, folder) if resuming else stages[0]
-    data_of_run = DataOfRun(folder, data) if resuming else None
+    stage, data_of_run = stages[0], None
+    if resuming:
+        before, data_of_run = read_progress(folder.state), DataOfRun(folder, data)
+        data_of_run.require_own_state(before)
+        stage = _present(stages, before.stage, folder)
     dataset, report = _read_data(recipe, data, data_of_run, callback)
     # The run folder keeps the recipe as it was asked for; its epochs are steps from here on.
     asked, recipe = recipe, _with_steps(recipe, dataset, callback)
@@ -156,8 +161,12 @@ def _set_up(
             # Another run may have begun there in the meantime.
             folder.require_new()
         folder.write_recipe(asked)
-        if data_of_run is None or data_of_run.recorded is None:
-            RecordedData.describe(dataset, report, recipe).save(folder.data)
+        if data_of_run is None:
+            recorded = RecordedData.describe(dataset, report, recipe)
+            progress.run = recorded.run
+            recorded.save(folder.data)
+        elif data_of_run.recorded is None:
+            replace(RecordedData.describe(dataset, report, recipe), run=progress.run).save(folder.data)
         folder.rewind(progress.logged, progress.validations)
 
     # Last of all that may fail: what has been refused leaves no run behind.

@@ -60,6 +60,7 @@ class RunProgress:
         sessions: the calls that the run is made of, the first one first; see `atonce.provenance.Session`.
         validation_due: whether the run was stopped when it came to a validation, which it goes on with.
         crop: height and width of training crops where no picture is as large as data.crop; empty where one is.
+        run: the run that it is of, see `RecordedData.run`; None of a run of before.
     """
 
     model: dict[str, Any]
@@ -76,6 +77,7 @@ class RunProgress:
     sessions: list[dict[str, Any]] = field(default_factory=list)
     validation_due: bool = False
     crop: list[int] = field(default_factory=list)
+    run: str | None = None
 
     @property
     def logged(self) -> int:

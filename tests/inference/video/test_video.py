@@ -21,7 +21,9 @@ from atonce.inference.inputs import find_jobs
 from atonce.inference.result import blend
 from atonce.inference.video import overlay as overlay_module
 from atonce.inference.video import writer
+from atonce.inference.video.container import comment_of, count_frames
 from atonce.inference.video.overlay import predict_video
+from atonce.inference.video.reader import Video
 from atonce.inference.video.writer import VideoWriter
 from tests.inference.video import videos
 from tests.systems import needs_linux_memory
@@ -237,6 +239,50 @@ def test_broken_files_are_told_in_one_line_and_leave_nothing(
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
+LISTS = {
+    "concat": "ffconcat version 1.0\nfile real.mkv\n",
+    "HLS": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nreal.ts\n#EXT-X-ENDLIST\n",
+    "DASH": '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-main:2011"'
+    ' type="static" mediaPresentationDuration="PT0.48S"><Period><AdaptationSet mimeType="video/x-matroska">'
+    '<Representation id="1" bandwidth="1"><BaseURL>real.mkv</BaseURL></Representation></AdaptationSet></Period></MPD>\n',
+    "SDP": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"
+    "a=rtpmap:96 H264/90000\n",
+}
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+@pytest.mark.parametrize("content", LISTS.values(), ids=LISTS)
+def test_a_list_of_other_files_is_no_video_and_none_of_them_is_read(tmp_path: Path, content: str, name: str) -> None:
+    videos.make(tmp_path / "real.mkv", ticks=1000)
+    videos.make(tmp_path / "real.ts")
+    source = tmp_path / name
+    source.write_text(content)
+    with pytest.raises(
+        DataError, match=rf"{re.escape(name)} is not a video, or is damaged .*; expected an intact video"
+    ):
+        count_frames(source)
+    with pytest.raises(DataError, match="is not a video, or is damaged"):
+        Video(source)
+    with pytest.raises(DataError, match="is not a video, or is damaged"):
+        comment_of(source)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [(f"a.{suffix}", "mpeg4") for suffix in ("m4v", "mov", "3gp", "avi", "mkv", "nut")]
+    + [(f"a.{suffix}", "mpeg2video") for suffix in ("mpg", "ts", "m2ts", "mxf", "gxf", "m2v")]
+    + [("a.webm", "libvpx"), ("a.ivf", "libvpx"), ("a.wmv", "wmv2"), ("a.flv", "flv"), ("a.ogg", "libvpx")]
+    + [("a.gif", "gif"), ("a.mjpeg", "mjpeg"), ("a.h264", "libx264"), ("a.y4m", "rawvideo")],
+)
+def test_videos_of_every_container_are_opened(tmp_path: Path, name: str, codec: str) -> None:
+    pixels = {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
+    size = (720, 576) if name.endswith("gxf") else (64, 48)
+    source = videos.make(tmp_path / name, codec=codec, pixels=pixels, ticks=25, size=size)
+    named = source.rename(tmp_path / "any.mp4")
+    with Video(named) as video:
+        assert len(list(video.frames())) == 12
+
+
 def test_damaged_packets_are_left_out_and_counted(segment: Predictor, tmp_path: Path) -> None:
     source = videos.make(tmp_path / "a.mkv", codec="mjpeg", pixels="yuvj420p", ticks=1000, spoilt=(4, 5))
     report = segment.video(source, tmp_path / "out.mkv")
@@ -327,6 +373,7 @@ import av
 import numpy as np
 import atonce
 from atonce.inference.video.overlay import predict_video
+from atonce.inference.video.reader import Video
 from atonce.inference.video.writer import VideoWriter
 
 segment = atonce.load(sys.argv[1], device="cpu")

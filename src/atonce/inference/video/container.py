@@ -13,6 +13,25 @@ from atonce.extras import require_extra
 
 INTACT = "an intact video (MP4, MOV, Matroska, WebM, AVI, ...)"
 
+_VIDEOS = (
+    "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpeg", "mpegts", "asf", "asf_o", "flv", "live_flv", "ogg",
+    "mxf", "gxf", "wtv", "rm", "nut", "nsv", "nuv", "ivf", "dv", "dhav", "cine", "ser", "gif", "apng", "jpegxl_anim",
+    "yuv4mpegpipe", "m4v", "mpegvideo", "mjpeg", "h261", "h263", "h264", "hevc", "vvc", "evc", "vc1", "obu", "av1",
+    "dirac", "dnxhd", "cavsvideo", "avs2", "avs3",
+)  # fmt: skip
+_PICTURES = (
+    "bmp_pipe", "exr_pipe", "gif_pipe", "j2k_pipe", "jpeg_pipe", "jpegls_pipe", "jpegxl_pipe", "pgm_pipe", "png_pipe",
+    "ppm_pipe", "tiff_pipe", "webp_pipe",
+)  # fmt: skip
+"""FFmpeg's names of the formats that are opened: a file holds its frames itself in all of them; a picture is refused
+with a word of its own.
+
+FFmpeg goes by what is in a file. Others are lists of further files and addresses (concat, hls, dash, sdp): a text with
+the name of a video would read what its author names, or keep a program busy for ever.
+"""
+
+_OPTIONS = {"format_whitelist": ",".join((*_VIDEOS, *_PICTURES)), "protocol_whitelist": "file"}
+
 # Seconds that a file may be shorter than it says: some count the sound's last packet, or round.
 _SLACK = 0.5
 
@@ -66,7 +85,7 @@ def open_file(av: Any, path: Path) -> Any:
         raise DataError(f"{path} is empty (0 bytes)", INTACT)
     with _reading(av, path, "is not a video, or is damaged"):
         # FFmpeg takes "12:30.mp4" for an address; an absolute path it does not.
-        return av.open(str(path.absolute()), metadata_errors="replace")
+        return av.open(str(path.absolute()), metadata_errors="replace", options=_OPTIONS)
 
 
 def picture_stream(container: Any, path: Path) -> Any:

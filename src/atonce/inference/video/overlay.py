@@ -21,7 +21,7 @@ from atonce.inference.video.reader import Frame, Video
 from atonce.inference.video.writer import LABEL_ENCODERS, STDOUT, VideoWriter, overlay_encoders
 from atonce.labels import ColourName
 from atonce.progress import ProgressCallback
-from atonce.storage import make_folder, write_atomically
+from atonce.storage import make_folder, refuse_inputs, write_atomically
 from atonce.text import count_of
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -105,13 +105,15 @@ def predict_video(
         progress: called with the frames done and all frames.
 
     Raises:
-        DataError: `source` is not a video, breaks off, or has a size that no encoder takes; `out` has another suffix.
+        DataError: `source` is not a video, breaks off, or has a size that no encoder takes; `out` has another suffix,
+            or is `source`.
         StorageError: `out` cannot be written.
         UserError: the extra `video` is not installed.
     """
     container = CONTAINERS.get(out.suffix.lower())
     if container is None:
         raise DataError(f"{out} as a video to be written", f"one of {', '.join(CONTAINERS)}")
+    refuse_inputs([out] if labels is None else [out, labels], [source])
     segment = _segmentation(predictor, only, threshold)
     blender = OverlayBlender(predictor.labels, opacity, colours=colours, only=only)
     started = perf_counter()
