@@ -17,7 +17,6 @@ from safetensors.torch import load_file, save_file
 from atonce.errors import StorageError, UserError
 from atonce.storage import (
     distinct_folder_names,
-    file_stem,
     make_folder,
     nan_to_none,
     none_to_nan,
@@ -170,10 +169,3 @@ def test_folders_of_any_names_are_different_ones(names: tuple[str, ...], tmp_pat
 
 def test_a_name_that_a_folder_can_have_stays_as_it_is() -> None:
     assert distinct_folder_names(["road", "Car Park", "x/", "x_", "ü.1"]) == ["road", "Car Park", "x__2", "x__3", "ü.1"]
-
-
-def test_a_name_is_not_taken_for_the_safe_form_of_another() -> None:
-    safe = file_stem("a/b")
-    assert safe != "a/b"
-    assert file_stem(safe) != safe
-    assert file_stem("street_000001") == "street_000001"

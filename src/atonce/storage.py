@@ -80,9 +80,7 @@ def file_stem(name: str, limit: int = 180) -> str:
     A name that is one already stays as it is; another one ends in a digest, so that no two become the same.
     """
     plain = re.sub(r'[/\\\0:*?"<>|]', "_", name)
-    # What looks like a name with a digest may be that of another one.
-    is_one = plain == name and len(os.fsencode(name)) <= limit and name.strip(".")
-    if is_one and not re.search("-[0-9a-f]{8}$", name):
+    if plain == name and len(os.fsencode(name)) <= limit and name.strip("."):
         return name
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
     return f"{_cut(plain, limit - 9)}-{digest}"
