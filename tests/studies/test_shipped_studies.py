@@ -35,6 +35,7 @@ def test_baselines_come_first() -> None:
         "stride": "32s",
         "optimizer": "adamw",
         "loss": "cross-entropy",
+        "weights": "none",
         "augmentation": "recipe",
     }
 
