@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from atonce.errors import DataError, SeveralProblems, UserError, as_command_line, as_python, option
+from atonce.errors import DataError, DataErrorOfLines, UserError, as_command_line, as_python, option
 
 
 @pytest.mark.parametrize(
@@ -50,5 +50,5 @@ def test_a_name_writes_no_lines_of_a_message(mark: str) -> None:
 
 
 def test_several_problems_have_a_line_each() -> None:
-    error = SeveralProblems("2 problems:\n  a\x1b.png\n  b.png")
+    error = DataErrorOfLines("2 problems:\n  a\x1b.png\n  b.png")
     assert error.for_command_line() == str(error) == "2 problems:\n  a\\x1b.png\n  b.png"

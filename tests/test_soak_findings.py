@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from atonce.data.pairing import list_lines
-from atonce.errors import DataError, UserError, WeightsError
+from atonce.errors import DataError, DataErrorOfLines, WeightsError
 from atonce.inference import ExportedPredictor
 from atonce.reports.run_files import read_run_files
 from atonce.studies.study_folder import read_description, read_result
@@ -125,7 +125,7 @@ def test_a_graph_that_fails_when_it_runs(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_lines_of_messages_are_such_that_a_person_can_read_them() -> None:
-    error = UserError("two problems:\n- " + "x" * 100_000 + " here\n- small", "none", "do it")
+    error = DataErrorOfLines("two problems:\n- " + "x" * 100_000 + " here\n- small", "none", "do it")
     for text in (str(error), error.for_command_line()):
         assert max(map(len, text.splitlines())) < 1600
         assert "x here\n- small; expected none; do it" in text

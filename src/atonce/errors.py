@@ -152,11 +152,11 @@ class DataError(UserError):
     """Pictures, masks, their pairing or their layout."""
 
 
-class SeveralProblems(DataError):
-    """A line for each of several problems.
+class DataErrorOfLines(DataError):
+    """A message of several lines: of several problems, or of what would do instead.
 
     Args:
-        text: the lines, whatever they quote in one line each.
+        found, expected: lines; what they quote is in one line each (`one_line`).
     """
 
     def _shown(self, message: str) -> str:

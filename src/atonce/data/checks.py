@@ -18,7 +18,7 @@ from atonce.data.dataset import Dataset, Item, require_same_size
 from atonce.data.fingerprint import fingerprint
 from atonce.data.image_checks import image_problems, page_problems
 from atonce.data.images import FileError, Problem, read_image
-from atonce.errors import DataError, SeveralProblems, one_line
+from atonce.errors import DataError, DataErrorOfLines, one_line
 from atonce.labels import IGNORE_INDEX
 from atonce.progress import ProgressCallback
 from atonce.text import count_of
@@ -203,7 +203,7 @@ def raise_for_problems(problems: Iterable[Problem], dataset: Dataset) -> None:
     for kind in dict.fromkeys(problem.kind for problem in wrong):
         limit = _SHOWN_OF_VALUES if kind == "values" else _SHOWN_PER_KIND
         lines += _lines([problem for problem in wrong if problem.kind == kind], dataset.root, limit)
-    raise SeveralProblems("\n".join(map(one_line, lines)))
+    raise DataErrorOfLines("\n".join(map(one_line, lines)))
 
 
 def _lines(problems: list[Problem], root: Path, limit: int) -> list[str]:

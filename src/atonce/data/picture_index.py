@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -12,7 +13,6 @@ from atonce.data.images import IMAGE_SUFFIXES
 from atonce.data.pairing import files_below, is_file, sample_name
 from atonce.data.splits import SPLITS, split_called
 from atonce.errors import DataError
-from atonce.untrusted_files import parse_json
 
 _DEPTH = 2
 """Folders below the root in which the files of annotations are looked for, to recognise a layout."""
@@ -75,8 +75,8 @@ def reason_of(error: Exception) -> str:
 def read_json(path: Path, expected: str) -> Any:
     """Read a JSON file. Raises DataError: it cannot be read, or is no JSON."""
     try:
-        return parse_json(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:  # ValueError: no text, no JSON
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no text, no JSON, a number of 4301 digits
         raise DataError(f"{path} cannot be read ({error})", expected, "export it again") from None
 
 

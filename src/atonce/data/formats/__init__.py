@@ -32,7 +32,7 @@ from atonce.data.images import Bands
 from atonce.data.mask_classes import ClassesNeeded
 from atonce.data.open_options import GroundTruth, OpenOptions
 from atonce.data.pairing import clashes
-from atonce.errors import DataError, option
+from atonce.errors import DataError, DataErrorOfLines, one_line, option
 from atonce.remote import address_of, local_copy, require_existing
 from atonce.text import did_you_mean, listing
 
@@ -182,7 +182,7 @@ def require_folder(root: Path) -> None:
     except OSError as error:
         raise DataError(f"{root} cannot be listed ({error.strerror})", "a folder that can be read") from None
     if empty:
-        raise DataError(f"{root} is empty", f"a folder with a data set:{_layouts()}")
+        raise DataErrorOfLines(one_line(f"{root} is empty"), f"a folder with a data set:{_layouts()}")
 
 
 def _named_folders(
@@ -265,4 +265,6 @@ def _contents(root: Path, limit: int = 6) -> str:
 
 def _not_recognised(root: Path) -> DataError:
     found, near = f"{root} holds {_contents(root)}, which is no layout known", nearest_layout(root, _locate)
-    return DataError(found, remedy=near) if near else DataError(found, f"one of these layouts:{_layouts()}")
+    if near:
+        return DataError(found, remedy=near)
+    return DataErrorOfLines(one_line(found), f"one of these layouts:{_layouts()}")
