@@ -49,6 +49,7 @@ NOTE = (
     "shown, the network sees it as in training at 1 times this size (scale='1')"
 )
 
+WHERE = "on cpu (1 thread), torch"
 TYPED = NOTE.replace("scale='1'", "--scale 1")
 
 
@@ -171,13 +172,13 @@ def test_predict_tells_it_once_for_all_pictures_and_takes_a_scale(atonce: Comman
         trees.save(tmp_path / "in" / f"{index}.png", trees.picture(index, (620, 188)))
     done = atonce("predict", path, tmp_path / "in", "--out", tmp_path / "out")
     assert done.code == 0
-    assert done.err.splitlines() == [f"3 pictures of {TYPED} (and --overwrite, or another --out)"]
+    assert done.err.splitlines() == [WHERE, f"3 pictures of {TYPED} (and --overwrite, or another --out)"]
     told = atonce("predict", path, tmp_path / "in", "--out", tmp_path / "out", "--scale", 1).mistake
     assert "other options; expected results of this model and these options, to go on with; choose another" in told
     followed = atonce("predict", path, tmp_path / "in", "--out", tmp_path / "out", "--scale", 1, "--overwrite")
-    assert (followed.code, followed.err) == (0, ""), "what was advised can be done"
+    assert (followed.code, followed.err.splitlines()) == (0, [WHERE]), "what was advised can be done"
     scaled = atonce("predict", path, tmp_path / "in", "--out", tmp_path / "scaled", "--scale", 1)
-    assert (scaled.code, scaled.err) == (0, "")
+    assert (scaled.code, scaled.err.splitlines()) == (0, [WHERE])
     assert load_model_file(path).input_size == InputSize(0.5)
 
 
@@ -195,7 +196,7 @@ def test_the_command_names_the_flag_for_videos_too(tmp_path: Path, atonce: Comma
     path = save_kitti(tmp_path / "model.safetensors")
     source = videos.make(tmp_path / "a.mp4", videos.constant(2), (620, 188))
     done = atonce("predict", path, source, "--out", tmp_path / "out", "--json")
-    assert done.err.splitlines() == [f"{source}: {TYPED}"]
+    assert done.err.splitlines() == [WHERE, f"{source}: {TYPED}"]
     (report,) = json.loads(done.out)["videos"]
     assert report["notes"] == [f"{source}: {TYPED}"]
     assert report.keys() == {"frames", "seconds", "notes", "frames_per_second"}
