@@ -16,7 +16,7 @@ from atonce.inference import NetworkPredictor, fastest_engine, network_predictor
 from atonce.inference.engines import EngineName
 from atonce.inference.load import load
 from tests.networks import small_model_file
-from tests.systems import needs_pipes
+from tests.systems import needs_links, needs_pipes
 
 ENGINES: tuple[EngineName, ...] = ("torch", "openvino", "onnxruntime")
 
@@ -99,6 +99,7 @@ def test_a_damaged_memory_is_measured_anew(cache: Path, content: str) -> None:
     assert json.loads(cache.read_text())
 
 
+@needs_links
 @needs_pipes
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 def test_what_is_no_file_is_not_read(cache: Path, kind: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from PIL import Image
 
 import atonce as package
 from atonce.errors import DataError, UserError
-from atonce.inference import Predictor, load
+from atonce.inference import Predictor, Result, folders, load
 from atonce.inference.folders import OutputOptions, predict_files
 from atonce.inference.inputs import find_jobs, find_pictures
 from atonce.inference.own_results import png_texts
@@ -267,3 +267,26 @@ def test_a_pipe_does_not_wait_and_an_address_is_told(tmp_path: Path) -> None:
         find_pictures([tmp_path / "pipe.png"])
     with pytest.raises(DataError, match=r"is an address, not a file; .*download it first"):
         find_pictures([Path("https://example.org/a.png")])
+
+
+@pytest.mark.parametrize("overlays", ["jpg", "none"])
+def test_an_array_that_a_kill_left_alone_is_ours(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlays: Literal["jpg", "none"]
+) -> None:
+    """Arrays bear no mark; a command that ended right after one goes on all the same."""
+    source, out = tmp_path / "in" / "a.png", tmp_path / "out"
+    trees.save(source, trees.picture(0))
+    write_array = folders._write_probabilities
+
+    def and_die(result: Result, predictor: Predictor, path: Path) -> None:
+        write_array(result, predictor, path)
+        path.rename(out / "probabilities" / "a.npy")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folders, "_write_probabilities", and_die)
+    with pytest.raises(KeyboardInterrupt):
+        package.predict(tiny_model, source.parent, out=out, probabilities=True, overlays=overlays)
+    assert (out / "probabilities" / "a.npy").is_file()
+    monkeypatch.undo()
+    package.predict(tiny_model, source.parent, out=out, probabilities=True, overlays=overlays)
+    assert np.load(out / "probabilities" / "a.npy").ndim == 3

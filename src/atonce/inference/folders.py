@@ -674,25 +674,30 @@ class _Pictures:
         for name in options.mapped(result.label_spec):
             path = _map_path(self._out, name, job, result.label_spec)
             _write_map(result, predictor, name, threshold=options.threshold, path=path)
-        if options.probabilities:
-            path = _path_in_folder(self._out, "probabilities", job, ".npy")
-            write_atomically(path, partial(_write_probabilities, result, predictor))
-        result = _select(result, predictor, options)
+        whole, result = result, _select(result, predictor, options)
         if options.overlays != "none":
             overlay = self._blender.paint(result)
             # JPEG counts rows and columns in two bytes.
             suffix = f".{options.overlays}" if max(overlay.size) <= _JPEG_SIDE else ".png"
             path = _path_in_folder(self._out, "overlays", job, suffix)
             write_atomically(path, lambda temporary: overlay.save(temporary, **own_results.save_options(temporary)))
-        # The label picture comes last: where it is, the others are complete.
         texts = own_results.png_texts(opened.tag)
         confidences = None
         if self._annotations.wants_confidences and not result.labels_only:
             confidences = class_confidences(result)
             texts.add_text(CONFIDENCES_KEY, json.dumps(confidences))
         label_image = result.label_image(options.labels)
-        path = _path_in_folder(self._out, "labels", job, ".png")
-        write_atomically(path, lambda temporary: label_image.save(temporary, pnginfo=texts))
+        label_path = _path_in_folder(self._out, "labels", job, ".png")
+        write_labels = partial(write_atomically, label_path, lambda path: label_image.save(path, pnginfo=texts))
+        if options.probabilities:
+            path = _path_in_folder(self._out, "probabilities", job, ".npy")
+            if options.overlays == "none":
+                # An array bears no mark: alone, after a kill, it would be somebody else's.
+                path.unlink(missing_ok=True)
+                write_labels()
+            write_atomically(path, partial(_write_probabilities, whole, predictor))
+        # The label picture comes last: where it is with all others, these are complete.
+        write_labels()
         entries = self._annotations.write(job, result, confidences=confidences, new=True)
         self._tell_files(job)
         return _Done(entries, (size_note,) if size_note else (), result.problems)
