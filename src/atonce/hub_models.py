@@ -138,7 +138,7 @@ def _fetch(address: HubAddress) -> Path:
 
 def _request(url: str, location: str) -> Request:
     """Build the request for a file at the place that the hub names; who the user is stays between them and the hub."""
-    from huggingface_hub.utils._headers import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     headers = build_hf_headers(library_name="atonce", library_version=__version__)
     token = headers.pop("authorization", None)
@@ -151,7 +151,7 @@ def _request(url: str, location: str) -> Request:
 
 def _download(address: HubAddress, request: Request, size: int, path: Path) -> None:
     """Write what is at an address to a path, with the client's own progress bar. Raises DownloadError, OSError."""
-    from huggingface_hub.utils.tqdm import tqdm
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
     bar: Any = tqdm(  # type: ignore[no-untyped-call]
         total=size, unit="B", unit_scale=True, desc=PurePosixPath(address.file).name

@@ -144,12 +144,13 @@ def refuse_foreign(path: Path, is_ours: Callable[[Path], bool]) -> None:
         )
 
 
-def refuse_inputs(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
+def refuse_inputs(targets: Iterable[Path], inputs: Iterable[Path], remedy: str | None = None) -> None:
     """Refuse to write over a file that is read, whatever name or link leads to it: it would be lost.
 
     Args:
         targets: the files to be written, all of them before the first one is.
         inputs: the files that they are made from.
+        remedy: what to do; None names the option `out`.
 
     Raises:
         DataError: one of the targets is one of the inputs.
@@ -169,7 +170,7 @@ def refuse_inputs(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
             raise DataError(
                 f"{target} is to be written, and is an input itself{same}",
                 "results apart from what they are made from",
-                f"choose another {option('out')}",
+                f"choose another {option('out')}" if remedy is None else remedy,
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from atonce import evaluate
 from atonce.data import open_dataset
 from atonce.training import run_training
 from tests.data.road_trees import data_road
+from tests.systems import needs_pipes
 from tests.tiny import tiny_recipe
 
 SAID = "that the model was trained on"
@@ -65,3 +67,13 @@ def test_who_asks_for_the_training_split_gets_it(tiny_run: Path, street_data: Pa
 def test_without_a_run_folder_nothing_is_known(tiny_model: Path, street_data: Path, tmp_path: Path) -> None:
     alone = shutil.copy(tiny_model, tmp_path)
     assert warnings_of(Path(alone), street_data, split="val") == []
+
+
+@needs_pipes
+def test_a_pipe_in_the_place_of_the_record_is_not_waited_for(
+    tiny_model: Path, street_data: Path, tmp_path: Path
+) -> None:
+    """A run folder may be a stranger's."""
+    alone = shutil.copy(tiny_model, tmp_path)
+    os.mkfifo(tmp_path / "data.json")
+    assert warnings_of(Path(alone), street_data) == []

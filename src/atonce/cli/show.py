@@ -123,7 +123,7 @@ def print_collapse(scores: Mapping[str, Any]) -> None:
     from atonce.reports.single_prediction import single_prediction
 
     if collapsed := single_prediction(scores["classes"]):
-        results.print(collapsed, highlight=False, markup=False)
+        results.print(one_line(collapsed), highlight=False, markup=False)
 
 
 def _scores_table(scores: Mapping[str, Any]) -> Table:

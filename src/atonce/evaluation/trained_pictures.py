@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -14,6 +13,7 @@ from atonce.inference.load import Model
 from atonce.inference.predictor import Predictor
 from atonce.model_location import find_model_file
 from atonce.text import listing
+from atonce.untrusted_files import read_json
 
 
 def trained_pictures_note(model: Model, dataset: Dataset, items: Sequence[Item], split: str) -> str:
@@ -48,7 +48,7 @@ def _digests_of_training(model: Model) -> frozenset[str]:
     if isinstance(model, Predictor) or not isinstance(model, (str, PathLike)):
         return frozenset()
     try:
-        recorded = json.loads((Path(find_model_file(model)).parent / "data.json").read_text("utf-8"))
+        recorded = read_json(Path(find_model_file(model)).parent / "data.json")
         return frozenset(map(str, recorded["trained_pictures"]))
     except (UserError, OSError, ValueError, KeyError, TypeError):
         return frozenset()

@@ -398,7 +398,7 @@ class Result:
             StorageError: the file cannot be written.
         """
         path = Path(path)
-        refuse_inputs([path], [Path(self.source)] if self.source else [])
+        refuse_inputs([path], [Path(self.source)] if self.source else [], "save it under another name")
         suffix = path.suffix.lower()
         if suffix == ".png":
             write_atomically(path, self.label_image().save)
