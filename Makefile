@@ -45,9 +45,10 @@ $(VENV)/.publisher: $(VENV)/.user
 demo: $(VENV)/.user
 	$(BIN)/atonce demo --out runs/demo
 
-# Files of tests go to one process for each core; torch computes in one thread in each.
+# Files of tests go to one process for each core; torch computes in one thread in each. A process that dies is a failure
+# and is not replaced: pytest-xdist 3.8 then waits for ever.
 test: $(VENV)/.developer
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --max-worker-restart 0
 
 bench: $(VENV)/.developer
 	$(BIN)/python -m benchmarks --out runs/bench $(BENCH)
