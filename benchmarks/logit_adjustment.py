@@ -1,4 +1,5 @@
-"""What class weights cost a trained network: a table of docs/experiments.md, "Weights that are taken back".
+"""What class weights cost a trained network: a table of docs/experiments.md, "Whole pictures, Muon,
+and weights that are taken back".
 
 python benchmarks/logit_adjustment.py RUN path/to/data
 
@@ -61,4 +62,6 @@ def weights_of(recipe: Recipe, dataset: Dataset) -> Tensor | None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python benchmarks/logit_adjustment.py RUN path/to/data")
     main(*sys.argv[1:])

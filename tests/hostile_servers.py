@@ -67,9 +67,14 @@ def _byte_by_byte(byte: bytes) -> Iterator[bytes]:
         yield byte
 
 
+def _chunks() -> Iterator[bytes]:
+    """A MiB each, as HTTP has them in an answer of unknown length."""
+    return (b"100000\r\n" + bytes(1 << 20) + b"\r\n" for _ in range(_MOST))
+
+
 def endless(handler: BaseHTTPRequestHandler) -> None:
     _head(handler, 200, Transfer_Encoding="chunked")
-    _send(handler, (b"100000\r\n" + bytes(1 << 20) + b"\r\n" for _ in range(_MOST)))
+    _send(handler, _chunks())
 
 
 def gzip_of_zeros(handler: BaseHTTPRequestHandler) -> None:
@@ -89,7 +94,7 @@ def trickling_headers(handler: BaseHTTPRequestHandler) -> None:
 
 def wordy_redirect(handler: BaseHTTPRequestHandler) -> None:
     _head(handler, 302, Location=handler.path, Transfer_Encoding="chunked")
-    _send(handler, (b"100000\r\n" + bytes(1 << 20) + b"\r\n" for _ in range(_MOST)))
+    _send(handler, _chunks())
 
 
 def redirect_to(place: str) -> Answer:

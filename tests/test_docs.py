@@ -182,7 +182,9 @@ def test_the_package_names_pages_of_the_documentation_by_their_titles() -> None:
     assert len(named) > 8 and named <= titles
 
 
-NEEDS_A_CLONE = re.compile(r"(?m)^make [a-z]|`make [a-z]|python -m (?:benchmarks|models)|benchmarks/studies/\S+")
+NEEDS_A_CLONE = re.compile(
+    r"(?m)^make [a-z]|`make [a-z]|python -m (?:benchmarks|models)|benchmarks/\S+\.(?:py|sh|yaml)"
+)
 
 
 @pytest.mark.parametrize(

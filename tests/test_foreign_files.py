@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import atonce
-from atonce.errors import DataError, UserError
+from atonce.errors import DataError, TrainingError
 from atonce.exporting import export
 from atonce.exporting.convert_weights import convert_weights
 from atonce.reports.model_card import card
@@ -33,12 +33,24 @@ def _ablate(run: Path, data: Path, out: Path) -> object:
     return ablate(data, study="l2", recipe=run / "recipe.yaml", out=out)
 
 
-@pytest.mark.parametrize("work", [_evaluate, _train, _ablate])
+@pytest.mark.parametrize(
+    ("work", "error", "message"),
+    [
+        (_evaluate, DataError, rf"report\.html {FOREIGN}"),
+        (_train, TrainingError, r"report\.html, which is of no run"),
+        (_ablate, TrainingError, r"report\.html, which is of no run"),
+    ],
+)
 def test_a_report_of_somebody_else_stays(
-    tiny_run: Path, street_data: Path, tmp_path: Path, work: Callable[[Path, Path, Path], object]
+    tiny_run: Path,
+    street_data: Path,
+    tmp_path: Path,
+    work: Callable[[Path, Path, Path], object],
+    error: type,
+    message: str,
 ) -> None:
     (tmp_path / "report.html").write_text("<title>mine</title>")
-    with pytest.raises(UserError, match=rf"report\.html( {FOREIGN}|, which is of no run)"):
+    with pytest.raises(error, match=message):
         work(tiny_run, street_data, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert (tmp_path / "report.html").read_text() == "<title>mine</title>"

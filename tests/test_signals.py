@@ -55,15 +55,19 @@ FORKING = """
 import multiprocessing, signal, sys, time
 {before}
 
+context = multiprocessing.get_context("fork")
+ready = context.Event()
+
 def child():
     print("ready", flush=True)
+    ready.set()
     time.sleep(60)
 
 if __name__ == "__main__":
     {setup}
-        process = multiprocessing.get_context("fork").Process(target=child)
+        process = context.Process(target=child)
         process.start()
-        time.sleep(1)
+        assert ready.wait(60)
         process.terminate()
         process.join(10)
         print(process.exitcode)

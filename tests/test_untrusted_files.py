@@ -98,6 +98,19 @@ def test_nothing_is_written_into_a_pipe(flags: int, tmp_path: Path) -> None:
         require_in_place(tmp_path / "pipe")
 
 
+def test_a_folder_that_is_read_as_a_file_leaves_nothing_open(tmp_path: Path) -> None:
+    def next_descriptor() -> int:
+        descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+        os.close(descriptor)
+        return descriptor
+
+    before = next_descriptor()
+    for _ in range(3):
+        with pytest.raises((OSError, ValueError)):
+            read_bytes(tmp_path, 100)
+    assert next_descriptor() == before
+
+
 def test_a_file_and_a_folder_that_are_ones_are_fine(tmp_path: Path) -> None:
     descriptor = open_in_place(tmp_path / "file", os.O_WRONLY | os.O_APPEND)
     os.write(descriptor, b"line")

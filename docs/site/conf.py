@@ -15,7 +15,7 @@ from sphinx.domains.python import PyXRefRole
 
 import atonce
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent))
 from page_titles import rst_link, with_page_links
 
 project = "atonce"

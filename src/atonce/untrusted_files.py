@@ -59,9 +59,10 @@ def read_bytes(path: Path, most: int = LARGEST) -> bytes:
 def read_beginning(path: Path, count: int) -> bytes:
     """Read the first bytes of a file, all of them where it is no longer. Raises OSError; ValueError: it is no file."""
     descriptor = os.open(path, os.O_RDONLY | _AT_ONCE)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)  # of a folder, say, which Python opens no file for
+        raise ValueError("it is no ordinary file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is no ordinary file")
         return file.read(count)
 
 

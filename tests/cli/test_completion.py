@@ -170,6 +170,7 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
         # Ctrl-A, and the line becomes what echo is given; Tab before it, with the cursor at the end.
         typed = f"{line}\t\x01printf 'line<%s>' '\x05'\n"
         environment = ENVIRONMENT | {"PATH": f"{folder}:{os.environ['PATH']}", "TERM": "dumb", "COLUMNS": "500"}
+        environment["HOME"] = str(folder)  # which holds the history
         ours, theirs = pty.openpty()
         try:
             with subprocess.Popen(

@@ -437,3 +437,12 @@ def test_pictures_that_are_pipes_are_left_out(whole):
     os.mkfifo(whole / "pipe.html")
     with pytest.raises(DataError, match=r"pipe\.html is there already"):
         refuse_foreign_page(whole / "pipe.html")
+
+
+@pytest.mark.parametrize(("limit", "said"), [("10", True), ("12", False), ("null", False)])
+def test_minutes_beyond_the_limit_are_those_of_the_last_step(tmp_path, limit, said):
+    write_run(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(f"{RECIPE}  max_minutes: {limit}\n")
+    write_report(tmp_path)
+    text = Page((tmp_path / "report.html").read_text("utf-8")).text
+    assert ("of 10 min: its last step was finished" in text) == said, text[:600]

@@ -15,7 +15,7 @@ from atonce.errors import TrainingError, UserError
 from atonce.studies import PlannedRun, StudyCallback, load_study, plan_runs, run_sequentially
 from atonce.studies.parallel_runs import device_environment, format_request, parse_devices, parse_request
 from atonce.studies.study_folder import read_result
-from tests.processes import children_of, wait_until
+from tests.processes import PATIENCE, children_of, wait_until
 from tests.studies.tiny_studies import LONGER, ablate_command
 from tests.systems import needs_processes_listed, needs_signals
 from tests.tiny import ENVIRONMENT, log_of, tiny_recipe
@@ -89,7 +89,7 @@ def test_a_worker_that_is_killed_is_told_in_one_line(street_data: Path, tmp_path
     wait_until(lambda: list(tmp_path.glob("out/*/seed-0/log.jsonl")), process)
     for child in children_of(process.pid):
         os.kill(child, signal.SIGKILL)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2, said
     assert "Traceback" not in said
     assert "trained, seed 0: its process was ended by SIGKILL, as systems do when the memory" in " ".join(said.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import signal
 from collections.abc import Iterator
@@ -369,6 +370,11 @@ def test_a_run_with_nothing_left_says_so(
     found = [as_command_line(line) for line in notes.lines if "nothing is left" in line]
     assert len(found) == (expected is not None)
     assert expected is None or expected in found[0]
+    if override.startswith("train.max_minutes"):
+        used = re.search(r"has used its .*, ([\d.]+) s with its last step", found[0])
+        (longer,) = re.findall(r"--max-minutes ([\d.]+) ", found[0])
+        assert used, found[0]
+        assert float(longer) * 60 > float(used[1]), "as many again would be over at once"
 
 
 def test_a_log_that_ends_in_half_a_line_loses_that_line_only(tiny_run: Path, tmp_path: Path) -> None:

@@ -106,10 +106,9 @@ def test_an_owner_on_another_machine_has_it_while_it_gives_signs_of_life(
     monkeypatch.setattr(run_lock, "_SILENCE", 1.0)
     path = tmp_path / ".lock"
     path.write_text(Owner(ProcessIdentity(17, "abcdef", "12"), "node-7", "2026-01-01 10:00").text())
-    looks = iter([1.0, 1.0, 2.0])
-    monkeypatch.setattr(run_lock, "_changed", lambda _: time.time() + next(looks))
+    looks, now = iter([1.0, 1.0, 2.0]), time.time()
+    monkeypatch.setattr(run_lock, "_changed", lambda _: now + next(looks))
     assert "process 17 on node-7, since 2026-01-01 10:00" in refusal(RunLock(tmp_path))
-    now = time.time()
     monkeypatch.setattr(run_lock, "_changed", lambda _: now)
     lock = RunLock(tmp_path)
     lock.acquire()
@@ -121,9 +120,14 @@ def test_a_machine_whose_clock_is_hours_behind_gives_signs_of_life_all_the_same(
 ) -> None:
     monkeypatch.setattr(run_lock, "_lock", lambda _: None)
     (tmp_path / ".lock").write_text(Owner(ProcessIdentity(17, "abcdef", "12"), "node-7", "2026-01-01 10:00").text())
-    looks = iter([1.0, 1.0, 2.0])
-    monkeypatch.setattr(run_lock, "_changed", lambda _: time.time() - 7200 + next(looks))
+    monkeypatch.setattr(run_lock, "_SILENCE", 1.0)
+    looks, at = iter([1.0, 1.0, 2.0]), time.time() - 7200
+    monkeypatch.setattr(run_lock, "_changed", lambda _: at + next(looks))
     assert "process 17 on node-7, since 2026-01-01 10:00" in refusal(RunLock(tmp_path))
+    assert list(looks) == [], "it was not looked at until it changed"
+    monkeypatch.setattr(run_lock, "_changed", lambda _: at)
+    with RunLock(tmp_path) as lock:
+        lock.acquire()  # nothing changes any more
 
 
 def test_a_lock_file_that_says_nothing_is_no_obstacle(tmp_path: Path) -> None:

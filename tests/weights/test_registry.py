@@ -189,7 +189,8 @@ def test_a_wrong_beginning_is_thrown_away(server: Server, file: str, left: bytes
 )
 def test_a_download_is_bounded(server: Server, answer: Answer, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "LARGEST_MODEL", 1 << 20)
-    monkeypatch.setattr(downloads, "PATIENCE", 0.5)
+    if answer is trickle:
+        monkeypatch.setattr(downloads, "PATIENCE", 0.5)
     asked: list[str] = []
 
     def count(handler: BaseHTTPRequestHandler) -> None:

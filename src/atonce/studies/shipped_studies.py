@@ -49,6 +49,14 @@ class Study:
 
 # Decoupled decay would hide what the L2 term does.
 _NO_DECAY = {"optim.weight_decay": 0.0}
+# Recipes may have another loss beside it.
+_CROSS_ENTROPY_ALONE = {
+    "loss.cross_entropy": 1.0,
+    "loss.dice": 0.0,
+    "loss.lovasz": 0.0,
+    "loss.focal": 0.0,
+    "loss.label_smoothing": 0.0,
+}
 
 STUDIES: Mapping[str, Study] = {
     study.name: study
@@ -118,11 +126,11 @@ STUDIES: Mapping[str, Study] = {
             "loss",
             "Do losses made for overlap, hard pixels or soft labels beat the cross entropy alone?",
             {
-                "cross-entropy": {},
-                "dice": {"loss.dice": 0.5},
-                "lovasz": {"loss.lovasz": 0.5},
-                "focal": {"loss.cross_entropy": 0.0, "loss.focal": 1.0},
-                "smoothed": {"loss.label_smoothing": 0.1},
+                "cross-entropy": _CROSS_ENTROPY_ALONE,
+                "dice": _CROSS_ENTROPY_ALONE | {"loss.dice": 0.5},
+                "lovasz": _CROSS_ENTROPY_ALONE | {"loss.lovasz": 0.5},
+                "focal": _CROSS_ENTROPY_ALONE | {"loss.cross_entropy": 0.0, "loss.focal": 1.0},
+                "smoothed": _CROSS_ENTROPY_ALONE | {"loss.label_smoothing": 0.1},
             },
         ),
         Study(
