@@ -22,6 +22,7 @@ from atonce.extras import require_extra
 from atonce.model import FCN
 from atonce.model_file import FORMAT_VERSION
 from atonce.onnx_graph import METADATA_KEY
+from atonce.openvino_core import openvino_core
 from atonce.text import words_of
 from atonce.untrusted_files import parse_json
 
@@ -103,7 +104,8 @@ def open_session(engine: EngineName, source: bytes | Path, extra_outputs: tuple[
         UserError: the engine is not installed, or the processor does not have its products.
         WeightsError: a file that is no graph.
     """
-    library = require_extra(engine.removesuffix("-bf16"), option("engine", engine), "export")
+    what = option("engine", engine)
+    library = require_extra("onnxruntime", what, "export") if engine == "onnxruntime" else openvino_core(what)
     if engine == "openvino-bf16" and not has_bf16(torch.device("cpu")):
         found = f"{option('engine', engine)} on a processor without bf16 products"
         raise UserError(found, option("engine", "openvino"), "it needs AVX512-BF16 or AMX")
@@ -149,8 +151,7 @@ def _with_outputs(source: bytes | Path, names: tuple[str, ...]) -> bytes:
 
 
 class OpenVinoSession:
-    def __init__(self, library: Any, source: bytes | Path, extra_outputs: tuple[str, ...], *, precision: str) -> None:
-        core = library.Core()
+    def __init__(self, core: Any, source: bytes | Path, extra_outputs: tuple[str, ...], *, precision: str) -> None:
         model = core.read_model(source if isinstance(source, bytes) else str(source))
         if extra_outputs:
             model.add_outputs(list(extra_outputs))
