@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,12 @@ class Commands:
         out, err = (self._folder / f"{self._number}.{kind}" for kind in ("out", "err"))
         for path in (out, err):
             path.touch()  # it may be killed before it comes to that
-        arguments: tuple[Any, ...] = ([str(word) for word in words], out, err, largest_file)
+        begun = self._context.Event()
+        arguments: tuple[Any, ...] = ([str(word) for word in words], out, err, largest_file, begun)
         process = self._context.Process(target=run, args=arguments)
         process.start()
+        # A signal before that would meet no command, and what it leads to would be said elsewhere.
+        begun.wait(LONGEST)
         return Command(process, out, err)
 
     def run(self, words: Sequence[str | Path], *, largest_file: int | None = None) -> Ended:
@@ -103,8 +107,12 @@ class Command:
         return Ended(code, out, err, time.monotonic() - self._began)
 
 
-def run(words: list[str], out: Path, err: Path, largest_file: int | None) -> None:
-    """Run a command in this process, as a shell would: it is the target of the processes of `Commands`."""
+def run(words: list[str], out: Path, err: Path, largest_file: int | None, begun: Event) -> None:
+    """Run a command in this process, as a shell would: it is the target of the processes of `Commands`.
+
+    Args:
+        begun: is set as soon as all that is said goes to `out` and `err`.
+    """
     os.setsid()
     for path, number in ((out, 1), (err, 2)):
         to = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -112,6 +120,7 @@ def run(words: list[str], out: Path, err: Path, largest_file: int | None) -> Non
         os.close(to)
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+    begun.set()
     if largest_file is not None:
         import resource
         import signal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -83,12 +84,19 @@ def test_the_rest_of_a_run(street_data: Path, tiny_run: Path, tmp_path: Path) ->
     assert snapshot(tmp_path) == before
 
 
+def resident_bytes() -> int:
+    """What this process, which has run other tests, holds; 0 where nothing tells."""
+    status = Path("/proc/self/status")
+    found = re.search(r"VmRSS:\s*(\d+) kB", status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024 if found else 0
+
+
 def test_memory_is_that_of_the_training_alone(street_data: Path, tmp_path: Path) -> None:
     """What the process used before does not count, and a larger batch does."""
     before = np.ones(250_000_000, np.float64)
     assert before[-1] == 1
     del before
-    peaks = []
+    held, peaks = resident_bytes(), []
     for batch in (1, 12):
         overrides = [*SETTINGS, f"train.batch_size={batch}", "data.crop=[256,256]", "augment.scale=[4,6]"]
         found = package.plan(
@@ -98,7 +106,7 @@ def test_memory_is_that_of_the_training_alone(street_data: Path, tmp_path: Path)
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("the system does not forget the peak of a process")
     assert peaks[0] < peaks[1] - 100e6
-    assert peaks[1] < 2e9
+    assert peaks[1] < held + 1.9e9
 
 
 def test_what_has_been_read_is_not_downloaded_and_the_recipe_is_the_run_s(
