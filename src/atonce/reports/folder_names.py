@@ -16,6 +16,9 @@ T = TypeVar("T")
 _ADDRESS = r"(?!hf:)[A-Za-z][A-Za-z0-9+.-]+:"
 """An address; a model of a hub is known to everybody by its own."""
 
+_QUERY = re.compile(rf"({_ADDRESS}//[^\s\"'`?#]*)[?#][^\s\"'`,;)\]}}]*")
+"""What stands behind an address: often a signature or a token, by which its owner's files could be read."""
+
 _FROM_HERE = rf"(?:{_ADDRESS}|[A-Za-z]:|~[^\\/\s]*|(?:[^\\/\s\"'=]+[\\/])*\.\.)?[\\/]"
 """The beginning of a path that tells of the machine: an absolute one, one in a home, one that climbs, an address."""
 
@@ -56,12 +59,14 @@ def shorten_command(command: str) -> str:
 
 
 def _shorten(text: str) -> str:
+    text = _QUERY.sub(r"\1", text)
     # A sentence goes on behind a path; a path alone may end in a slash.
     return _last_part(text) if _WHOLE.fullmatch(text) and " " not in text else _WITHIN.sub("", text)
 
 
 def _shorten_word(word: str) -> str:
     """Return a word of a command: a path, or an option or a knob that is set to one, shortened."""
+    word = _QUERY.sub(r"\1", word)
     for start in (0, *(match.end() for match in re.finditer("=", word))):
         if _WHOLE.fullmatch(word, start):
             return word[:start] + _last_part(word[start:])
