@@ -84,7 +84,7 @@ def test_three_hundred_connections_are_answered_and_refused_in_json(tiny_model: 
             until(lambda: live.service.queue.waiting == 1)
             refused = live.send(PICTURE)
             assert refused.status == 503
-            assert refused.error.startswith("3 pictures are in work or waiting")
+            assert refused.error.startswith("3 pictures in work or waiting")
             assert int(refused.headers["retry-after"]) >= 1
             assert refused.headers["x-content-type-options"] == "nosniff"
             gate.gate.set()

@@ -53,7 +53,7 @@ def test_beyond_the_queue_clients_are_sent_away(gated: tuple[Live, Gated]) -> No
         until(lambda: queue.waiting == 1)
         reply = live.send(PICTURE)
         assert reply.status == 503
-        assert "3 pictures are in work or waiting; try again in" in reply.error
+        assert "3 pictures in work or waiting; try again in" in reply.error
         assert int(reply.headers["retry-after"]) >= 1
         # Others are answered meanwhile: the network does not stand in their way.
         assert live.ask("GET", "/healthz").json == {"status": "ok", "at_work": 2, "waiting": 1, "queue": 1}

@@ -49,7 +49,7 @@ def print_verdict(examination: Examination, *, corrected: bool = False) -> None:
 def _heading(examination: Examination) -> Text:
     dataset = examination.dataset
     pictures = sum(s.pictures for s in examination.statistics.values())
-    about = f"{dataset.format}, {pictures} pictures" if dataset else "could not be opened"
+    about = f"{dataset.format}, {count_of(pictures, 'picture')}" if dataset else "could not be opened"
     return Text.assemble((str(examination.root), "bold"), f"  {about}, {examination.seconds:.1f} s")
 
 

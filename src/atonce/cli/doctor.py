@@ -24,7 +24,7 @@ from atonce.cli.options import (
 )
 from atonce.cli.terminal import columns_of
 from atonce.errors import as_command_line
-from atonce.text import wrapped
+from atonce.text import count_of, wrapped
 
 if TYPE_CHECKING:
     from atonce.doctor import FixedMasks
@@ -138,7 +138,8 @@ def doctor(
     if write_masks is not None:
         with progress_bar("writing masks") as progress:
             written = write_masks_of(examination, write_masks, workers=workers, progress=progress)
-        _written(f"masks    {written.folder} ({written.pictures} pictures, {written.masks} masks, classes.yaml)")
+        what = f"{count_of(written.pictures, 'picture')}, {count_of(written.masks, 'mask')}"
+        _written(f"masks    {written.folder} ({what}, classes.yaml)")
         for error in written.broken:
             _error(f"not written: {error.for_command_line()}")
         wrong = wrong or bool(written.broken)
@@ -159,8 +160,6 @@ def doctor(
 
 def _print_fixed(fixed: FixedMasks, root: Path) -> None:
     """Print what has become of the masks, and where the copies belong."""
-    from atonce.text import count_of
-
     becomes = "the nearest class" if fixed.rule.to == "nearest" else "void"
     what = f"{count_of(fixed.masks, 'mask')}, {fixed.changed} of them corrected: {count_of(fixed.pixels, 'pixel')}"
     _written(f"masks    {fixed.folder} ({what} to {becomes}); use them in the place of those in {root}")

@@ -14,7 +14,7 @@ from atonce.data.images import Bands, FileError, Problem, is_turned, open_image,
 from atonce.data.mask_sources import Annotation, MaskSource
 from atonce.errors import DataError, WeightsError
 from atonce.labels import LabelSpec
-from atonce.text import listing
+from atonce.text import count_of, listing
 
 __all__ = [
     "Annotation",
@@ -159,7 +159,7 @@ def require_same_classes(labels: LabelSpec, dataset: Dataset, who: str = "the mo
     """Raise WeightsError when a network's classes are not those of the data, in their order."""
     if labels.names != dataset.labels.names:
         raise WeightsError(
-            f"{who} knows {labels.num_classes} classes ({listing(labels.names, 4)})",
+            f"{who} knows {count_of(labels.num_classes, 'class', 'classes')} ({listing(labels.names, 4)})",
             f"those of {dataset.root}: {dataset.labels.num_classes} ({listing(dataset.labels.names, 4)})",
             "use a model that was trained on data with these classes",
         )

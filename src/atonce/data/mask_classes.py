@@ -115,7 +115,7 @@ def _require_colours(root: Path, path: Path, table: ClassTable, probe: MaskProbe
     grey = all(r == g == b for r, g, b in probe.colours)
     if probe.kinds["rgb"] and not table.colours and not grey:
         raise ClassesNeeded(
-            f"{path} gives no colours, and {probe.kinds['rgb']} of {probe.read} masks looked at are RGB "
+            f"{path} gives no colours, and {probe.kinds['rgb']} of {count_of(probe.read, 'mask')} looked at are RGB "
             f"({_colours(probe.colours)})",
             "a colour for each class",
             "add `colour: [r, g, b]` to the classes",
@@ -155,9 +155,10 @@ def _classes_from_values(root: Path, probe: MaskProbe) -> tuple[LabelSpec, Class
     generated = LabelSpec.from_names([f"class {i}" for i in range(largest + 1)])
     colours = [probe.palette[i][0] if i in probe.palette else c for i, c in enumerate(generated.palette)]
     labels = LabelSpec(generated.names, tuple(colours))
-    notes = [f"no classes.yaml: {largest + 1} classes, from the values found in {probe.read} of {probe.total} masks"]
+    found = f"the values found in {probe.read} of {count_of(probe.total, 'mask')}"
+    notes = [f"no classes.yaml: {count_of(largest + 1, 'class', 'classes')}, from {found}"]
     if not probe.read:
-        notes = [f"no classes.yaml, and none of {probe.total} masks can be read: the classes are not known"]
+        notes = [f"no classes.yaml, and none of {count_of(probe.total, 'mask')} can be read: the classes are not known"]
     if largest == _LABEL_IDS_LAST and _LABEL_IDS_ROAD in ids:
         notes.append(f"the values run up to {largest}, void among them perhaps: {_LABEL_IDS}")
     values = (*((i, i) for i in range(largest + 1)), (IGNORE_INDEX, IGNORE_INDEX))
@@ -180,7 +181,7 @@ def _refuse_colours(root: Path, target: Path, probe: MaskProbe) -> None:
 
 
 def _refuse_rgb(root: Path, target: Path, probe: MaskProbe) -> None:
-    masks_are = f"{probe.kinds['rgb']} of {probe.read} masks looked at in {root} are RGB"
+    masks_are = f"{probe.kinds['rgb']} of {count_of(probe.read, 'mask')} looked at in {root} are RGB"
     found = propose_classes(_values(probe.colours), probe.colour_uses)
     colours = _meant_colours(probe)
     if not found.plausible and len(probe.colours) >= IGNORE_INDEX:

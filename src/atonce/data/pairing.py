@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from atonce.data.dataset import Item
 from atonce.data.images import IMAGE_SUFFIXES, Problem
 from atonce.errors import DataError
-from atonce.text import readable_name
+from atonce.text import count_of, readable_name
 
 LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
 
@@ -275,7 +275,8 @@ def pair(images: Mapping[str, Path], masks: Mapping[str, Path]) -> Pairing:
                 continue
             wanted, remedy = expected.format(Path(key).name), "add it, or remove both"
             if not pairs:
-                remedy = f"none of {len(images)} pictures and {len(masks)} masks pair: give both the same names"
+                both = f"{count_of(len(images), 'picture')} and {count_of(len(masks), 'mask')}"
+                remedy = f"none of {both} pair: give both the same names"
             if key in near:
                 partner, difference = near[key]
                 wanted += f" (that of {partners[partner].name} differs in {difference} only)"

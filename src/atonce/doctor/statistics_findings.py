@@ -12,7 +12,7 @@ from atonce.data.splits import split_was_made
 from atonce.doctor.findings import Finding
 from atonce.doctor.kitti_road_findings import more_ground_truth
 from atonce.errors import command, option
-from atonce.text import listing
+from atonce.text import count_of, listing
 
 _MAX_VOID_SHARE = 0.5
 FEW_TRAIN, FEW_VAL = 5, 2
@@ -43,7 +43,9 @@ def _splits(dataset: Dataset, statistics: Mapping[str, DataStatistics]) -> list[
             unreadable = True
         elif found is None or found.masks == 0:
             pictures = found.pictures if found else 0
-            text = f"split '{split}' has no picture with a mask that can be read ({pictures} pictures), {use}"
+            text = (
+                f"split '{split}' has no picture with a mask that can be read ({count_of(pictures, 'picture')}), {use}"
+            )
             have = ", ".join(f"{name} ({len(items)})" for name, items in dataset.splits.items() if items) or "none"
             findings.append(Finding("error", "split", text, f"splits there are: {have}"))
     return findings if findings or unreadable else _too_few(dataset, statistics)

@@ -16,6 +16,7 @@ from atonce.model_file import ModelFile
 from atonce.progress import ProgressCallback
 from atonce.remote import require_local
 from atonce.storage import make_folder, open_tensors, refuse_foreign, sha256_of
+from atonce.text import count_of
 from atonce.untrusted_files import parse_json
 from atonce.weights import ImportedWeights, build_network, find_weights, read_weights, trained_at_once, write_trunk
 from atonce.weights.layouts.atonce_files import WEIGHTS_KEY
@@ -121,7 +122,9 @@ def _labels(count: int, classes: Path | None) -> LabelSpec:
     if classes is not None:
         labels = read_classes(classes).labels
         if labels.num_classes != count:
-            raise WeightsError(f"{classes} names {labels.num_classes} classes", f"the checkpoint's {count}")
+            raise WeightsError(
+                f"{classes} names {count_of(labels.num_classes, 'class', 'classes')}", f"the checkpoint's {count}"
+            )
         return labels
     if count == VOC.num_classes:
         return VOC

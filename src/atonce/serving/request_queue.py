@@ -15,6 +15,7 @@ import anyio.to_thread
 from starlette.requests import Request
 
 from atonce.serving.request_errors import ClientDisconnected, RequestError
+from atonce.text import count_of
 
 T = TypeVar("T")
 
@@ -124,7 +125,7 @@ class RequestQueue:
             raise self.shutdown_error()
         if self.in_progress == _SLOTS and self.waiting >= self.max_waiting:
             after = min(math.ceil(self._average_seconds * (self.waiting + 1)), 600)
-            found = f"{self.in_progress + self.waiting} pictures are in work or waiting"
+            found = f"{count_of(self.in_progress + self.waiting, 'picture')} in work or waiting"
             raise RequestError(503, found, remedy=f"try again in {after} s", retry_after=after, reason="full")
 
     async def run(self, request: Request, work: Callable[[QueuedRequest], T]) -> T:

@@ -53,7 +53,7 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     with archive:
         infos = archive.infolist()
         if len(infos) > _MOST_MEMBERS:
-            raise WeightsError(f"{path} is a zip archive of {len(infos)} files", "a file of weights")
+            raise WeightsError(f"{path} is a zip archive of {count_of(len(infos), 'file')}", "a file of weights")
         for info in infos:
             parts = PurePosixPath(info.filename.replace("\\", "/"))
             if parts.is_absolute() or ".." in parts.parts:

@@ -11,7 +11,7 @@ from torch import Tensor
 from atonce.errors import WeightsError
 from atonce.model.preprocessing import Preprocessing
 from atonce.recipes import FCNConfig
-from atonce.text import listing
+from atonce.text import count_of, listing
 from atonce.weights.tensor_files import WeightsFile
 
 POOL5 = (512, 7, 7)
@@ -79,9 +79,8 @@ class ImportedWeights:
         if network := self.network:
             known = f" ({self.scales_known_from})" if self.scales_known_from else ""
             trained = f", skip scales {network.skip_scales}{known}" if network.stride == 8 else ""
-            lines.append(
-                f"network  FCN-{network.stride}s, {self.num_classes} classes, {network.upsampling} upsampling{trained}"
-            )
+            classes = count_of(self.num_classes or 0, "class", "classes")
+            lines.append(f"network  FCN-{network.stride}s, {classes}, {network.upsampling} upsampling{trained}")
         expects = self.preprocessing
         mean, std = (", ".join(f"{value:g}" for value in values) for values in (expects.mean, expects.std))
         return "\n".join([*lines, f"input    RGB 0..255, minus ({mean}), divided by ({std})"])

@@ -78,7 +78,7 @@ class TestCvat:
         path = tmp_path / "ImageSets/Segmentation/default.txt"
         path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
         dataset = open_dataset(tmp_path)
-        assert "1 pictures with masks are in no list, left out: cam front/frame.0000" in dataset.notes
+        assert "1 picture with a mask in no list, left out: cam front/frame.0000" in dataset.notes
 
     @pytest.mark.parametrize("alias", ["cvat", "CVAT", "voc-layout", "voc_layout"])
     def test_the_format_can_be_named(self, tmp_path: Path, alias: str) -> None:

@@ -17,7 +17,7 @@ from atonce.data.pairing import images_in
 from atonce.data.splits import split_items
 from atonce.errors import DataError, option
 from atonce.labels import IGNORE_INDEX, KITTI_ROAD
-from atonce.text import listing
+from atonce.text import count_of, listing
 
 
 def read_ground_truth(path: Path) -> NDArray[np.uint8]:
@@ -98,7 +98,7 @@ def _labelled(root: Path, truth: GroundTruth) -> tuple[list[Item], list[Problem]
     items = [Item(key, images[key], truths[key], _group(key)) for key in sorted(images.keys() & truths.keys())]
     if not items:
         other = "lane" if truth == "road" else "road"
-        kinds = f"{len(masks)} files, of which {sum(f'_{other}_' in key for key in masks)} of '{other}'"
+        kinds = f"{count_of(len(masks), 'file')}, of which {sum(f'_{other}_' in key for key in masks)} of '{other}'"
         raise DataError(
             f"{root / 'training'} has no ground truth of '{truth}' for its {len(images)} pictures ({kinds})",
             f"gt_image_2/um_{truth}_000000.png and so on",

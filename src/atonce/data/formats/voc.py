@@ -16,7 +16,7 @@ from atonce.data.pairing import ListLine, images_in, list_lines, listed_file, ma
 from atonce.data.splits import complete_splits, split_called, split_items
 from atonce.errors import DataError, option
 from atonce.labels import IGNORE_INDEX, Colour, LabelSpec
-from atonce.text import listing
+from atonce.text import count_of, listing
 
 _NAMES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -87,7 +87,7 @@ class Voc(DatasetFormat):
                 items, found = _from_list(files, path, with_masks=split != "test")
                 splits[split] = items
                 problems += found
-                notes += [f"{split}: {path.name}, {len(items)} pictures"]
+                notes += [f"{split}: {path.name}, {count_of(len(items), 'picture')}"]
         if "train" not in splits and (path := _first_list(root, ("trainval",))) is not None:
             items, found = _from_list(files, path, with_masks=True)
             problems += found
@@ -142,7 +142,8 @@ class VocLayout(DatasetFormat):
         if lists:
             listed = {item.image for items in splits.values() for item in items}
             rest = sorted(key for key, path in files.pictures.items() if path not in listed and key in files.masks)
-            notes += [f"{len(rest)} pictures with masks are in no list, left out: {listing(rest)}"] if rest else []
+            what = count_of(len(rest), "picture with a mask", "pictures with masks")
+            notes += [f"{what} in no list, left out: {listing(rest)}"] if rest else []
         else:
             found_pairs = pair(files.pictures, files.masks)
             splits[""] = tuple(Item(sample_name(key), image, mask) for key, image, mask in found_pairs.pairs)
