@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torch.distributed import DistNetworkError, DistStoreError
 
 import atonce.doctor
 import atonce.evaluation
@@ -18,7 +19,7 @@ import atonce.exporting
 import atonce.inference.folders
 import atonce.streets
 import atonce.training
-from atonce.cli.endings import out_of_memory_line
+from atonce.cli.endings import lost_process_line, out_of_memory_line
 from atonce.signals import Terminated
 from atonce.training import Callback, TrainingRun
 from atonce.training import train as train_network
@@ -109,9 +110,35 @@ def test_memory_that_runs_out_is_one_line_whose_remedy_fits_the_command(
     assert told in failing(command, error).mistake
 
 
+@pytest.mark.parametrize(
+    ("command", "error", "left"),
+    [
+        (
+            "train",
+            DistNetworkError("Broken pipe"),
+            "the state that was saved last is kept; launch it again with --resume",
+        ),
+        ("train", DistStoreError("wait timeout after 60000ms"), "launch it again with --resume"),
+        (
+            "predict",
+            RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer"),
+            "goes",
+        ),
+    ],
+)
+def test_processes_that_are_gone_are_one_line(
+    failing: Callable[[str, BaseException], Outcome], command: str, error: BaseException, left: str
+) -> None:
+    """A launcher that was killed in the moment of a validation."""
+    told = failing(command, error).mistake
+    assert "the other processes of this launch, or its launcher, cannot be reached (" in told
+    assert str(error).split()[-1] in told
+    assert left in told
+
+
 def test_other_errors_are_ours_and_show_their_traceback(failing: Callable[[str, BaseException], Outcome]) -> None:
     for error in (RuntimeError("size mismatch"), OSError(5, "Input/output error"), ValueError("memory")):
-        assert out_of_memory_line(error) is None
+        assert out_of_memory_line(error) is None and lost_process_line(error) is None
         with pytest.raises(type(error)):
             failing("predict", error)
 

@@ -14,7 +14,7 @@ import typer
 
 from atonce.cli.app import CommandStopped, app
 from atonce.cli.bash_words import joined_words
-from atonce.cli.endings import out_of_memory_line, stopped_line, unreachable_line
+from atonce.cli.endings import lost_process_line, out_of_memory_line, stopped_line, unreachable_line
 from atonce.cli.terminal import columns_of, make_streams_printable
 from atonce.errors import UserError
 from atonce.signals import exit_code_of, raise_at_termination
@@ -68,7 +68,7 @@ def main() -> None:
         sys.stderr.write(f"atonce: {stopped_line()}\n")
         sys.exit(exit_code_of(error.__cause__ or error))
     except (RuntimeError, MemoryError, OSError) as error:
-        line = out_of_memory_line(error) or unreachable_line(error)
+        line = out_of_memory_line(error) or lost_process_line(error) or unreachable_line(error)
         if line is None:
             raise
         sys.stderr.write(f"atonce: {line}\n")

@@ -7,11 +7,15 @@ import re
 import sys
 
 from atonce.errors import one_line
+from atonce.text import words_of
 
 _OUT_OF_MEMORY = re.compile(
     "DefaultCPUAllocator|[Cc]annot allocate memory|bad_alloc|could not (create a memory|(create|execute) a primitive$)"
 )
 """Words of torch, the system, C++ and oneDNN when the computer's memory is full."""
+
+_LOST_PROCESS = re.compile(r"gloo/transport|Connection closed by peer|Connection reset by peer")
+"""Words of torch.distributed when a process that others wait for is gone."""
 
 _KEPT = {
     "predict": "what is finished is kept; the same command goes on with the rest",
@@ -73,6 +77,21 @@ def out_of_memory_line(error: BaseException) -> str | None:
     more = f" ({int(asked[1]) / 1e6:,.0f} MB more were asked for)" if asked else ""
     remedy = _REMEDIES.get(command, _SMALLER_PICTURES) + _ON_CPU_TOO.get(command, "")
     return f"the computer's memory is full{more}; {remedy}"
+
+
+def lost_process_line(error: BaseException) -> str | None:
+    """Say what is left when another process of this launch, or its launcher, is gone or was never there, where that is
+    what an error is about; else None.
+
+    What the launcher says of the process that died first stands beside it.
+    """
+    of_network = type(error).__name__ in ("DistNetworkError", "DistStoreError")
+    if not of_network and not (type(error) is RuntimeError and _LOST_PROCESS.search(str(error))):
+        return None
+    reason = words_of(error, 100)
+    kept = "the state that was saved last is kept; launch it again with --resume"
+    left = kept if command_name() == "train" else _KEPT.get(command_name(), "launch it again")
+    return f"the other processes of this launch, or its launcher, cannot be reached ({reason}); {left}"
 
 
 def unreachable_line(error: BaseException) -> str | None:
