@@ -20,6 +20,8 @@ from atonce.data import open_dataset
 from atonce.data.formats.voc import voc_colour
 from atonce.errors import UserError
 from atonce.extras import how_to_install
+from atonce.inference import tiles
+from atonce.inference.annotations import UNKNOWN_CONFIDENCE
 from atonce.inference.cvat_masks import draw_masks, require_names, write_archive
 from atonce.inference.result import Result
 from atonce.labels import LabelSpec
@@ -27,6 +29,7 @@ from atonce.polygons import Polygon, fill_polygons
 from tests.commands import Command
 from tests.data import trees
 from tests.inference.test_result import SPEC, result_of, scene
+from tests.networks import small_model_file
 
 # pycocotools' decode is older than the NumPy here.
 DECODING = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -471,3 +474,48 @@ def test_confidences_that_are_none_are_told(text: str, tiny_model: Path, pics: P
     message = r"labels/a\.png is damaged \(.*\); expected a label picture; remove it, to have it done again"
     assert re.search(message, str(summary.broken[0]))
     assert {row.split(",")[0] for row in (out / "areas.csv").read_text().splitlines()[1:]} == {"c.png", "sub/b.jpg"}
+
+
+def confidences_in(table: Path) -> list[str]:
+    with table.open(newline="") as file:
+        return [row["confidence"] for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_a_run_says_once_why_its_export_tells_no_confidence(
+    atonce: Command, pics: Path, tmp_path: Path, probabilities: bool
+) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
+    model, out = tmp_path / "model.safetensors", tmp_path / "out"
+    small_model_file().save(model)
+    exported = package.export(model, to="onnx", probabilities=probabilities).path
+    note = "3 pictures without confidence: the exported file gives labels alone; take the model file, or export it with"
+    for _ in range(2):  # what was done already is no surer
+        done = atonce("predict", exported, pics, "--out", out, "--write", "csv", "--write", "json")
+        assert done.code == 0, done.err
+        told = " ".join(done.err.split())
+        assert told.count("confidence") == told.count(f"{note} --probabilities") == int(not probabilities)
+    assert any(confidences_in(out / "areas.csv")) == probabilities
+    notes = [json.loads(path.read_text())["notes"] for path in (out / "json").rglob("*.json")]
+    assert notes == [[] if probabilities else [UNKNOWN_CONFIDENCE]] * 3
+
+
+def test_confidence_that_was_not_asked_for_in_time_is_said_to_be_unknown(
+    atonce: Command, tiny_model: Path, pics: Path, tmp_path: Path
+) -> None:
+    words = ("predict", tiny_model, pics, "--out", tmp_path / "out", "--write")
+    assert "confidence" not in atonce(*words, "coco").err
+    again = " ".join(atonce(*words, "csv").err.split())
+    assert "3 pictures without confidence: segmented before, when none was asked for; --overwrite segments" in again
+    assert not any(confidences_in(tmp_path / "out" / "areas.csv"))
+    assert "without confidence" not in atonce(*words, "csv", "--overwrite").err
+    assert any(confidences_in(tmp_path / "out" / "areas.csv"))
+
+
+def test_confidence_of_huge_pictures_is_said_to_be_unknown(
+    tiny_model: Path, pics: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiles, "LOGIT_PIXELS", 100)
+    notes: list[str] = []
+    package.predict(tiny_model, pics / "a.png", out=tmp_path / "out", write="csv", on_note=notes.append)
+    assert "1 picture without confidence: it is too large to hold its probabilities" in notes

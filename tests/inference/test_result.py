@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from atonce.errors import UserError
+from atonce.inference.annotations import UNKNOWN_CONFIDENCE
 from atonce.inference.result import LABEL_STYLES, Result, read_labels
 from atonce.labels import KITTI_ROAD, LabelSpec
 from atonce.polygons import Polygon, fill_polygons
@@ -228,6 +229,8 @@ def test_to_dict_holds_areas_and_polygons_and_is_json(result: Result) -> None:
     assert (hole["area"], hole["bbox"], len(hole["holes"])) == (1900, [5, 30, 70, 30], 1)
     labels_only = Result(result.image, SPEC, labels=scene())
     assert [entry["confidence"] for entry in labels_only.to_dict()["classes"]] == [None] * 3
+    assert labels_only.to_dict()["notes"] == [UNKNOWN_CONFIDENCE]
+    assert data["notes"] == []
 
 
 def opened(path: Path) -> np.ndarray:

@@ -85,11 +85,16 @@ def require_kinds(kinds: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Entries:
-    """A picture's part of the files of all pictures: coco.json, areas.csv, cvat.zip; None where they are not wanted."""
+    """A picture's part of the files of all pictures: coco.json, areas.csv, cvat.zip; None where they are not wanted.
+
+    Attributes:
+        lacks_confidence: whether confidences were asked for, and only the labels are known.
+    """
 
     coco: dict[str, Any] | None = None
     rows: _Rows | None = None
     cvat: CvatPicture | None = None
+    lacks_confidence: bool = False
 
 
 class AnnotationFiles:
@@ -179,7 +184,8 @@ class AnnotationFiles:
         Raises:
             StorageError: a file cannot be written.
         """
-        if confidences is None and self.wants_confidences:
+        lacks_confidence = self.wants_confidences and confidences is None and result.labels_only
+        if self.wants_confidences and confidences is None and not lacks_confidence:
             confidences = class_confidences(result)
         path = self._path("labelme", job)
         if "labelme" in self._kinds and (new or not path.exists()):
@@ -206,7 +212,8 @@ class AnnotationFiles:
         if "coco" in self._kinds:
             coco = as_coco(result, file_name=job.name, only=self._only, min_area=self._min_area, compressed=False)
         cvat = draw_masks(result, only=self._only, min_area=self._min_area) if "cvat" in self._kinds else None
-        return Entries(coco, table_rows(result, job.name, confidences) if "csv" in self._kinds else None, cvat)
+        rows = table_rows(result, job.name, confidences) if "csv" in self._kinds else None
+        return Entries(coco, rows, cvat, lacks_confidence)
 
     def collect(self, job: Job, entries: Entries) -> None:
         """Remember what goes into the files of all pictures, in the order of the calls."""

@@ -25,6 +25,9 @@ _LABELME_VERSION = "5.5.0"
 
 TABLE_COLUMNS = ("picture", "class_id", "class", "pixels", "share", "confidence")
 
+UNKNOWN_CONFIDENCE = "confidence is unknown: of this picture there are labels but no probabilities"
+"""The note of a result whose confidences are None for all classes."""
+
 
 def class_confidences(result: Result) -> list[float | None]:
     """Compute the mean probability of each class where it is, in the order of the ids.
@@ -56,6 +59,7 @@ def as_dict(
         confidences: by class, where the result does not know its probabilities any more.
     """
     known = class_confidences(result) if confidences is None else confidences
+    notes = [*result.notes, UNKNOWN_CONFIDENCE] if confidences is None and result.labels_only else list(result.notes)
     spec, areas = result.label_spec, result.areas
     classes = [
         {
@@ -83,7 +87,7 @@ def as_dict(
         "picture": result.source if picture is None else picture,
         "width": result.image.shape[1],
         "height": result.image.shape[0],
-        "notes": list(result.notes),
+        "notes": notes,
         "classes": nan_to_none(classes),
         "polygons": polygons,
     }

@@ -256,8 +256,8 @@ def predict(
         alone: do everything in this process, also where there are others.
         progress: called with what is done and what there is to do: pictures and frames.
         on_note: called with what a user should know, a line at a time: masks of a data set that were left out, videos
-            that differ from what came in, pictures of another size than in training, what was lost in reading them;
-            None makes Python's warnings of the latter.
+            that differ from what came in, pictures of another size than in training or without the confidence that
+            `write` asks for, what was lost in reading them; None makes Python's warnings of the latter.
 
     Raises:
         UserError: no such file, model, class, device or engine; there are results of another model or of other options,
@@ -375,8 +375,11 @@ def predict_files(
         group.gather(lambda: annotations.require_unchanged([j for j in group.share(todo) if not j.is_video]))
     if fingerprint and group.is_first:
         finished_results.remove_leftovers([out / name for name in own_results.FOLDERS], todo)
+    unsure: Counter[str] = Counter()
     for job, entries in zip(finished, group.map(_error_or(pictures.finished_entries), finished), strict=True):
         _take(summary, annotations, job, entries)
+        if isinstance(entries, Entries) and entries.lacks_confidence:
+            unsure[_why_unsure(predictor, finished=True)] += 1
     began = time.perf_counter()
     only_one = len(jobs) == 1
     shares = group.gather(
@@ -398,6 +401,8 @@ def predict_files(
         elif isinstance(done, _Done):
             _take(summary, annotations, todo[index], done.entries)
             sizes.update(done.notes)
+            if done.entries.lacks_confidence:
+                unsure[_why_unsure(predictor, finished=False)] += 1
             summary.problems += done.problems
             summary.done += 1
         else:
@@ -410,7 +415,19 @@ def predict_files(
             # What was written just now is in the way of what is advised.
             again = f" (and {option('overwrite', value=True)}, or another {option('out')})" if fingerprint else ""
             on_note(f"{count_of(count, 'picture')} of {note}{again}")
+        for why, count in unsure.items():
+            on_note(f"{count_of(count, 'picture')} without confidence: {why}")
     return summary
+
+
+def _why_unsure(predictor: Predictor, *, finished: bool) -> str:
+    """Say why confidences of a picture are unknown, and what would tell them; of one that was finished before, too."""
+    if not predictor.gives_probabilities:
+        asked = option("probabilities", value=True)
+        return f"the exported file gives labels alone; take the model file, or export it with {asked}"
+    if finished:
+        return f"segmented before, when none was asked for; {option('overwrite', value=True)} segments once more"
+    return "it is too large to hold its probabilities"
 
 
 T = TypeVar("T")
