@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import Command
 from tests.tiny import ENVIRONMENT
 
 CODE = """
@@ -22,6 +23,30 @@ finally:
 """
 
 Words = Callable[[Path, Path], tuple[str | Path, ...]]
+
+# Options that a command has not got -> what is said of them.
+OPTIONS = {
+    "train --only": "--only is an option of evaluate and predict; see",
+    "train --tta": "--tta is an option of evaluate and predict; see",
+    "predict --resume": "--resume is an option of train; see",
+    "train --version": "--version is an option of atonce itself; see",
+    "train --size": "--size is an option of predict, and `--set data.size=...` here; see",
+    "train --max-minute": "--max-minute; did you mean --max-minutes?; see",
+    "train --output": "--output; did you mean --out?; see",
+    "train --recpie": "--recpie; did you mean --recipe?; see",
+    "train --nonsense": "--nonsense; see",
+    "train --epochs": "--epochs is `--set train.epochs=...` here; see",
+    "train --max_epochs": "--max_epochs is `--set train.epochs=...` here; see",
+    "train --learning-rate": "--learning-rate is `--set optim.lr=...` here; see",
+    "train --optim.lr": "--optim.lr is `--set optim.lr=...` here; see",
+    "train --keep_prob": "--keep_prob is `--set model.dropout=...` here (1 - keep_prob); see",
+    "train --encoder-weights": "--encoder-weights is --weights here; see",
+    "train --num-classes": "--num-classes is no knob here: the classes are those of the data, or of its classes.yaml; see",
+    "evaluate --batch-size": "--batch-size is `--set train.batch_size=...` of train; see",
+    "predict --imgsz": "--imgsz is --size here; see",
+    " --epochs": "--epochs is `--set train.epochs=...` of train; see",
+    "train -x": "-x; see",
+}
 
 MISTYPED: dict[str, tuple[Words, str]] = {
     "train, data": (lambda data, model: ("train", "nowhere"), "nowhere does not exist; expected a folder"),
@@ -79,6 +104,21 @@ def test_it_is_said_before_torch_is_imported(case: str, street_data: Path, tiny_
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == "HEAVY []\n"
+
+
+@pytest.mark.parametrize("words", OPTIONS)
+def test_an_option_of_something_else_is_told_from_a_mistyped_one(words: str, atonce: Command) -> None:
+    name, option = words.split(" ")
+    done = atonce(*filter(None, [name]), option, "3")
+    assert done.code == 2
+    assert " ".join(done.err.split()) == f"atonce: No such option: {OPTIONS[words]} {f'atonce {name}'.strip()} --help"
+
+
+def test_other_commands_are_looked_up_without_torch(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", CODE, "train", "data", "--only", "road"]
+    done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, cwd=tmp_path, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "HEAVY []\n")
+    assert "--only is an option of" in done.stderr
 
 
 def test_a_run_that_goes_on_needs_its_weights_no_more(tiny_run: Path, street_data: Path) -> None:

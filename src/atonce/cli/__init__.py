@@ -80,7 +80,13 @@ def _usage(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
         return ""  # the help has been printed already
-    message = _in_our_words(" ".join(getattr(error, "format_message", error.__str__)().split()).rstrip("."))
+    if type(error).__name__ == "NoSuchOption":
+        # Other commands, and the knobs of a recipe, are looked up only now that a mistake has been made.
+        from atonce.cli.unknown_options import unknown_option_line
+
+        message = unknown_option_line(getattr(error, "option_name", ""), context)
+    else:
+        message = _in_our_words(" ".join(getattr(error, "format_message", error.__str__)().split()).rstrip("."))
     line = f"atonce: {message}; see {context.command_path if context else 'atonce'} --help"
     return f"{wrapped(line, columns_of(sys.stderr))}\n"
 
@@ -97,7 +103,6 @@ _LIBRARY_WORDS = (
     (r"Invalid value for '(\S+)': Input should be (.*)", r"\1: expected \2"),
     (r"Invalid value for '(\S+)': (?:Value error, )?(.*)", r"\1: \2"),
     (r"(No such command .*?)\. Did you mean (.*?)\?", r"\1; did you mean \2?"),
-    (r"(No such option: \S+?) \(Possible options: (.*)\)", r"\1; did you mean one of \2?"),
 )
 """Patterns of what typer, and the library that checks its values, say -> our words."""
 

@@ -142,10 +142,25 @@ _ELSEWHERE: dict[str, str] = {
 
 def knob_for(word: str) -> str | None:
     """Say what a word of another tool is called here, behind "unknown key 'learning_rate', "; None for other words."""
-    word = word.lower().replace("-", "_")
-    if word in _ELSEWHERE:
-        return _ELSEWHERE[word]
-    knob, _, remark = _WORDS.get(word, "").partition("|")
-    if not knob:
+    if reason := no_knob_for(word):
+        return reason
+    found = renamed_knob(word)
+    if found is None:
         return None
+    knob, remark = found
     return f"which is '{knob}' here" + (f" ({remark})" if remark else "")
+
+
+def renamed_knob(word: str) -> tuple[str, str] | None:
+    """Return the knob that a word of another tool stands for, and a remark, perhaps empty; None for other words."""
+    knob, _, remark = _WORDS.get(_normalised(word), "").partition("|")
+    return (knob, remark) if knob else None
+
+
+def no_knob_for(word: str) -> str | None:
+    """Say why a word of another tool has no knob here, "no knob here: ..."; None for other words."""
+    return _ELSEWHERE.get(_normalised(word))
+
+
+def _normalised(word: str) -> str:
+    return word.lower().replace("-", "_")
