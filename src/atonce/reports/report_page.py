@@ -235,13 +235,22 @@ def _recipe(files: RunFiles) -> str:
 def _run_info(run_info: Mapping[str, Any]) -> str:
     rows = {title: run_info[key] for key, title in _RUN_INFO_TITLES.items() if run_info.get(key) is not None}
     data = run_info.get("data")
-    rows |= {f"data: {key}": value for key, value in (data.items() if isinstance(data, dict) else ())}
+    for key, value in data.items() if isinstance(data, dict) else ():
+        rows[f"data: {key.replace('_', ' ')}"] = _sizes(value) if key == "picture_sizes" else value
     items = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(_as_text(value))}</td></tr>'
         for name, value in rows.items()
     )
     table = f'<div class="scroll"><table class="about"><tbody>{items}</tbody></table></div>' if items else ""
     return table + _commands(run_info)
+
+
+def _sizes(sizes: Any) -> Any:
+    """Write the width and height of each as everywhere else: 1242x375; what is something else stays as it is."""
+    if not isinstance(sizes, dict):
+        return sizes
+    pairs = {name: size for name, size in sizes.items() if isinstance(size, list) and len(size) == 2}
+    return sizes | {name: "x".join(map(str, size)) for name, size in pairs.items()}
 
 
 def _commands(run_info: Mapping[str, Any]) -> str:
