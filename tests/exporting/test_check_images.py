@@ -35,14 +35,16 @@ def test_pictures_or_a_data_set_to_check_with(streets: Path, tmp_path: Path) -> 
     folder.mkdir()
     for name in ("a", "b"):
         Image.fromarray(blocks(30, 40)).save(folder / f"{name}.png")
-    for source, pictures, masks in (
-        (None, 4, False),
-        (streets, 3, True),
-        (folder, 2, False),
-        (folder / "a.png", 1, False),
+    for source, pictures, masks, kind in (
+        (None, 4, False, "generated street"),
+        (streets, 3, True, "validation picture"),
+        (folder, 2, False, "picture"),
+        (folder / "a.png", 1, False, "picture"),
     ):
         images = find_check_images(source, described)
         assert images.count == pictures + 6
-        assert (list(images.checks())[-1].mask is not None) == masks
+        checks = list(images.checks())
+        assert (checks[-1].mask is not None) == masks
+        assert [(check.kind, check.is_cut) for check in checks] == [(kind, True)] * 6 + [(kind, False)] * pictures
     with pytest.raises(UserError):
         find_check_images(folder, described, format="camvid")

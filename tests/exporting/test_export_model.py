@@ -121,7 +121,7 @@ def test_what_bf16_costs_is_measured_where_the_processor_has_it(
         assert rounded.mean_iou is not None
         assert rounded.pictures == exact.pictures
         assert rounded.logit_difference > 10 * exact.logit_difference
-        assert done.summary()[1].startswith("with the engine openvino-bf16: 9 pictures")
+        assert done.summary()[1].startswith("with the engine openvino-bf16: 3 validation pictures and 6 cuts ")
         assert done.to_json()["parity_bf16"]["agreement"] == rounded.agreement
         assert export_checked(model_file, Target.ONNX, tmp_path / "model.onnx", images).parity_bf16 is None
     monkeypatch.setattr(export_model, "has_bf16", lambda device: False)

@@ -172,7 +172,7 @@ def test_predict_tells_it_once_for_all_pictures_and_takes_a_scale(atonce: Comman
         trees.save(tmp_path / "in" / f"{index}.png", trees.picture(index, (620, 188)))
     done = atonce("predict", path, tmp_path / "in", "--out", tmp_path / "out")
     assert done.code == 0
-    assert done.err.splitlines() == [WHERE, f"3 pictures of {TYPED} (and --overwrite, or another --out)"]
+    assert done.err.splitlines() == [WHERE, f"3 pictures of {TYPED}, with --overwrite or another --out"]
     told = atonce("predict", path, tmp_path / "in", "--out", tmp_path / "out", "--scale", 1).mistake
     assert "other options; expected results of this model and these options, to go on with; choose another" in told
     followed = atonce("predict", path, tmp_path / "in", "--out", tmp_path / "out", "--scale", 1, "--overwrite")

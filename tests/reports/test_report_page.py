@@ -303,7 +303,9 @@ def test_sizes_of_pictures_are_written_as_everywhere_else(run):
     write_evaluation(run)
     sizes = {"smallest": [620, 188], "median": [1242, 375], "largest": [1242, 376]}
     write_about(run, data={"format": "kitti-road", "picture_sizes": sizes, "split_seed": 0})
-    assert "data: picture sizes smallest 620x188, median 1242x375, largest 1242x376 data: split seed" in report(run).text
+    assert (
+        "data: picture sizes smallest 620x188, median 1242x375, largest 1242x376 data: split seed" in report(run).text
+    )
 
 
 def test_a_long_log_makes_no_larger_figure(run):

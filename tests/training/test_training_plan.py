@@ -14,6 +14,7 @@ import torch
 
 import atonce as package
 from atonce.adaptive_threads import AdaptiveThreads
+from atonce.cli.show import _epochs
 from atonce.errors import TrainingError
 from atonce.recipes.schema import TrainConfig
 from atonce.training import TrainingRun, hardware, loop, training_plan
@@ -46,12 +47,20 @@ def test_nothing_is_written_and_everything_is_said(
         "6 train, 3 val",
         "11: Sky,",
         "64x48",
-        "30 steps (10.0 epochs)",
+        "30 steps (10 epochs)",
         "GB at the peak",
         "guessed",
     ):
         assert text in done.out, text
     assert "nothing was written" in done.out
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(1600.0, "1600 epochs"), (1600.3, "1600 epochs"), (2.5, "2.5 epochs"), (1.0, "1 epoch"), (1 / 3, "0.33 epochs")],
+)
+def test_epochs_have_the_decimals_that_tell_something(number: float, told: str) -> None:
+    assert _epochs(number) == told
 
 
 def test_python_gets_the_numbers(street_data: Path, tmp_path: Path) -> None:

@@ -79,6 +79,11 @@ def print_run(run: TrainedRun, data: Path, out: str | None = None) -> None:
     print_lines(*lines, scores, f"model    {folder}/{run.model.name}", f"report   {folder}/report.html")
 
 
+def _epochs(number: float) -> str:
+    """Write a number of epochs with the decimals that tell something: "0.04 epochs", "2.5 epochs", "1600 epochs"."""
+    return count_of(round(number, 2 if number < 1 else 1 if number < 100 else 0), "epoch")
+
+
 def print_plan(plan: TrainingPlan) -> None:
     """Print what a training would be: the data, the network, the length, and what it would take."""
     knobs, data = plan.recipe.train, plan.data
@@ -99,7 +104,7 @@ def print_plan(plan: TrainingPlan) -> None:
         f"classes   {len(names)}: {listing(names, 12)}",
         f"pictures  {pictures}; crops of {crop}, {knobs.batch_size} a step",
         f"network   FCN-{plan.recipe.model.stride}s, {plan.parameters / 1e6:.1f} million weights, {plan.hardware}",
-        f"length    {steps} ({plan.epochs:.1f} epochs), {count_of(plan.validations, 'validation')}",
+        f"length    {steps} ({_epochs(plan.epochs)}), {count_of(plan.validations, 'validation')}",
         f"memory    {memory}",
         f"time      {duration_text(plan.seconds)}, guessed from {seconds}",
         f"folder    {plan.folder}; nothing was written",

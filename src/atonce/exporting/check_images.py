@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -34,16 +34,18 @@ class CheckImages:
     Attributes:
         calibration_images: INT8 takes the ranges of the activations from them.
         check_images: the exported file and torch are compared on them; on those with masks, by their mean IoU, too.
+        kind: what these are, in the singular.
     """
 
     calibration_images: Sequence[ImageLoader]
     check_images: Sequence[Callable[[], Check]]
+    kind: str = "picture"
 
     @classmethod
     def from_scenes(cls) -> CheckImages:
         """Take generated streets, for checks without any data; INT8 cannot be calibrated on them."""
         scenes = [partial(_scene, seed) for seed in range(_SCENES)]
-        return cls([], [partial(_unlabelled, load) for load in scenes])
+        return cls([], [partial(_unlabelled, load) for load in scenes], "generated street")
 
     @classmethod
     def from_pictures(cls, paths: Sequence[Path], bands: Bands | None = None) -> CheckImages:
@@ -72,14 +74,15 @@ class CheckImages:
                 partial(_labelled, dataset, item, same_classes=same)
                 for item in evenly_spaced(dataset.split(split), MOST_CHECKS)
             ],
+            "validation picture" if split == "val" else "training picture",
         )
 
     def checks(self) -> Iterator[Check]:
         """Yield cuts of odd sizes out of the first picture, then whole pictures."""
         first = self.check_images[0]().image
-        yield from (Check(cut(first, size)) for size in ODD_SIZES)
+        yield from (Check(cut(first, size), kind=self.kind, is_cut=True) for size in ODD_SIZES)
         for load in self.check_images:
-            yield load()
+            yield replace(load(), kind=self.kind)
 
     @property
     def count(self) -> int:

@@ -26,10 +26,14 @@ class Check:
     Attributes:
         image: uint8 (H, W, 3) RGB.
         mask: uint8 (H, W), 255 is void; None where there is none.
+        kind: what it is, in the singular ("validation picture").
+        is_cut: whether it is a part of one.
     """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8] | None = None
+    kind: str = "picture"
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,17 @@ class Parity:
     """The result of a parity check.
 
     Attributes:
-        pictures: the number of pictures that were compared.
+        pictures: the number of pictures that were compared, the cuts counted in.
+        cuts: how many of them are parts of odd sizes, cut out of the first.
+        kind: what the whole ones are, in the singular.
         logit_difference, largest_logit: absolute values, over all pictures.
         agreement: the share of all pixels with the same label.
         mean_iou: torch's and the export's, of the labelled pictures; None without.
     """
 
     pictures: int
+    cuts: int = 0
+    kind: str = "picture"
     logit_difference: float
     largest_logit: float
     agreement: float
@@ -89,8 +97,11 @@ class Parity:
 
     def summary(self) -> str:
         """Say in one line how far the export differs."""
+        what = count_of(self.pictures - self.cuts, self.kind)
+        if self.cuts:
+            what += f" and {count_of(self.cuts, 'cut')} of odd sizes out of the first"
         line = (
-            f"{count_of(self.pictures, 'picture')}: {self.agreement:.4%} of the labels agree with torch's; the class "
+            f"{what}: {self.agreement:.4%} of the labels agree with torch's; the class "
             f"scores behind them (logits, up to {self.largest_logit:.3g}) differ by at most {self.logit_difference:.3g}"
         )
         if self.mean_iou:
@@ -139,7 +150,8 @@ class _Gap:
     def __init__(self, classes: int) -> None:
         self._before, self._after = ConfusionMatrix(classes), ConfusionMatrix(classes)
         self._difference = self._largest = 0.0
-        self._pictures = self._pixels = self._equal = self._labelled = 0
+        self._pictures = self._cuts = self._pixels = self._equal = self._labelled = 0
+        self._kind = "picture"
 
     def add(self, check: Check, logits: NDArray[np.float32], found: Mapping[str, NDArray[Any]]) -> None:
         """Add a picture: torch's logits float32 (C, H, W), and an exported file's outputs."""
@@ -149,6 +161,7 @@ class _Gap:
         self._difference = float(np.maximum(self._difference, gap))
         self._largest = max(self._largest, float(np.abs(logits).max()))
         self._pictures, self._pixels = self._pictures + 1, self._pixels + labels.size
+        self._cuts, self._kind = self._cuts + check.is_cut, check.kind
         self._equal += int((found["labels"] == labels).sum())
         if check.mask is not None:
             self._labelled += 1
@@ -159,6 +172,8 @@ class _Gap:
         """Return what it came to."""
         return Parity(
             pictures=self._pictures,
+            cuts=self._cuts,
+            kind=self._kind,
             logit_difference=self._difference,
             largest_logit=self._largest,
             agreement=self._equal / max(self._pixels, 1),

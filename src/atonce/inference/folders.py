@@ -413,7 +413,7 @@ def predict_files(
     if on_note:
         for note, count in sizes.items():
             # What was written just now is in the way of what is advised.
-            again = f" (and {option('overwrite', value=True)}, or another {option('out')})" if fingerprint else ""
+            again = f", with {option('overwrite', value=True)} or another {option('out')}" if fingerprint else ""
             on_note(f"{count_of(count, 'picture')} of {note}{again}")
         for why, count in unsure.items():
             on_note(f"{count_of(count, 'picture')} without confidence: {why}")
