@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,16 @@ def test_swapped_model_and_data_are_said(
         f"atonce: {street_data} is no model, but {model} is one; expected the model first, then the data; swap them: "
         f"`atonce {command} {model} {street_data}`"
     )
+
+
+def test_the_remedy_can_be_copied_whatever_the_names_are(
+    atonce: Command, street_data: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    data, model = tmp_path / "neue Bilder", tmp_path / "Meine Straßen.safetensors"
+    shutil.copytree(street_data, data)
+    model.write_bytes(tiny_model.read_bytes())
+    told = " ".join(atonce("evaluate", data, model).mistake.split())
+    assert f"swap them: `atonce evaluate '{model}' '{data}'`" in told
 
 
 def test_a_picture_before_a_model_is_said(atonce: Command, street_data: Path, tiny_model: Path) -> None:
@@ -49,4 +60,4 @@ def test_the_help_says_what_a_model_can_be(atonce: Command, monkeypatch: pytest.
     for command in ("predict", "evaluate", "serve", "submit"):
         said = atonce(command, "--help").out
         assert "A run folder (its best model), a model file (.safetensors), an exported one (.onnx, .xml)" in said
-        assert "camvid-slim" in said and "hf://user/name" in said
+        assert "packaged" in said and "hf://user/name" in said

@@ -8,8 +8,6 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from rich.console import Console
-from rich.progress import Progress
 
 from atonce import progress as module
 from atonce.progress import PrintableConsole, _CountsOrText, progress_bar, progress_bars
@@ -74,17 +72,30 @@ def test_drawing_streets_says_at_once_how_many(tmp_path: Any, atonce: Command) -
     assert (quiet.code, quiet.err) == (0, "")
 
 
-def test_a_bar_tells_how_many_are_done_in_a_second() -> None:
-    now = [0.0]
-    column = _CountsOrText()
-    with Progress(
-        column, console=Console(file=io.StringIO(), width=80), get_time=lambda: now[0], auto_refresh=False
-    ) as bars:
-        task = bars.add_task("predicting", total=500, about=None, unit="")
-        for seconds, done in ((1.0, 20), (2.0, 60), (3.0, 100)):
-            now[0] = seconds
-            bars.update(task, completed=done)
-        assert column.render(bars.tasks[0]).plain == "100/500  40.0/s  0:10 left"
+@pytest.mark.parametrize(
+    ("steps", "shown"),
+    [
+        (((0.0, 0), (2.0, 20), (4.0, 60), (6.0, 120)), "120/500  20.0/s  0:19 left"),
+        (((0.0, 0), (18.0, 5), (18.01, 8)), "8/500  0.44/s  18:28 left"),  # a batch that ends at once
+        (((0.0, 0), (0.1, 200), (0.2, 400), (10.2, 410)), "410/500  1/s  1:30 left"),  # found done at the beginning
+        (((0.0, 0), (0.1, 3)), "3/500"),
+        (((0.0, 0), (10.0, 250), (20.0, 500)), "500/500  25.0/s"),
+    ],
+)
+def test_a_bar_tells_how_many_are_done_in_a_second(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch, steps: tuple[tuple[float, int], ...], shown: str
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(module, "console", PrintableConsole(file=stream, force_terminal=True, width=80, _environ={}))
+    with progress_bars() as bars:
+        bars.draw("predicting", 0, 0)
+        clock[0] += 100  # until it is known how much there is to do
+        began = clock[0]
+        for seconds, done in steps:
+            clock[0] = began + seconds
+            bars.draw("predicting", done, 500)
+        (task,) = bars._progress.tasks
+        assert _CountsOrText().render(task).plain == shown
 
 
 def _drawn(monkeypatch: pytest.MonkeyPatch, *, fail: bool = False) -> str:

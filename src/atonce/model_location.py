@@ -6,6 +6,7 @@ name is refused at once.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path, PurePosixPath
@@ -130,7 +131,7 @@ def require_model_first(model: object, data: Sequence[str | PathLike[str]], comm
         raise UserError(
             f"{model} is no model, but {swapped[0]} is one",
             "the model first, then the data",
-            f"swap them: `atonce {command} {swapped[0]} {model}`",
+            f"swap them: `{shlex.join(['atonce', command, str(swapped[0]), str(model)])}`",
         )
 
 

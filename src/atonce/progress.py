@@ -92,6 +92,41 @@ _FIRST_LINE, _LINE_EVERY = 5.0, 60.0
 """Seconds after which the progress of one thing is a line where no bar is seen, and from each line to the next."""
 
 
+_FOUND_DONE = 1.0
+"""Seconds from a bar's beginning in which what is done was done before: results of an earlier call, told at once."""
+
+
+class _Pace:
+    """How much is done in a second, on average since the work began.
+
+    Args:
+        now: the time of the beginning.
+        done: what is done by then.
+    """
+
+    def __init__(self, now: float, done: float) -> None:
+        self._began = self._counted_from = self._at = now
+        self._before = self._done = done
+
+    def move(self, now: float, done: float) -> None:
+        """Take what is done by now."""
+        if now - self._began < _FOUND_DONE:
+            self._counted_from, self._before = now, done
+        self._at, self._done = now, done
+
+    @property
+    def per_second(self) -> float | None:
+        """What was done in a second until the last step; None where nothing tells yet."""
+        seconds = self._at - self._counted_from
+        return (self._done - self._before) / seconds if seconds > 0 and self._done > self._before else None
+
+    def seconds_left(self, now: float, total: float) -> float | None:
+        """Return the time that the rest takes at that pace, less what has passed since the last step."""
+        if self.per_second is None:
+            return None
+        return max(0.0, (total - self._done) / self.per_second - (now - self._at))
+
+
 class ProgressBars:
     """Named bars, one below the other; each appears when it is first drawn, and fits the width of the terminal.
 
@@ -105,6 +140,7 @@ class ProgressBars:
         self._progress, self._first_line = progress, first_line
         self._tasks: dict[str, TaskID] = {}
         self._next_line: dict[str, float] = {}
+        self._paces: dict[str, _Pace] = {}
 
     @property
     def shown(self) -> bool:
@@ -138,8 +174,11 @@ class ProgressBars:
         if about is not None:
             text = partial(self._fitting, name, about)
         if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(name, total=known, about=text, unit=unit)
-        self._progress.update(self._tasks[name], completed=done, total=known, about=text)
+            self._tasks[name] = self._progress.add_task(name, total=known, about=text, unit=unit, pace=None)
+        if total or done:
+            now = time.monotonic()
+            self._paces.setdefault(name, _Pace(now, done)).move(now, done)
+        self._progress.update(self._tasks[name], completed=done, total=known, about=text, pace=self._paces.get(name))
 
     def _tell(self, name: str, done: float, total: float, unit: Unit) -> None:
         """Print a line where it is time for one."""
@@ -155,6 +194,7 @@ class ProgressBars:
     def remove(self, name: str) -> None:
         """Remove a bar, if it is there."""
         self._next_line.pop(name, None)
+        self._paces.pop(name, None)
         if name in self._tasks:
             self._progress.remove_task(self._tasks.pop(name))
 
@@ -197,10 +237,13 @@ class _CountsOrText(ProgressColumn):
         counts = _counts(task.completed, task.total or 0, task.fields["unit"])
         if task.total is None:
             return Text(counts if task.completed else "")
-        if speed := task.finished_speed or task.speed:
-            factor, unit = _SCALE[task.fields["unit"]]
-            counts += f"  {_three_digits(speed * factor)}{unit}/s"
-        left = task.time_remaining
+        # rich's own pace is that of the last few steps, and of two that end together it makes hundreds a second.
+        pace: _Pace | None = task.fields["pace"]
+        if pace is None or pace.per_second is None:
+            return Text(counts)
+        factor, unit = _SCALE[task.fields["unit"]]
+        counts += f"  {_three_digits(pace.per_second * factor)}{unit}/s"
+        left = pace.seconds_left(time.monotonic(), task.total)
         return Text(counts if left is None or task.finished else f"{counts}  {clock_text(left)} left")
 
 

@@ -194,6 +194,21 @@ def test_a_state_is_not_said_to_be_kept_before_there_is_one(
     assert atonce(*again.split()[1:], "--set", "train.steps=1").code == 0
 
 
+@pytest.mark.usefixtures("terminal")
+def test_a_demo_that_is_stopped_goes_on_by_the_same_command(
+    atonce: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever has typed `make demo` has no `atonce` on the path yet."""
+
+    def pressed(*words: Any, callbacks: Any, **more: Any) -> Any:
+        return train_network(*words, callbacks=[*callbacks, Presses()], **more)
+
+    monkeypatch.setattr(atonce_training(), "train", pressed)
+    outcome = atonce("demo", "--out", tmp_path / "run", "--train", 4, "--val", 2)
+    assert outcome.code == 130
+    assert outcome.err.strip().splitlines()[-1] == "stopped; what there is is kept, the same command goes on"
+
+
 def atonce_training() -> Any:
     return sys.modules["atonce.training"]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,20 @@ def test_nothing_is_written_and_everything_is_said(
 )
 def test_epochs_have_the_decimals_that_tell_something(number: float, told: str) -> None:
     assert _epochs(number) == told
+
+
+def test_trying_it_out_is_seen(street_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of a slow machine may take minutes."""
+    drawn: list[tuple[int, int]] = []
+
+    @contextmanager
+    def shown_as(what: str, *, progress: bool) -> Iterator[Callable[[int, int], None]]:
+        assert what == "trying it out" and progress
+        yield lambda done, total: drawn.append((done, total))
+
+    monkeypatch.setattr(training_plan, "shown_as", shown_as)
+    package.plan(street_data, recipe="streets", overrides=SETTINGS, out=tmp_path / "run")
+    assert drawn == [(done, 4) for done in range(5)]
 
 
 def test_python_gets_the_numbers(street_data: Path, tmp_path: Path) -> None:

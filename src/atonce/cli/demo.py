@@ -84,7 +84,7 @@ def demo(
     # A run that is there goes on by its own recipe.
     recipe = None if (out / "recipe.yaml").is_file() and resume else "streets"
     start = partial(train_network, data, recipe=recipe, out=out, seed=seed, max_minutes=max_minutes, resume=resume)
-    train_and_print(data, start, as_json=json_)
+    train_and_print(data, start, goes_on_by_itself=True, as_json=json_)
     with progress_bar("segmenting unseen scenes") as progress:
         predict(out, data / "val" / "images", out=out, overwrite=True, progress=progress)
     if not json_:

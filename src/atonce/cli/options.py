@@ -77,7 +77,7 @@ Model = Annotated[
     Path,
     typer.Argument(
         help="A run folder (its best model), a model file (.safetensors), an exported one (.onnx, .xml), a packaged "
-        "model such as camvid-slim, or hf://user/name."
+        "model that is installed, by its name, or hf://user/name."
     ),
 ]
 Device = Annotated[

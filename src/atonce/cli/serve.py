@@ -21,7 +21,7 @@ def serve(
         typer.Argument(
             envvar="ATONCE_MODEL",
             help="A run folder (its best model), a model file (.safetensors), an exported one (.onnx, .xml), a "
-            "packaged model such as camvid-slim, or hf://user/name.",
+            "packaged model that is installed, by its name, or hf://user/name.",
         ),
     ],
     host: Annotated[

@@ -112,12 +112,20 @@ def train(
     train_and_print(data, start, address=None if out is None else address_of(out), as_json=json_)
 
 
-def train_and_print(data: Path, start: Callable[..., TrainedRun], *, address: str | None = None, as_json: bool) -> None:
+def train_and_print(
+    data: Path,
+    start: Callable[..., TrainedRun],
+    *,
+    address: str | None = None,
+    goes_on_by_itself: bool = False,
+    as_json: bool,
+) -> None:
     """Train, then print the scores and where the files are; after Ctrl-C or SIGTERM, print how to go on.
 
     Args:
         start: `atonce.train` with everything but `callbacks`.
         address: that of the run folder, where it is one.
+        goes_on_by_itself: the command, given once more, goes on with what there is.
         as_json: print one JSON document instead.
     """
     from atonce.cli.show import print_json, print_run
@@ -136,6 +144,8 @@ def train_and_print(data: Path, start: Callable[..., TrainedRun], *, address: st
         run = start(callbacks=[remembered])
     except KeyboardInterrupt as error:
         said = _stopped(data, remembered.run, address, terminal_columns(console))
+        if goes_on_by_itself:
+            said = "stopped; what there is is kept, the same command goes on"
         console.print(said, highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(exit_code_of(error)) from None
     if run.evaluation is None:

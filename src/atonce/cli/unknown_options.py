@@ -1,4 +1,4 @@
-"""What is said of an option that a command does not have: whose it is, what it is called here, or what is near."""
+"""The answer to an option that a command does not have: whose it is, what it is called here, or what is near."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from atonce.errors import one_line
 from atonce.text import listing
 
 _NEAR = 0.75
-"""How alike names must be to be one mistyped, their dashes left out; see `difflib.get_close_matches`."""
+"""The likeness of names, their dashes left out, from which on one is the other mistyped; see
+`difflib.get_close_matches`."""
 
 _SAME_AS_OPTIONS = ("", "data", "train")
 """Sections of a recipe whose knobs mean what options of the same name do."""

@@ -528,6 +528,8 @@ class _Steps:
             except DataError as error:
                 found.append((index, error))
         self._progress, self._before, self._index = progress, 0, 0
+        if progress and self._sizes:
+            progress(0, sum(self._sizes))  # from here on the time counts
 
     def within(self, done: int, total: int) -> None:
         """Move on within the present job: tiles of a picture, frames of a video."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ import torch
 from atonce.data.sampling import evenly_spaced
 from atonce.evaluation.scoring import score_items
 from atonce.inference import NetworkPredictor
+from atonce.progress import ProgressCallback, shown_as
 from atonce.recipes import Recipe
 from atonce.remote import local_copy
 from atonce.training.callbacks import Callback, CallbackList
@@ -31,8 +33,9 @@ from atonce.training.step_log import StepLog
 from atonce.training.training_run import TrainingRun
 from atonce.weights.registry import REGISTRY, cache_folder
 
-_STEPS = 2
-"""The first allocates memory and prepares kernels; the second is what a step takes."""
+_STEPS, _PICTURES = 2, 2
+"""Steps and validation pictures that are tried: the first of each allocates memory and prepares kernels; the second is
+what one takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,18 +134,33 @@ def plan(
     with progress_display() if progress else nullcontext(Callback()) as display:
         callback = CallbackList([notes, display])
         run = set_up(recipe, local_copy(data), folder, resume=resume, device=device, callback=callback, dry_run=True)
-    return _plan_of(run, notes.lines, run.recipe.model_copy(update={"weights": weights}))
+    whole = run.recipe.model_copy(update={"weights": weights})
+    with shown_as("trying it out", progress=progress) as tried:
+        return _plan_of(run, notes.lines, whole, tried or _shown_nowhere)
 
 
-def _plan_of(run: TrainingRun, notes: list[str], recipe: Recipe) -> TrainingPlan:
+def _shown_nowhere(done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def _plan_of(run: TrainingRun, notes: list[str], recipe: Recipe, progress: ProgressCallback) -> TrainingPlan:
     """Try a set-up run out.
 
     Args:
+        progress: told of each step and picture that is tried.
         recipe: that of the training, which may be tried out without its weights.
     """
     knobs = run.recipe.train
     left = max(0, knobs.steps - run.progress.step)
-    per_step, per_picture = _time_steps(run), _time_validation(run)
+    tried = 0
+
+    def one_more() -> None:
+        nonlocal tried
+        tried += 1
+        progress(tried, _STEPS + _PICTURES)
+
+    progress(0, _STEPS + _PICTURES)
+    per_step, per_picture = _time_steps(run, one_more), _time_validation(run, one_more)
     pictures = len(run.val_items)
     validations = parts_of(knobs) if knobs.validate_every is None else -(-knobs.steps // knobs.validate_every)
     validations = round(validations * left / knobs.steps)
@@ -177,7 +195,7 @@ def _plan_of(run: TrainingRun, notes: list[str], recipe: Recipe) -> TrainingPlan
     )
 
 
-def _time_steps(run: TrainingRun) -> float:
+def _time_steps(run: TrainingRun, one_more: Callable[[], None]) -> float:
     """Make two updates, in memory alone; the time of the last one in seconds."""
     step_log, seconds = StepLog(run, Callback()), 0.0
     run.wrapped.train()
@@ -189,17 +207,19 @@ def _time_steps(run: TrainingRun) -> float:
         with run.threads.work():
             update(run, batch, step_log)
         seconds = time.perf_counter() - began
+        one_more()
     return seconds
 
 
-def _time_validation(run: TrainingRun) -> float:
+def _time_validation(run: TrainingRun, one_more: Callable[[], None]) -> float:
     """Predict and score two validation pictures; the time of the last one in seconds."""
     predictor = NetworkPredictor(run.model_file(), device=run.accelerator.device)
     seconds = 0.0
-    for item in evenly_spaced(run.val_items, 2):
+    for item in evenly_spaced(run.val_items, _PICTURES):
         began = time.perf_counter()
         score_items(predictor, run.dataset, [item])
         seconds = time.perf_counter() - began
+        one_more()
     return seconds
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,6 @@ def _contents(root: Path) -> str:
     if any(Path(name).suffix.lower() in IMAGE_SUFFIXES for name in names):
         return (
             "it holds pictures and no masks: pictures go into images/ and masks into masks/, or "
-            f"`atonce predict MODEL {root}` segments them with a model that there is"
+            f"`atonce predict MODEL {shlex.quote(str(root))}` segments them with a model that there is"
         )
     return ""
