@@ -97,7 +97,7 @@ _FOUND_DONE = 1.0
 
 
 class _Pace:
-    """How much is done in a second, on average since the work began.
+    """The pace of some work: what is done in a second, on average since it began.
 
     Args:
         now: the time of the beginning.

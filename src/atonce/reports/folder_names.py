@@ -17,7 +17,7 @@ _ADDRESS = r"(?!hf:)[A-Za-z][A-Za-z0-9+.-]+:"
 """An address; a model of a hub is known to everybody by its own."""
 
 _QUERY = re.compile(rf"({_ADDRESS}//[^\s\"'`?#]*)[?#][^\s\"'`,;)\]}}]*")
-"""What stands behind an address: often a signature or a token, by which its owner's files could be read."""
+"""The query of an address: often a signature or a token, by which its owner's files could be read."""
 
 _FROM_HERE = rf"(?:{_ADDRESS}|[A-Za-z]:|~[^\\/\s]*|(?:[^\\/\s\"'=]+[\\/])*\.\.)?[\\/]"
 """The beginning of a path that tells of the machine: an absolute one, one in a home, one that climbs, an address."""
