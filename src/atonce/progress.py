@@ -116,7 +116,7 @@ class _Pace:
 
     @property
     def per_second(self) -> float | None:
-        """What was done in a second until the last step; None where nothing tells yet."""
+        """The things done in a second until the last step; None where nothing tells yet."""
         seconds = self._at - self._counted_from
         return (self._done - self._before) / seconds if seconds > 0 and self._done > self._before else None
 
