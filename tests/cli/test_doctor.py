@@ -147,3 +147,11 @@ def test_quiet_leaves_out_notes_and_keeps_what_was_written(atonce: Command, tmp_
     assert "note     " not in quiet.out
     assert quiet.out.splitlines()[-1] == loud.out.splitlines()[-1], "the verdict counts them all the same"
     assert f"split    {tmp_path / 'lists' / 'train.txt'}" in quiet.err
+
+
+def test_layouts_are_a_line_each(atonce: Command, tmp_path: Path) -> None:
+    (tmp_path / "flat" / "photos").mkdir(parents=True)
+    told = atonce("doctor", tmp_path / "flat")
+    assert told.code == 2
+    assert "\\n" not in told.out
+    assert [line for line in told.out.splitlines() if line.strip().startswith("kitti-road ")], told.out

@@ -102,7 +102,9 @@ def _percent(share: float) -> str:
 
 
 def _finding(finding: Finding, root: Path) -> Text:
-    found, remedy = map(one_line, finding.for_command_line())
+    found, remedy = finding.for_command_line()
+    if finding.kind != "layout":  # which may be a table of layouts, whose lines are safe
+        found, remedy = one_line(found), one_line(remedy)
     columns, severity = terminal_columns(results), f"{finding.severity:8}"
     said = wrapped(f"{severity} {found}", columns, 9)
     text = Text.assemble((severity, _STYLES[finding.severity]), said.removeprefix(severity))

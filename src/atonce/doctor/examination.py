@@ -40,7 +40,7 @@ from atonce.doctor.kitti_road_findings import kitti_road_findings
 from atonce.doctor.observations import ObservationRecorder, Observations, SplitObservations, all_masks
 from atonce.doctor.soft_mask_findings import soft_mask_findings
 from atonce.doctor.statistics_findings import statistics_findings
-from atonce.errors import DataError, as_command_line, option
+from atonce.errors import DataError, DataErrorOfLines, as_command_line, one_line, option
 from atonce.progress import ProgressCallback
 from atonce.recipes.schema import LossConfig
 from atonce.remote import local_copy
@@ -212,8 +212,8 @@ def examine(
     except DataError as error:
         if not root.is_dir():
             raise
-        found, expected, remedy = error.parts
-        finding = Finding("error", "layout", found_and_expected(found, expected), remedy)
+        parts = error.parts if isinstance(error, DataErrorOfLines) else tuple(map(one_line, error.parts))
+        finding = Finding("error", "layout", found_and_expected(*parts[:2]), parts[2])
         return Examination(root=root, dataset=None, findings=(finding,), seconds=time.perf_counter() - began)
     recorder = ObservationRecorder(dataset.read_mask)
     report = check(dataset, _SPLITS, workers=workers, progress=progress, inspector=recorder)

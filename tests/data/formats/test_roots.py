@@ -126,3 +126,21 @@ def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(DataError, match=r"images cannot be listed \(Permission denied\)"):
         open_dataset(tmp_path)
+
+
+def test_a_run_is_no_data_set(tiny_run: Path, street_data: Path, tmp_path: Path) -> None:
+    """Its pictures and labels were taken for one, and its folder was proposed as one."""
+    run = Path(shutil.copytree(tiny_run, tmp_path / "runs" / "demo"))
+    with pytest.raises(DataError, match=r"demo is a training run; expected a folder of data$"):
+        open_dataset(run)
+    shutil.copytree(street_data, run / "data")
+    for folder in (tmp_path, tmp_path / "runs", run):
+        with pytest.raises(DataError, match=r"did you mean \S+demo/data\?"):
+            open_dataset(folder)
+
+
+def test_a_split_that_is_opened_alone_says_what_lies_around_it(tmp_path: Path) -> None:
+    root = trees.folder_splits(tmp_path / "data")
+    (note,) = [note for note in open_dataset(root / "train").notes if "inside" in note]
+    assert note.startswith(f"you are inside a data set: go one folder up, to {root}; its other parts")
+    assert not [note for note in open_dataset(root).notes if "inside" in note]

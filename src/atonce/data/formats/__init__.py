@@ -23,7 +23,7 @@ from atonce.data.formats.folder import Folder
 from atonce.data.formats.kitti_road import KittiRoad
 from atonce.data.formats.label_studio import LabelStudio
 from atonce.data.formats.labelme import Labelme
-from atonce.data.formats.nearest import nearest_layout
+from atonce.data.formats.nearest import data_set_around, nearest_layout
 from atonce.data.formats.one_folder import OneFolder
 from atonce.data.formats.ultralytics import Ultralytics
 from atonce.data.formats.voc import Voc, VocLayout
@@ -32,6 +32,7 @@ from atonce.data.images import Bands
 from atonce.data.mask_classes import ClassesNeeded
 from atonce.data.open_options import GroundTruth, OpenOptions
 from atonce.data.pairing import clashes
+from atonce.data.splits import split_called
 from atonce.errors import DataError, DataErrorOfLines, one_line, option
 from atonce.remote import address_of, local_copy, require_existing
 from atonce.text import did_you_mean, listing
@@ -80,8 +81,16 @@ def recognise(root: Path) -> str | None:
     return None if located is None else located[0]
 
 
+def is_run(folder: Path) -> bool:
+    """Tell whether a folder is that of a training run."""
+    logs = ("log.jsonl", "run.json", "model.safetensors")
+    return (folder / "recipe.yaml").is_file() and any((folder / name).is_file() for name in logs)
+
+
 def _locate(root: Path) -> tuple[str, Path] | None:
     """Return the name of the first format whose layout a folder has, and the data set's own folder, or None."""
+    if is_run(root):
+        return None  # its pictures and labels are not there to be learned from
     for name, known in FORMATS.items():
         found = known.find(root)
         if found is not None and known.fits(found):
@@ -148,7 +157,10 @@ def open_dataset(
     masks_there = any(item.mask is not None for items in dataset.splits.values() for item in items)
     if not masks_there and (other := _other_layout(root, named)):
         raise DataError(f"{root} holds {_contents(root)}", expected, other)
-    return replace(dataset, problems=(*dataset.problems, *clashes(dataset.splits)), bands=bands)
+    notes = dataset.notes
+    if format is None and split_called(root.resolve().name) and (around := data_set_around(root, _locate)):
+        notes = (*notes, f"{around}; its other parts and its classes file are not used here")
+    return replace(dataset, problems=(*dataset.problems, *clashes(dataset.splits)), bands=bands, notes=notes)
 
 
 def require_format(root: Path | str, format: str | None = None) -> str:
@@ -264,6 +276,8 @@ def _contents(root: Path, limit: int = 6) -> str:
 
 
 def _not_recognised(root: Path) -> DataError:
+    if is_run(root):
+        return DataError(f"{root} is a training run", "a folder of data", nearest_layout(root, _locate))
     found, near = f"{root} holds {_contents(root)}, which is no layout known", nearest_layout(root, _locate)
     if near:
         return DataError(found, remedy=near)

@@ -17,6 +17,9 @@ _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 _MOST_ENTRIES = 50
 """The most folders on a level that are looked into."""
 
+_LEVELS = 3
+"""The levels below a folder that are looked at: a demo's data lie in runs/demo/data."""
+
 _MOST_GUESSES = 3
 """The most data sets below a folder that are named."""
 
@@ -58,10 +61,15 @@ def nearest_layout(root: Path, locate: Locate) -> str:
     Args:
         locate: see `Locate`.
     """
-    return _above(root, locate) or _below(root, locate) or _partial(root) or _contents(root)
+    return data_set_around(root, locate) or _below(root, locate) or _partial(root) or _contents(root)
 
 
-def _above(root: Path, locate: Locate) -> str:
+def data_set_around(root: Path, locate: Locate) -> str:
+    """Say what data set a folder is a part of, and where it is; "" where it is of none.
+
+    Args:
+        locate: see `Locate`.
+    """
     folder = root.resolve()
     for steps, parent in zip(("one folder", "two folders"), folder.parents, strict=False):
         # The root of the file system is nobody's data set, and may be slow to list.
@@ -76,7 +84,7 @@ def _above(root: Path, locate: Locate) -> str:
 
 def _below(root: Path, locate: Locate) -> str:
     level = [root]
-    for _ in range(2):
+    for _ in range(_LEVELS):
         level = [folder for parent in level for folder in _folders(parent)][:_MOST_ENTRIES]
         found = [folder for folder in level if locate(folder) is not None]
         if found:
