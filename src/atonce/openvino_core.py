@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from atonce.extras import require_extra
@@ -36,13 +37,16 @@ def _core() -> Any:
 
 
 @contextmanager
-def one_core_for_all(what: str) -> Iterator[None]:
+def one_core_for_all() -> Iterator[None]:
     """Have other libraries, which make a core for each of their models, get the process's one meanwhile.
 
-    Raises:
-        UserError: as `openvino_core`.
+    Without OpenVINO there is nothing to share: NNCF quantizes ONNX graphs without it.
     """
-    openvino = require_extra("openvino", what, "export")
+    if find_spec("openvino") is None:
+        yield
+        return
+    import openvino
+
     core, openvino.Core = openvino.Core, _core
     try:
         yield

@@ -26,7 +26,7 @@ _PATIENCE = timedelta(days=2)
 
 def is_first_process() -> bool:
     """Tell whether this process talks for all of them; true where there is but one."""
-    return os.environ.get("RANK", "0") == "0" or not _is_launched()
+    return os.environ.get("RANK", "0") == "0" or not is_launched()
 
 
 def leave_group_at_exit() -> None:
@@ -36,7 +36,7 @@ def leave_group_at_exit() -> None:
     interpreter is ending by then, Python unwinds that thread by force, and C++ answers by aborting the process
     ("terminate called without an active exception"): the launcher then takes the whole work for failed.
     """
-    if not _is_launched():
+    if not is_launched():
         return
     # Its functions have the group of the time of their import as a default: one that has been joined would never end.
     import torch.distributed.nn  # noqa: F401
@@ -54,7 +54,8 @@ def _leave_group() -> None:
         distributed.destroy_process_group()
 
 
-def _is_launched() -> bool:
+def is_launched() -> bool:
+    """Tell whether torchrun or accelerate has started this process with others."""
     names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     return all(name in os.environ for name in names) and int(os.environ["WORLD_SIZE"]) > 1
 
@@ -74,7 +75,7 @@ class ProcessGroup:
     @classmethod
     def of_launcher(cls) -> ProcessGroup:
         """Join the processes that torchrun or accelerate has started; all of them have to."""
-        if not _is_launched():
+        if not is_launched():
             return cls()
         from torch import distributed
 

@@ -127,9 +127,15 @@ def test_memory_that_runs_out_is_one_line_whose_remedy_fits_the_command(
     ],
 )
 def test_processes_that_are_gone_are_one_line(
-    failing: Callable[[str, BaseException], Outcome], command: str, error: BaseException, left: str
+    failing: Callable[[str, BaseException], Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    error: BaseException,
+    left: str,
 ) -> None:
     """A launcher that was killed in the moment of a validation."""
+    assert lost_process_line(error) is None, "nobody has launched this process with others"
+    monkeypatch.setattr("atonce.cli.endings.is_launched", lambda: True)
     told = failing(command, error).mistake
     assert "the other processes of this launch, or its launcher, cannot be reached (" in told
     assert str(error).split()[-1] in told
@@ -207,6 +213,10 @@ def test_a_demo_that_is_stopped_goes_on_by_the_same_command(
     outcome = atonce("demo", "--out", tmp_path / "run", "--train", 4, "--val", 2)
     assert outcome.code == 130
     assert outcome.err.strip().splitlines()[-1] == "stopped; what there is is kept, the same command goes on"
+    assert not (tmp_path / "run" / "state" / "state.safetensors").exists(), "it goes on from its beginning, too"
+    monkeypatch.undo()
+    again = atonce("demo", "--out", tmp_path / "run", "--train", 4, "--val", 2, "--max-minutes", "0.01")
+    assert again.code == 0, again.err
 
 
 def atonce_training() -> Any:

@@ -80,9 +80,9 @@ def demo(
     draw_streets(data, train=train, val=val, seed=seed, size=_SIZE)
     if not json_:
         typer.echo(f"{train} training and {val} validation scenes in {data}")
-    resume = (out / "state" / "state.safetensors").is_file()
-    # A run that is there goes on by its own recipe.
-    recipe = None if (out / "recipe.yaml").is_file() and resume else "streets"
+    # A run that has been begun goes on by its own recipe: from its beginning where there is no state yet.
+    resume = (out / "recipe.yaml").is_file()
+    recipe = None if resume else "streets"
     start = partial(train_network, data, recipe=recipe, out=out, seed=seed, max_minutes=max_minutes, resume=resume)
     train_and_print(data, start, goes_on_by_itself=True, as_json=json_)
     with progress_bar("segmenting unseen scenes") as progress:

@@ -7,6 +7,7 @@ import re
 import sys
 
 from atonce.errors import one_line
+from atonce.process_group import is_launched
 from atonce.text import words_of
 
 _OUT_OF_MEMORY = re.compile(
@@ -85,6 +86,8 @@ def lost_process_line(error: BaseException) -> str | None:
 
     What the launcher says of the process that died first stands beside it.
     """
+    if not is_launched():
+        return None
     of_network = type(error).__name__ in ("DistNetworkError", "DistStoreError")
     if not of_network and not (type(error) is RuntimeError and _LOST_PROCESS.search(str(error))):
         return None

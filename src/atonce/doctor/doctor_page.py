@@ -24,7 +24,7 @@ _STYLE = """
 .finding { display: grid; grid-template-columns: 6rem 1fr; gap: 0 1rem; padding: 0.8rem 0;
   border-bottom: 1px solid var(--line); }
 .finding:last-child { border-bottom: 0; }
-.finding p { margin: 0; overflow-wrap: anywhere; }
+.finding p { margin: 0; overflow-wrap: anywhere; white-space: pre-line; }
 .finding .do { color: var(--muted); }
 .finding ul { margin: 0.3rem 0; font-size: 0.9rem; overflow-wrap: anywhere; }
 .finding > b { font-size: 0.85rem; font-weight: 600; text-transform: uppercase; letter-spacing: 0.05em; }

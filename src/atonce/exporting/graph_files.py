@@ -81,13 +81,12 @@ def write_graph(
             onnx.helper.set_model_props(model, {METADATA_KEY: description})
         onnx.save(model, str(path))
         return
+    openvino = require_extra("openvino", what, "export")
     model = openvino_core(what).read_model(model.SerializeToString())
     if calibration_images:
         model = _quantized(model, calibration_images, lambda batch: batch)
     model.set_rt_info(description, [METADATA_KEY])
     # By default it would round the weights to fp16.
-    import openvino
-
     try:
         openvino.save_model(model, str(path), compress_to_fp16=False)
     except RuntimeError as error:
@@ -109,11 +108,10 @@ def _quantized(model: Any, pictures: Sequence[ImageLoader], to_input: Callable[[
         pictures: for INT8 calibration.
         to_input: a batch (1, H, W, 3) -> what the model's engine is called with.
     """
-    what = option("int8", value=True)
-    nncf = require_extra("nncf", what, "export")
+    nncf = require_extra("nncf", option("int8", value=True), "export")
     nncf.set_log_level(logging.ERROR)
     dataset = nncf.Dataset(pictures, lambda load: to_input(load()[None]))
     # Mixed: activations may be asymmetric, which the normalised picture needs; ReLU's are anyway.
     # NNCF draws progress bars on stdout, which belongs to the command line.
-    with redirect_stdout(io.StringIO()), one_core_for_all(what):
+    with redirect_stdout(io.StringIO()), one_core_for_all():
         return nncf.quantize(model, dataset, preset=nncf.QuantizationPreset.MIXED, subset_size=len(pictures))

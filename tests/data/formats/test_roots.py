@@ -131,7 +131,7 @@ def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_run_is_no_data_set(tiny_run: Path, street_data: Path, tmp_path: Path) -> None:
     """Its pictures and labels were taken for one, and its folder was proposed as one."""
     run = Path(shutil.copytree(tiny_run, tmp_path / "runs" / "demo"))
-    with pytest.raises(DataError, match=r"demo is a training run; expected a folder of data$"):
+    with pytest.raises(DataError, match=r"demo is a training run; expected a folder of data; `format` opens"):
         open_dataset(run)
     shutil.copytree(street_data, run / "data")
     for folder in (tmp_path, tmp_path / "runs", run):

@@ -83,7 +83,7 @@ def recognise(root: Path) -> str | None:
 
 def is_run(folder: Path) -> bool:
     """Tell whether a folder is that of a training run."""
-    logs = ("log.jsonl", "run.json", "model.safetensors")
+    logs = ("log.jsonl", "run.json")
     return (folder / "recipe.yaml").is_file() and any((folder / name).is_file() for name in logs)
 
 
@@ -277,7 +277,8 @@ def _contents(root: Path, limit: int = 6) -> str:
 
 def _not_recognised(root: Path) -> DataError:
     if is_run(root):
-        return DataError(f"{root} is a training run", "a folder of data", nearest_layout(root, _locate))
+        remedy = nearest_layout(root, _locate) or f"{option('format')} opens it all the same"
+        return DataError(f"{root} is a training run", "a folder of data", remedy)
     found, near = f"{root} holds {_contents(root)}, which is no layout known", nearest_layout(root, _locate)
     if near:
         return DataError(found, remedy=near)
